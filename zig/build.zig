@@ -1,0 +1,249 @@
+//! Builds the native libraries, and runs everything that is tested in Zig.
+//!
+//! Artifacts come first and steps last. A library is one entry in `libraries`, and gets from it a
+//! shared and a static build, an installed header, a header check and the cross builds; a module
+//! that has tests is one entry in `tested`.
+//!
+//!     zig build                     libraries and headers into PREFIX/lib and PREFIX/include
+//!     zig build test                every Zig test, against the system it runs on
+//!     zig build fuzz -- --seed N    the seeded run; without a seed it picks one and prints it
+//!     zig build headers             each header by itself, as C99 and as C++
+//!     zig build cross               the libraries for every platform, into PREFIX/cross
+//!     zig build floors              the floor programs of the benchmarks, into PREFIX/bin
+
+const std = @import("std");
+const Build = std.Build;
+const Compile = Build.Step.Compile;
+const Module = Build.Module;
+const OptimizeMode = std.builtin.OptimizeMode;
+
+const Library = struct {
+    name: []const u8,
+    root: []const u8,
+    header: []const u8,
+    /// The major number is the number of the ABI, which the shared library's soname carries: a
+    /// program linked with one ABI never starts with another.
+    version: std.SemanticVersion,
+};
+
+const libraries = [_]Library{
+    .{
+        .name = "earshot-ipc",
+        .root = "ipc/exports.zig",
+        .header = "earshot/ipc.h",
+        .version = .{ .major = 1, .minor = 0, .patch = 0 },
+    },
+};
+
+const Tested = struct { name: []const u8, root: []const u8 };
+
+const tested = [_]Tested{
+    .{ .name = "sys", .root = "sys/sys.zig" },
+    .{ .name = "ipc", .root = "ipc/ipc.zig" },
+    .{ .name = "exports", .root = "ipc/exports.zig" },
+    .{ .name = "testing", .root = "testing/testing.zig" },
+};
+
+/// Where the libraries are meant to run. The glibc is the oldest that Bun itself runs on, so that
+/// a library built anywhere loads wherever Bun starts.
+const platforms = [_][]const u8{
+    "x86_64-linux-gnu.2.17",
+    "aarch64-linux-gnu.2.17",
+    "x86_64-linux-musl",
+    "aarch64-linux-musl",
+    "x86_64-macos",
+    "aarch64-macos",
+    "x86_64-freebsd",
+};
+
+/// What a compilation is made for. Everything that goes into one artifact shares it.
+const Settings = struct {
+    target: Build.ResolvedTarget,
+    optimize: OptimizeMode,
+    strip: ?bool = null,
+};
+
+pub fn build(b: *Build) void {
+    // A baseline processor is the default: the folder that holds the libraries may be copied to a
+    // machine that lacks what this one has, and nothing measured gains from the newer instructions.
+    const target = b.standardTargetOptions(.{ .default_target = .{ .cpu_model = .baseline } });
+    const optimize = b.option(OptimizeMode, "optimize", "Default: as each artifact ships");
+    const symbols = b.option(bool, "symbols", "Keep debug information in libraries") orelse false;
+
+    const shipped: Settings = .{
+        .target = target,
+        .optimize = optimize orelse .ReleaseSafe,
+        .strip = !symbols,
+    };
+    const debugged: Settings = .{ .target = target, .optimize = optimize orelse .Debug };
+    const fuzzed: Settings = .{ .target = target, .optimize = optimize orelse .ReleaseSafe };
+    const measured: Settings = .{ .target = target, .optimize = optimize orelse .ReleaseFast };
+
+    // Artifacts.
+
+    const library_step = b.step("lib", "Build and install the libraries only");
+    for (libraries) |library| {
+        for ([_]std.builtin.LinkMode{ .dynamic, .static }) |linkage| {
+            const artifact = addLibrary(b, library, linkage, shipped);
+            library_step.dependOn(&b.addInstallArtifact(artifact, .{}).step);
+        }
+    }
+
+    const test_step = b.step("test", "Run the Zig tests");
+    for (tested) |entry| {
+        const artifact = b.addTest(.{
+            .name = entry.name,
+            .root_module = createModule(b, entry.root, debugged),
+        });
+        const run = b.addRunArtifact(artifact);
+        // Most of these tests speak to the system, whose answer of yesterday proves nothing today.
+        run.has_side_effects = true;
+        // The vectors that Zig and TypeScript share are named from the root of the repository.
+        run.setCwd(b.path(".."));
+        test_step.dependOn(&run.step);
+    }
+
+    const fuzz_step = b.step("fuzz", "Run random scenarios; a failure prints its seed");
+    const fuzz = b.addExecutable(.{
+        .name = "fuzz",
+        .root_module = createModule(b, "testing/fuzz.zig", fuzzed),
+    });
+    const fuzz_run = b.addRunArtifact(fuzz);
+    fuzz_run.addArgs(b.args orelse &.{});
+    fuzz_step.dependOn(&fuzz_run.step);
+
+    const headers_step = b.step("headers", "Compile each header by itself, as C99 and as C++");
+    for (libraries) |library| {
+        headers_step.dependOn(&addHeaderCheck(b, library, .c, target).step);
+        headers_step.dependOn(&addHeaderCheck(b, library, .cpp, target).step);
+    }
+
+    const cross_step = b.step("cross", "Build the libraries for every platform");
+    for (platforms) |platform| {
+        const settings: Settings = .{
+            .target = b.resolveTargetQuery(parsePlatform(platform)),
+            .optimize = shipped.optimize,
+            .strip = shipped.strip,
+        };
+        for (libraries) |library| {
+            for ([_]std.builtin.LinkMode{ .dynamic, .static }) |linkage| {
+                const artifact = addLibrary(b, library, linkage, settings);
+                const install = b.addInstallArtifact(artifact, .{
+                    .dest_dir = .{ .override = .{ .custom = b.fmt("cross/{s}", .{platform}) } },
+                });
+                cross_step.dependOn(&install.step);
+            }
+        }
+    }
+
+    const floors_step = b.step("floors", "Build the benchmarks' floor programs");
+    for (listFloors(b)) |name| {
+        const floor = b.addExecutable(.{
+            .name = name,
+            .root_module = createModule(b, b.fmt("{s}/{s}.zig", .{ floors_path, name }), measured),
+        });
+        floors_step.dependOn(&b.addInstallArtifact(floor, .{}).step);
+    }
+
+    // Steps.
+
+    const install_step = b.getInstallStep();
+    install_step.dependOn(library_step);
+    for (libraries) |library| {
+        const source = b.path(b.fmt("include/{s}", .{library.header}));
+        install_step.dependOn(&b.addInstallHeaderFile(source, library.header).step);
+    }
+}
+
+const floors_path = "../bench/floor";
+
+/// A module and all that may be imported from it. Every module can see every other that its place
+/// in the house allows; nothing below imports from above.
+fn createModule(b: *Build, root: []const u8, settings: Settings) *Module {
+    const sys = b.createModule(moduleOptions(b, "sys/sys.zig", settings));
+    const ipc = b.createModule(moduleOptions(b, "ipc/ipc.zig", settings));
+    ipc.addImport("sys", sys);
+    if (std.mem.eql(u8, root, "sys/sys.zig")) return sys;
+    if (std.mem.eql(u8, root, "ipc/ipc.zig")) return ipc;
+
+    const module = b.createModule(moduleOptions(b, root, settings));
+    module.addImport("sys", sys);
+    module.addImport("ipc", ipc);
+    return module;
+}
+
+fn moduleOptions(b: *Build, root: []const u8, settings: Settings) Module.CreateOptions {
+    return .{
+        .root_source_file = b.path(root),
+        .target = settings.target,
+        .optimize = settings.optimize,
+        .strip = settings.strip,
+        // Without libc, `std.Thread` starts threads that the host's libc knows nothing of, and the
+        // first callback from one of them into Bun crashes.
+        .link_libc = true,
+        // A static library may end up in somebody's shared one.
+        .pic = true,
+    };
+}
+
+fn addLibrary(
+    b: *Build,
+    library: Library,
+    linkage: std.builtin.LinkMode,
+    settings: Settings,
+) *Compile {
+    const artifact = b.addLibrary(.{
+        .name = library.name,
+        .linkage = linkage,
+        .version = library.version,
+        .root_module = createModule(b, library.root, settings),
+    });
+    // Whoever links the static library with another compiler has no other place to get it from.
+    artifact.bundle_compiler_rt = true;
+    return artifact;
+}
+
+/// A header must stand by itself: nothing before it, nothing beside it, no warning in either
+/// language.
+fn addHeaderCheck(
+    b: *Build,
+    library: Library,
+    language: Module.CSourceLanguage,
+    target: Build.ResolvedTarget,
+) *Compile {
+    const module = b.createModule(.{ .target = target, .optimize = .Debug, .link_libc = true });
+    const standard = switch (language) {
+        .c => "-std=c99",
+        .cpp => "-std=c++11",
+        else => unreachable,
+    };
+    module.addIncludePath(b.path("include"));
+    module.addCSourceFile(.{
+        .file = b.path(b.fmt("include/{s}", .{library.header})),
+        .language = language,
+        .flags = &.{ standard, "-Wall", "-Wextra", "-Wpedantic", "-Werror" },
+    });
+    return b.addObject(.{
+        .name = b.fmt("{s}-header-{t}", .{ library.name, language }),
+        .root_module = module,
+    });
+}
+
+fn parsePlatform(platform: []const u8) std.Target.Query {
+    return std.Target.Query.parse(.{ .arch_os_abi = platform }) catch |err|
+        std.debug.panic("platform {s}: {t}", .{ platform, err });
+}
+
+/// A floor program is a file, so a new one needs no line here.
+fn listFloors(b: *Build) []const []const u8 {
+    const io = b.graph.io;
+    var names: std.ArrayList([]const u8) = .empty;
+    var folder = b.build_root.handle.openDir(io, floors_path, .{ .iterate = true }) catch return &.{};
+    defer folder.close(io);
+    var entries = folder.iterate();
+    while (entries.next(io) catch |err| std.debug.panic("{s}: {t}", .{ floors_path, err })) |entry| {
+        if (entry.kind != .file or !std.mem.endsWith(u8, entry.name, ".zig")) continue;
+        names.append(b.allocator, b.dupe(std.fs.path.stem(entry.name))) catch @panic("out of memory");
+    }
+    return names.items;
+}
