@@ -1,0 +1,193 @@
+//! What Linux does in its own way: sockets that are non-blocking from the start, eventfd, peer
+//! credentials with a descriptor for the process, locks that belong to an open file, ppoll.
+
+const std = @import("std");
+const sys = @import("sys.zig");
+const posix = @import("posix.zig");
+const assert = std.debug.assert;
+const c = std.c;
+const linux = std.os.linux;
+
+const Fd = sys.Fd;
+const System = sys.System;
+
+/// Does not count the time a machine sleeps, which is what timers and time limits want.
+pub const monotonic_clock: c.clockid_t = .MONOTONIC;
+
+pub const send_flags = c.MSG.NOSIGNAL;
+
+const socket_flags = c.SOCK.NONBLOCK | c.SOCK.CLOEXEC;
+
+pub fn openSocket() Fd {
+    return c.socket(c.AF.UNIX, c.SOCK.STREAM | socket_flags, 0);
+}
+
+pub fn openPair(fds: *[2]Fd) c_int {
+    return c.socketpair(c.AF.UNIX, c.SOCK.STREAM | socket_flags, 0, fds);
+}
+
+pub fn acceptSocket(fd: Fd) Fd {
+    return c.accept4(fd, null, null, socket_flags);
+}
+
+pub fn threadId() u64 {
+    return @intCast(linux.gettid());
+}
+
+/// The kernel can be built for 8192 processors at most, and refuses a mask that is too short for
+/// those it was built for; the C library's own type stops at 1024.
+const processors_max = 8192;
+
+pub fn processorsUsable() u32 {
+    var mask: [processors_max / 64]u64 = @splat(0);
+    const set: *c.cpu_set_t = @ptrCast(&mask);
+    if (c.sched_getaffinity(0, @sizeOf(@TypeOf(mask)), set) != 0) return 1;
+    var count: u32 = 0;
+    for (mask) |word| count += @popCount(word);
+    return count;
+}
+
+pub fn pollDescriptors(fds: []sys.PollFd, timeout_ns: ?u64) c_int {
+    const timeout: c.timespec = posix.timespecOf(timeout_ns orelse 0);
+    return c.ppoll(fds.ptr, @intCast(fds.len), if (timeout_ns == null) null else &timeout, null);
+}
+
+pub fn credentials(system: *System, fd: Fd) sys.CredentialsError!sys.Credentials {
+    // unix(7), SO_PEERCRED: struct ucred.
+    var peer: extern struct { pid: i32, uid: u32, gid: u32 } = undefined;
+    var bytes: c.socklen_t = @sizeOf(@TypeOf(peer));
+    if (c.getsockopt(fd, c.SOL.SOCKET, c.SO.PEERCRED, &peer, &bytes) != 0) {
+        _ = system.failed(.getsockopt);
+        return error.Unexpected;
+    }
+    // A socket without a peer answers with nobody rather than with an error.
+    if (peer.uid == std.math.maxInt(u32)) {
+        system.failure = .{ .errno = @intFromEnum(c.E.NOTCONN), .syscall = .getsockopt };
+        return error.NotConnected;
+    }
+    return .{ .uid = peer.uid, .gid = peer.gid, .pid = peer.pid };
+}
+
+/// SO_PEERPIDFD, asm-generic/socket.h, since Linux 6.5; the architectures we build for share it.
+const so_peerpidfd = 77;
+
+pub fn processDescriptor(system: *System, fd: Fd, pid: i32) ?Fd {
+    var peer: Fd = undefined;
+    var bytes: c.socklen_t = @sizeOf(Fd);
+    if (c.getsockopt(fd, c.SOL.SOCKET, so_peerpidfd, &peer, &bytes) == 0) return peer;
+    // Only an older kernel sends us on: any other answer, such as ESRCH for a process that is gone,
+    // means that the number may already be somebody else's.
+    if (system.failed(.getsockopt) != .NOPROTOOPT) return null;
+    if (pid <= 0) return null;
+    const opened = linux.pidfd_open(pid, 0);
+    return switch (linux.errno(opened)) {
+        .SUCCESS => @intCast(opened),
+        else => |errno| {
+            system.failure = .{ .errno = @intFromEnum(errno), .syscall = .pidfd_open };
+            return null;
+        },
+    };
+}
+
+pub fn statAt(dir: Fd, name: [*:0]const u8, stat: *sys.Stat) c_int {
+    return statx(dir, name, linux.AT.SYMLINK_NOFOLLOW, stat);
+}
+
+pub fn statFd(fd: Fd, stat: *sys.Stat) c_int {
+    return statx(fd, "", linux.AT.EMPTY_PATH, stat);
+}
+
+fn statx(dir: Fd, name: [*:0]const u8, flags: u32, stat: *sys.Stat) c_int {
+    var found: linux.Statx = undefined;
+    if (c.statx(dir, name, flags, linux.STATX.BASIC_STATS, &found) != 0) return -1;
+    stat.* = .{
+        .kind = posix.statKindOf(found.mode),
+        .uid = found.uid,
+        .gid = found.gid,
+        .mode = found.mode & 0o7777,
+        .device = @as(u64, found.dev_major) << 32 | found.dev_minor,
+        .inode = found.ino,
+    };
+    return 0;
+}
+
+/// fcntl(2), struct flock for 64-bit offsets. The lock belongs to the open file, not to the
+/// process: two contexts of one process exclude each other as well.
+const Lock = extern struct {
+    type: i16,
+    whence: i16 = c.SEEK.SET,
+    start: i64 = 0,
+    /// To the end of the file, however long it grows.
+    bytes: i64 = 0,
+    /// Must be zero for locks of open files.
+    pid: i32 = 0,
+};
+
+pub fn lockTake(system: *System, fd: Fd) sys.LockError!bool {
+    var lock: Lock = .{ .type = linux.F.WRLCK };
+    while (c.fcntl(fd, linux.F.OFD_SETLK, &lock) != 0) {
+        switch (posix.lastError()) {
+            .AGAIN, .ACCES => return false,
+            .INTR => continue,
+            else => {},
+        }
+        _ = system.failed(.fcntl);
+        return error.Unexpected;
+    }
+    return true;
+}
+
+pub fn lockHeld(system: *System, fd: Fd) sys.LockError!bool {
+    var lock: Lock = .{ .type = linux.F.WRLCK };
+    if (c.fcntl(fd, linux.F.OFD_GETLK, &lock) != 0) {
+        _ = system.failed(.fcntl);
+        return error.Unexpected;
+    }
+    return lock.type != linux.F.UNLCK;
+}
+
+/// A descriptor that any thread can make readable. Any number of rings make one wake-up.
+pub const Wake = struct {
+    fd: Fd,
+
+    pub fn create(system: *System) sys.WakeError!Wake {
+        const fd = c.eventfd(0, linux.EFD.CLOEXEC | linux.EFD.NONBLOCK);
+        if (fd >= 0) return .{ .fd = fd };
+        return switch (system.failed(.eventfd)) {
+            .MFILE, .NFILE, .NOMEM, .NODEV => error.DescriptorLimit,
+            else => error.Unexpected,
+        };
+    }
+
+    pub fn descriptor(wake: Wake) Fd {
+        return wake.fd;
+    }
+
+    pub fn ring(wake: Wake) void {
+        const one: u64 = 1;
+        while (c.write(wake.fd, std.mem.asBytes(&one), @sizeOf(u64)) < 0) {
+            switch (posix.lastError()) {
+                .INTR => continue,
+                // The counter is full, so it is readable, which is all that a ring wants.
+                .AGAIN => return,
+                else => |errno| return assert(errno != .BADF),
+            }
+        }
+    }
+
+    /// One read takes every ring so far.
+    pub fn clear(wake: Wake) void {
+        var count: u64 = undefined;
+        while (c.read(wake.fd, std.mem.asBytes(&count), @sizeOf(u64)) < 0) {
+            switch (posix.lastError()) {
+                .INTR => continue,
+                .AGAIN => return,
+                else => |errno| return assert(errno != .BADF),
+            }
+        }
+    }
+
+    pub fn close(wake: Wake) void {
+        posix.closeDescriptor(wake.fd);
+    }
+};

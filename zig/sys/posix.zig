@@ -1,0 +1,599 @@
+//! What Linux, macOS and FreeBSD do alike, over the C library.
+//!
+//! The C library is always linked (a thread it does not know of cannot call back into Bun), so its
+//! functions are the way in, and errno is read at once in the call that failed.
+
+const std = @import("std");
+const sys = @import("sys.zig");
+const platform = sys.platform;
+const assert = std.debug.assert;
+const c = std.c;
+
+const Fd = sys.Fd;
+const E = c.E;
+
+pub const socket_path_bytes_max = @as(c.sockaddr.un, undefined).path.len - 1;
+
+/// PATH_MAX counts the closing zero byte.
+const path_bytes_max = c.PATH_MAX - 1;
+
+/// The system as one context sees it. It owns no descriptors; it keeps what the last failure was.
+pub const System = struct {
+    failure: sys.Failure = .{},
+
+    pub const Wake = platform.Wake;
+
+    // Time, threads, memory
+
+    /// Nanoseconds that never run backwards, from a start that means nothing.
+    pub fn monotonic(system: *System) u64 {
+        _ = system;
+        var now: c.timespec = undefined;
+        // The clock exists on every system named here and the pointer is good, which leaves
+        // clock_gettime nothing to fail on.
+        assert(c.clock_gettime(platform.monotonic_clock, &now) == 0);
+        return @as(u64, @intCast(now.sec)) * std.time.ns_per_s + @as(u64, @intCast(now.nsec));
+    }
+
+    /// A number that no other living thread of this process has.
+    pub fn threadId(system: *System) u64 {
+        _ = system;
+        if (thread_id == 0) thread_id = platform.threadId();
+        return thread_id;
+    }
+
+    pub fn processId(system: *System) i32 {
+        _ = system;
+        return c.getpid();
+    }
+
+    /// The user whose rights the process acts with.
+    pub fn userId(system: *System) u32 {
+        _ = system;
+        return c.geteuid();
+    }
+
+    /// How many processors this process may run on; at least one.
+    pub fn processorsUsable(system: *System) u32 {
+        _ = system;
+        return @max(1, platform.processorsUsable());
+    }
+
+    pub fn yield(system: *System) void {
+        _ = system;
+        _ = c.sched_yield();
+    }
+
+    /// A variable of the environment, or null where it is unset. The bytes belong to the process.
+    pub fn environment(system: *System, name: [:0]const u8) ?[]const u8 {
+        _ = system;
+        return std.mem.span(c.getenv(name) orelse return null);
+    }
+
+    /// Zeroed pages of their own. `bytes` is a multiple of the page size.
+    pub fn mapPages(system: *System, bytes: usize) sys.MapError![]align(std.heap.page_size_min) u8 {
+        assert(bytes > 0);
+        assert(bytes % std.heap.pageSize() == 0);
+        const pages = c.mmap(
+            null,
+            bytes,
+            .{ .READ = true, .WRITE = true },
+            .{ .TYPE = .PRIVATE, .ANONYMOUS = true },
+            -1,
+            0,
+        );
+        if (pages == c.MAP_FAILED) {
+            _ = system.failed(.mmap);
+            return error.OutOfMemory;
+        }
+        return @as([*]align(std.heap.page_size_min) u8, @ptrCast(@alignCast(pages)))[0..bytes];
+    }
+
+    pub fn unmapPages(system: *System, pages: []align(std.heap.page_size_min) u8) void {
+        _ = system;
+        assert(c.munmap(@ptrCast(pages.ptr), pages.len) == 0);
+    }
+
+    // Sockets
+
+    /// A Unix stream socket that never blocks, never raises SIGPIPE and does not outlive an exec.
+    pub fn socket(system: *System) sys.SocketError!Fd {
+        const fd = platform.openSocket();
+        if (fd >= 0) return fd;
+        return system.socketFailed(.socket);
+    }
+
+    /// Two such sockets, connected to each other.
+    pub fn pair(system: *System) sys.SocketError![2]Fd {
+        var fds: [2]Fd = undefined;
+        if (platform.openPair(&fds) == 0) return fds;
+        return system.socketFailed(.socketpair);
+    }
+
+    fn socketFailed(system: *System, syscall: sys.Syscall) sys.SocketError {
+        return switch (system.failed(syscall)) {
+            .MFILE, .NFILE, .NOBUFS, .NOMEM => error.DescriptorLimit,
+            else => error.Unexpected,
+        };
+    }
+
+    pub fn bind(system: *System, fd: Fd, path: []const u8) sys.BindError!void {
+        const address = try Address.init(system, .bind, path);
+        if (c.bind(fd, @ptrCast(&address.un), address.bytes) == 0) return;
+        return switch (system.failed(.bind)) {
+            .ADDRINUSE, .EXIST => error.InUse,
+            .NOENT, .NOTDIR => error.NotFound,
+            .ACCES, .PERM, .ROFS => error.Permission,
+            .NAMETOOLONG => error.PathTooLong,
+            else => error.Unexpected,
+        };
+    }
+
+    pub fn listen(system: *System, fd: Fd, backlog: u31) sys.ListenError!void {
+        if (c.listen(fd, backlog) == 0) return;
+        _ = system.failed(.listen);
+        return error.Unexpected;
+    }
+
+    /// The next connection, made like one of `socket`, or null when none waits. One that broke
+    /// while it waited is passed over: each such round takes one off a bounded queue.
+    pub fn accept(system: *System, fd: Fd) sys.AcceptError!?Fd {
+        while (true) {
+            const accepted = platform.acceptSocket(fd);
+            if (accepted >= 0) return accepted;
+            switch (lastError()) {
+                .AGAIN => return null,
+                .INTR, .CONNABORTED, .PROTO => continue,
+                else => {},
+            }
+            return switch (system.failed(.accept)) {
+                .MFILE, .NFILE, .NOBUFS, .NOMEM => error.DescriptorLimit,
+                else => error.Unexpected,
+            };
+        }
+    }
+
+    /// Connects at once or not at all. Linux says `Refused` for a plain file too, where macOS says
+    /// `NotService`: who wants to tell asks `statPath`.
+    pub fn connect(system: *System, fd: Fd, path: []const u8) sys.ConnectError!void {
+        const address = try Address.init(system, .connect, path);
+        while (true) {
+            if (c.connect(fd, @ptrCast(&address.un), address.bytes) == 0) return;
+            switch (lastError()) {
+                .INTR => continue,
+                // A call that a signal cut short went through after all.
+                .ISCONN => return,
+                else => {},
+            }
+            return switch (system.failed(.connect)) {
+                .NOENT, .NOTDIR => error.NotFound,
+                .CONNREFUSED, .CONNRESET => error.Refused,
+                .AGAIN => error.Busy,
+                .ACCES, .PERM => error.Permission,
+                .PROTOTYPE, .NOTSOCK => error.NotService,
+                .NAMETOOLONG => error.PathTooLong,
+                else => error.Unexpected,
+            };
+        }
+    }
+
+    /// Up to `buffer.len` bytes, which is not zero: a stream that reads nothing has ended.
+    pub fn receive(system: *System, fd: Fd, buffer: []u8) sys.Received {
+        assert(buffer.len > 0);
+        while (true) {
+            const count = c.recv(fd, buffer.ptr, buffer.len, 0);
+            if (count > 0) return .{ .bytes = @intCast(count) };
+            if (count == 0) return .end;
+            switch (lastError()) {
+                .AGAIN => return .would_block,
+                .INTR => continue,
+                else => {},
+            }
+            return switch (system.failed(.recv)) {
+                .CONNRESET => .reset,
+                else => .failed,
+            };
+        }
+    }
+
+    /// Sends as much of `parts` as the peer can take now, and no more than `send_parts_max` of them.
+    pub fn send(system: *System, fd: Fd, parts: []const std.posix.iovec_const) sys.Sent {
+        assert(parts.len > 0);
+        const message: c.msghdr_const = .{
+            .name = null,
+            .namelen = 0,
+            .iov = parts.ptr,
+            .iovlen = @intCast(@min(parts.len, sys.send_parts_max)),
+            .control = null,
+            .controllen = 0,
+            .flags = 0,
+        };
+        while (true) {
+            // One part needs no list, and the kernel then has none to copy and check.
+            const count = if (parts.len == 1)
+                c.send(fd, parts[0].base, parts[0].len, platform.send_flags)
+            else
+                c.sendmsg(fd, &message, platform.send_flags);
+            if (count >= 0) return .{ .bytes = @intCast(count) };
+            switch (lastError()) {
+                // A full kernel buffer shows as ENOBUFS on macOS and FreeBSD, and passes.
+                .AGAIN, .NOBUFS => return .would_block,
+                .INTR => continue,
+                else => {},
+            }
+            return switch (system.failed(.send)) {
+                // EPROTOTYPE is what macOS answers while the peer is being closed.
+                .PIPE, .CONNRESET, .NOTCONN, .PROTOTYPE => .broken,
+                else => .failed,
+            };
+        }
+    }
+
+    /// Tells the peer that nothing more will come. A peer that is gone already needs no telling.
+    pub fn shutdownWrite(system: *System, fd: Fd) void {
+        _ = system;
+        if (c.shutdown(fd, c.SHUT.WR) != 0) assert(lastError() != .BADF);
+    }
+
+    /// The descriptor is free afterwards whatever the system says, so nothing is tried twice.
+    pub fn close(system: *System, fd: Fd) void {
+        _ = system;
+        closeDescriptor(fd);
+    }
+
+    pub fn credentials(system: *System, fd: Fd) sys.CredentialsError!sys.Credentials {
+        return platform.credentials(system, fd);
+    }
+
+    /// A descriptor that stands for the peer's process even when its number is used again, or null
+    /// where the system has none or the process is gone. `pid` is what `credentials` said.
+    pub fn processDescriptor(system: *System, fd: Fd, pid: i32) ?Fd {
+        return platform.processDescriptor(system, fd, pid);
+    }
+
+    pub fn wakeCreate(system: *System) sys.WakeError!Wake {
+        return Wake.create(system);
+    }
+
+    /// Waits until one of `fds` has something to report, and says how many have. Zero comes early
+    /// when a signal arrives. Where the system counts milliseconds, the wait is rounded up.
+    pub fn poll(system: *System, fds: []sys.PollFd, timeout_ns: ?u64) sys.PollError!usize {
+        const count = platform.pollDescriptors(fds, timeout_ns);
+        if (count >= 0) return @intCast(count);
+        if (lastError() == .INTR) return 0;
+        _ = system.failed(.poll);
+        return error.Unexpected;
+    }
+
+    /// Whether `fd` is open. Callers hand in descriptors of their own, and may be wrong.
+    pub fn isOpen(system: *System, fd: Fd) bool {
+        if (c.fcntl(fd, c.F.GETFD) >= 0) return true;
+        _ = system.record(.fcntl);
+        return false;
+    }
+
+    // Files: the run directory, locks, what a name stands for. None of this is hot.
+
+    /// Refuses a link: whoever could plant one would choose where our sockets go.
+    pub fn openDirectory(system: *System, path: []const u8) sys.OpenDirectoryError!Fd {
+        const name = try Path.init(system, .open, withoutTrailingSlashes(path));
+        while (true) {
+            const fd = c.openat(c.AT.FDCWD, name.pointer(), .{
+                .DIRECTORY = true,
+                .NOFOLLOW = true,
+                .CLOEXEC = true,
+            });
+            if (fd >= 0) return fd;
+            if (lastError() == .INTR) continue;
+            return switch (system.failed(.open)) {
+                .NOENT => error.NotFound,
+                .NOTDIR, .LOOP, .MLINK => error.NotDirectory,
+                .ACCES, .PERM => error.Permission,
+                .MFILE, .NFILE, .NOMEM => error.DescriptorLimit,
+                .NAMETOOLONG => error.PathTooLong,
+                else => error.Unexpected,
+            };
+        }
+    }
+
+    pub fn makeDirectory(system: *System, path: []const u8, mode: u32) sys.MakeDirectoryError!void {
+        const name = try Path.init(system, .mkdir, withoutTrailingSlashes(path));
+        if (c.mkdir(name.pointer(), @intCast(mode)) == 0) return;
+        return switch (system.failed(.mkdir)) {
+            .EXIST => error.Exists,
+            .NOENT, .NOTDIR => error.NotFound,
+            .ACCES, .PERM, .ROFS => error.Permission,
+            .NOSPC, .DQUOT => error.NoSpace,
+            .NAMETOOLONG => error.PathTooLong,
+            else => error.Unexpected,
+        };
+    }
+
+    /// What `path` stands for; a link is itself, even with slashes after it.
+    pub fn statPath(system: *System, path: []const u8) sys.StatError!sys.Stat {
+        return system.statAt(c.AT.FDCWD, withoutTrailingSlashes(path));
+    }
+
+    /// What `name` in the directory `dir` stands for.
+    pub fn statAt(system: *System, dir: Fd, name: []const u8) sys.StatError!sys.Stat {
+        const path = try Path.init(system, .fstat, name);
+        var stat: sys.Stat = undefined;
+        if (platform.statAt(dir, path.pointer(), &stat) == 0) return stat;
+        return system.statFailed();
+    }
+
+    /// What an open descriptor stands for.
+    pub fn statFd(system: *System, fd: Fd) sys.StatError!sys.Stat {
+        var stat: sys.Stat = undefined;
+        if (platform.statFd(fd, &stat) == 0) return stat;
+        return system.statFailed();
+    }
+
+    fn statFailed(system: *System) sys.StatError {
+        return switch (system.record(.fstat)) {
+            .NOENT, .NOTDIR => error.NotFound,
+            .ACCES, .PERM => error.Permission,
+            .NAMETOOLONG => error.PathTooLong,
+            else => error.Unexpected,
+        };
+    }
+
+    /// Opens the lock file `name` in `dir`, and makes it if it is missing. Anything there that is
+    /// not a plain file is left alone and refused.
+    pub fn openLock(system: *System, dir: Fd, name: []const u8) sys.OpenFileError!Fd {
+        return system.openFile(dir, name, .{
+            .ACCMODE = .RDWR,
+            .CREAT = true,
+            .NOFOLLOW = true,
+            .NONBLOCK = true,
+            .CLOEXEC = true,
+        });
+    }
+
+    /// Opens a file that is there, to read it or to ask for its lock.
+    pub fn openRead(system: *System, dir: Fd, name: []const u8) sys.OpenFileError!Fd {
+        return system.openFile(dir, name, .{
+            .ACCMODE = .RDONLY,
+            .NOFOLLOW = true,
+            // A pipe under the name would otherwise keep us until somebody writes to it.
+            .NONBLOCK = true,
+            .CLOEXEC = true,
+        });
+    }
+
+    fn openFile(system: *System, dir: Fd, name: []const u8, how: c.O) sys.OpenFileError!Fd {
+        const path = try Path.init(system, .open, name);
+        const fd = while (true) {
+            const fd = c.openat(dir, path.pointer(), how, @as(c_uint, lock_mode));
+            if (fd >= 0) break fd;
+            if (lastError() == .INTR) continue;
+            return switch (system.failed(.open)) {
+                .NOENT, .NOTDIR => error.NotFound,
+                .LOOP, .MLINK, .ISDIR, .NXIO, .OPNOTSUPP => error.NotFile,
+                .ACCES, .PERM, .ROFS => error.Permission,
+                .NOSPC, .DQUOT => error.NoSpace,
+                .MFILE, .NFILE, .NOMEM => error.DescriptorLimit,
+                .NAMETOOLONG => error.PathTooLong,
+                else => error.Unexpected,
+            };
+        };
+        errdefer closeDescriptor(fd);
+        const stat = system.statFd(fd) catch return error.Unexpected;
+        if (stat.kind != .file) {
+            system.failure = .{ .errno = @intFromEnum(E.INVAL), .syscall = .open };
+            return error.NotFile;
+        }
+        return fd;
+    }
+
+    /// Takes the lock for as long as `fd` stays open; false when somebody else has it.
+    pub fn lockTake(system: *System, fd: Fd) sys.LockError!bool {
+        return platform.lockTake(system, fd);
+    }
+
+    /// Whether another open file holds the lock, asked without taking it even for a moment: a
+    /// service that starts meanwhile must not be refused because somebody looked.
+    pub fn lockHeld(system: *System, fd: Fd) sys.LockError!bool {
+        return platform.lockHeld(system, fd);
+    }
+
+    pub fn unlinkAt(system: *System, dir: Fd, name: []const u8) sys.UnlinkError!void {
+        const path = try Path.init(system, .unlink, name);
+        if (c.unlinkat(dir, path.pointer(), 0) == 0) return;
+        return switch (system.failed(.unlink)) {
+            .NOENT, .NOTDIR => error.NotFound,
+            // Linux says EISDIR for a directory, the others EPERM.
+            .ISDIR => error.NotFile,
+            .ACCES, .PERM, .ROFS => error.Permission,
+            .NAMETOOLONG => error.PathTooLong,
+            else => error.Unexpected,
+        };
+    }
+
+    pub fn setMode(system: *System, dir: Fd, name: []const u8, mode: u32) sys.SetModeError!void {
+        const path = try Path.init(system, .chmod, name);
+        if (c.fchmodat(dir, path.pointer(), @intCast(mode), 0) == 0) return;
+        return switch (system.failed(.chmod)) {
+            .NOENT, .NOTDIR => error.NotFound,
+            .ACCES, .PERM, .ROFS => error.Permission,
+            .NAMETOOLONG => error.PathTooLong,
+            else => error.Unexpected,
+        };
+    }
+
+    /// The file from its start, as far as `buffer` holds it.
+    pub fn readAll(system: *System, fd: Fd, buffer: []u8) sys.ReadError![]u8 {
+        var filled: usize = 0;
+        while (filled < buffer.len) {
+            const rest = buffer[filled..];
+            const count = c.pread(fd, rest.ptr, rest.len, @intCast(filled));
+            if (count == 0) break;
+            if (count > 0) {
+                filled += @intCast(count);
+            } else if (lastError() != .INTR) {
+                _ = system.failed(.read);
+                return error.Unexpected;
+            }
+        }
+        return buffer[0..filled];
+    }
+
+    /// Makes `bytes` all there is in the file. It is cut to length last, so that who reads at the
+    /// same moment finds the new text with rests of the old behind it, and never an empty file.
+    pub fn writeAll(system: *System, fd: Fd, bytes: []const u8) sys.WriteError!void {
+        var written: usize = 0;
+        while (written < bytes.len) {
+            const rest = bytes[written..];
+            const count = c.pwrite(fd, rest.ptr, rest.len, @intCast(written));
+            if (count >= 0) {
+                written += @intCast(count);
+            } else if (lastError() != .INTR) {
+                return system.writeFailed();
+            }
+        }
+        while (c.ftruncate(fd, @intCast(bytes.len)) != 0) {
+            if (lastError() != .INTR) return system.writeFailed();
+        }
+    }
+
+    fn writeFailed(system: *System) sys.WriteError {
+        return switch (system.failed(.write)) {
+            .NOSPC, .DQUOT, .FBIG => error.NoSpace,
+            else => error.Unexpected,
+        };
+    }
+
+    // Failures
+
+    /// Keeps what went wrong with a descriptor of ours. That such a descriptor is not open can only
+    /// be our own mistake, and going on would harm whoever has the number now.
+    pub fn failed(system: *System, syscall: sys.Syscall) E {
+        const errno = system.record(syscall);
+        assert(errno != .BADF);
+        return errno;
+    }
+
+    /// Keeps what went wrong with a descriptor that somebody else gave us.
+    pub fn record(system: *System, syscall: sys.Syscall) E {
+        const errno = lastError();
+        system.failure = .{ .errno = @intFromEnum(errno), .syscall = syscall };
+        return errno;
+    }
+};
+
+/// A lock file holds a process id: others may look, and only the owner may write or lock.
+const lock_mode = 0o644;
+
+threadlocal var thread_id: u64 = 0;
+
+/// What errno holds; good only right after the call that failed.
+pub fn lastError() E {
+    return @enumFromInt(c._errno().*);
+}
+
+pub fn closeDescriptor(fd: Fd) void {
+    if (c.close(fd) != 0) assert(lastError() != .BADF);
+}
+
+/// Closes what a call opened before it failed, and leaves that call's errno as it was.
+pub fn closeAfterFailure(fd: Fd) void {
+    const errno = c._errno().*;
+    closeDescriptor(fd);
+    c._errno().* = errno;
+}
+
+pub fn timespecOf(ns: u64) c.timespec {
+    return .{
+        .sec = @intCast(ns / std.time.ns_per_s),
+        .nsec = @intCast(ns % std.time.ns_per_s),
+    };
+}
+
+/// Whole milliseconds that are not less than `ns`, or -1 for ever. A wait too long to express ends
+/// early, as any wait may.
+pub fn millisecondsOf(ns: ?u64) c_int {
+    const whole = std.math.divCeil(u64, ns orelse return -1, std.time.ns_per_ms) catch unreachable;
+    return @intCast(@min(whole, std.math.maxInt(c_int)));
+}
+
+pub fn statKindOf(mode: u32) sys.Stat.Kind {
+    return switch (mode & c.S.IFMT) {
+        c.S.IFREG => .file,
+        c.S.IFDIR => .directory,
+        c.S.IFLNK => .link,
+        c.S.IFSOCK => .socket,
+        c.S.IFIFO => .pipe,
+        c.S.IFCHR, c.S.IFBLK => .device,
+        else => .other,
+    };
+}
+
+const Address = struct {
+    un: c.sockaddr.un,
+    bytes: c.socklen_t,
+
+    /// An empty path would be a name that Linux makes up, and a zero byte would cut the name short:
+    /// neither is what was asked for, so neither reaches the system.
+    fn init(
+        system: *System,
+        syscall: sys.Syscall,
+        path: []const u8,
+    ) error{ PathTooLong, NotFound, Unexpected }!Address {
+        try checkPath(system, syscall, path, socket_path_bytes_max);
+        var address: Address = .{
+            .un = .{ .path = @splat(0) },
+            .bytes = @intCast(@offsetOf(c.sockaddr.un, "path") + path.len + 1),
+        };
+        @memcpy(address.un.path[0..path.len], path);
+        if (@hasField(c.sockaddr.un, "len")) address.un.len = @intCast(address.bytes);
+        return address;
+    }
+};
+
+const Path = struct {
+    bytes: [path_bytes_max + 1]u8,
+
+    fn init(
+        system: *System,
+        syscall: sys.Syscall,
+        path: []const u8,
+    ) error{ PathTooLong, NotFound, Unexpected }!Path {
+        try checkPath(system, syscall, path, path_bytes_max);
+        var copy: Path = .{ .bytes = undefined };
+        @memcpy(copy.bytes[0..path.len], path);
+        copy.bytes[path.len] = 0;
+        return copy;
+    }
+
+    fn pointer(path: *const Path) [*:0]const u8 {
+        return @ptrCast(&path.bytes);
+    }
+};
+
+/// Says of a path what the system would, in the system's words.
+fn checkPath(
+    system: *System,
+    syscall: sys.Syscall,
+    path: []const u8,
+    bytes_max: usize,
+) error{ PathTooLong, NotFound, Unexpected }!void {
+    if (path.len == 0) {
+        system.failure = .{ .errno = @intFromEnum(E.NOENT), .syscall = syscall };
+        return error.NotFound;
+    }
+    if (path.len > bytes_max) {
+        system.failure = .{ .errno = @intFromEnum(E.NAMETOOLONG), .syscall = syscall };
+        return error.PathTooLong;
+    }
+    if (std.mem.findScalar(u8, path, 0) != null) {
+        system.failure = .{ .errno = @intFromEnum(E.INVAL), .syscall = syscall };
+        return error.Unexpected;
+    }
+}
+
+/// With a slash after it the system follows a link that it would otherwise refuse.
+fn withoutTrailingSlashes(path: []const u8) []const u8 {
+    var bytes = path.len;
+    while (bytes > 1 and path[bytes - 1] == '/') bytes -= 1;
+    return path[0..bytes];
+}
