@@ -167,6 +167,7 @@ fn statOf(found: c.Stat) sys.Stat {
         // Signed on macOS; only ever compared with another one.
         .device = @bitCast(@as(i64, @intCast(found.dev))),
         .inode = found.ino,
+        .links = std.math.lossyCast(u32, found.nlink),
     };
 }
 

@@ -47,6 +47,15 @@ pub const System = struct {
         return c.getpid();
     }
 
+    /// Whether a process has the number `pid`, as far as this process can see: one in another
+    /// container has a number that means nothing here.
+    pub fn processAlive(system: *System, pid: i32) bool {
+        _ = system;
+        assert(pid > 0);
+        // Signal 0 is never delivered (kill(2)), and std's list of signals has no name for it.
+        return c.kill(pid, @enumFromInt(0)) == 0 or lastError() != .SRCH;
+    }
+
     /// The user whose rights the process acts with.
     pub fn userId(system: *System) u32 {
         _ = system;
@@ -481,8 +490,9 @@ pub const System = struct {
     }
 };
 
-/// A lock file holds a process id: others may look, and only the owner may write or lock.
-const lock_mode = 0o644;
+/// Whoever can open a lock file can also hold a lock on it, so in a shared run directory a file that
+/// others may read would let them keep its owner from serving.
+const lock_mode = 0o600;
 
 threadlocal var thread_id: u64 = 0;
 

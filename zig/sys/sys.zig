@@ -111,6 +111,8 @@ pub const Stat = struct {
     mode: u32,
     device: u64,
     inode: u64,
+    /// By how many names the file can be reached.
+    links: u32 = 1,
 
     pub const Kind = enum { file, directory, link, socket, pipe, device, other };
 
