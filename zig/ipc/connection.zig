@@ -1,0 +1,203 @@
+//! One end of a conversation, as its context keeps it.
+//!
+//!     open ──peer sends no more──▶ finishing ──queue sent──▶ ended
+//!       │                                                      ▲
+//!       └──close──▶ draining ──────queue sent──────────────────┤
+//!       └──any fault, or close at once ────────────────────────┘
+//!
+//! An ended connection holds no descriptor any more; it stays until its disconnection has been reported.
+
+const std = @import("std");
+const sys = @import("sys");
+const frame = @import("frame.zig");
+const queues = @import("queue.zig");
+const Deadline = @import("deadlines.zig").Deadline;
+const Handle = @import("handle.zig").Handle;
+const Inbound = @import("inbound.zig").Inbound;
+const Reason = @import("event.zig").Reason;
+const assert = std.debug.assert;
+
+/// What one connection may take up. Part of the ABI.
+pub const Limits = extern struct {
+    /// The longest message, both ways.
+    message_bytes_max: u32 = 16 * 1024 * 1024,
+    /// Connections of one service; of no meaning to a client.
+    connections_max: u32 = connections_max_default,
+    /// Over this many queued bytes the sender is told to wait for the drain event.
+    queue_bytes_high: u64 = 1024 * 1024,
+    /// What is queued for a peer that does not read; `queue_policy` says what happens beyond it.
+    queue_bytes_max: u64 = 64 * 1024 * 1024,
+    /// A peer that begins a message and then sends nothing for so long is dropped; 0 waits for ever.
+    stall_ns: u64 = 30 * std.time.ns_per_s,
+    /// How long a closed connection goes on sending what it had taken.
+    drain_ns: u64 = 5 * std.time.ns_per_s,
+    queue_policy: QueuePolicy = .close,
+    reserved: u32 = 0,
+
+    /// More than a process has descriptors for by default; there to bound what one service may take of a context.
+    pub const connections_max_default = 65_536;
+    /// Lengths stay below 2 GiB, so that a length with its header fits an `i32` on either side of the boundary.
+    pub const message_bytes_limit = (1 << 31) - 1 - frame.header_bytes;
+
+    pub fn valid(limits: *const Limits) bool {
+        return limits.message_bytes_max <= message_bytes_limit and
+            limits.queue_bytes_high <= limits.queue_bytes_max and
+            limits.queue_bytes_max >= @as(u64, limits.message_bytes_max) + frame.header_bytes and
+            limits.queue_bytes_max <= 1 << 40 and limits.stall_ns <= 1 << 60 and limits.drain_ns <= 1 << 60 and
+            (limits.queue_policy == .close or limits.queue_policy == .refuse);
+    }
+};
+
+/// What becomes of a connection whose queue is at its limit.
+pub const QueuePolicy = enum(u32) {
+    /// It ends, with the reason `queue_limit`.
+    close = 0,
+    /// The message is refused and the connection goes on.
+    refuse = 1,
+    _,
+};
+
+/// A message whose sending is to be reported, and where in the connection's bytes it ends.
+const Report = struct { end: u64, length: u32, token: i32 };
+
+pub const Sent = enum {
+    /// What the kernel took is sent, the rest is queued.
+    taken,
+    /// The peer takes no more, now or ever.
+    broken,
+    failed,
+    /// What was to be sent is not frames.
+    malformed,
+    out_of_memory,
+};
+
+pub const Connection = struct {
+    handle: Handle,
+    /// The service that accepted it, or none.
+    origin: Handle,
+    fd: sys.Fd,
+    limits: Limits,
+    credentials: sys.Credentials,
+    state: enum { open, finishing, draining, ended } = .open,
+    inbound: Inbound = .{},
+    queue: queues.Queue = .{},
+    reports: std.Deque(Report) = .empty,
+    /// Bytes ever taken to be sent and ever sent: where reports stand.
+    bytes_taken: u64 = 0,
+    bytes_sent: u64 = 0,
+    bytes_received: u64 = 0,
+    messages_sent: u64 = 0,
+    messages_received: u64 = 0,
+    messages_lost: u32 = 0,
+    bytes_lost: u64 = 0,
+    /// Set while a message is cut short (stall) or the connection is draining.
+    deadline: Deadline = .{},
+    progress_ns: u64 = 0,
+    /// The number of the last batch that holds a message of this connection.
+    batch_number: u64 = 0,
+    end_reason: Reason = .none,
+    end_errno: i32 = 0,
+    /// In the context's lists.
+    in_ready: bool = false,
+    in_attention: bool = false,
+    in_unsent: bool = false,
+    readable: bool = false,
+    writable: bool = false,
+    /// What the poller watches for.
+    watches_readable: bool = true,
+    watches_writable: bool = false,
+    /// The peer takes no more bytes.
+    broken: bool = false,
+    /// Over the high-water mark, and the owner is waiting for the drain event.
+    pressed: bool = false,
+    drained: bool = false,
+
+    pub fn free(connection: *Connection, allocator: std.mem.Allocator) void {
+        connection.inbound.deinit(allocator);
+        connection.queue.deinit(allocator);
+        connection.reports.deinit(allocator);
+        connection.reports = .empty;
+    }
+
+    pub fn takesMessages(connection: *const Connection) bool {
+        return !connection.broken and (connection.state == .open or connection.state == .finishing);
+    }
+
+    /// Sends `head` and `body`, which are `messages` whole frames between them (with a head, one), and queues
+    /// what the kernel does not take. Nothing may be queued before.
+    pub fn send(
+        connection: *Connection,
+        allocator: std.mem.Allocator,
+        system: anytype,
+        head: []const u8,
+        body: []const u8,
+        messages: u32,
+    ) Sent {
+        assert(connection.queue.bytes() == 0);
+        const total = head.len + body.len;
+        const parts: [2]std.posix.iovec_const = .{
+            .{ .base = head.ptr, .len = head.len },
+            .{ .base = body.ptr, .len = body.len },
+        };
+        const sent = switch (system.send(connection.fd, if (head.len == 0) parts[1..] else &parts)) {
+            .bytes => |count| count,
+            .would_block => 0,
+            .broken => return .broken,
+            .failed => return .failed,
+        };
+        connection.bytes_sent += sent;
+        if (sent == total) {
+            connection.messages_sent += messages;
+            return .taken;
+        }
+        const progress: queues.Progress = if (head.len > 0)
+            .{ .frame_bytes_left = if (sent == 0) 0 else total - sent }
+        else
+            queues.Progress.of(body, sent) orelse return .malformed;
+        const rest = connection.queue.reserve(allocator, total - sent) catch return .out_of_memory;
+        const head_rest = head[@min(sent, head.len)..];
+        @memcpy(rest[0..head_rest.len], head_rest);
+        @memcpy(rest[head_rest.len..], body[sent -| head.len..]);
+        connection.queue.commit(rest.len, messages - progress.messages);
+        connection.queue.frame_bytes_left = progress.frame_bytes_left;
+        connection.messages_sent += progress.messages;
+        return .taken;
+    }
+
+    /// Sends from the queue until it is empty or the kernel takes no more.
+    pub fn sendQueued(connection: *Connection, allocator: std.mem.Allocator, system: anytype) Sent {
+        while (connection.queue.bytes() > 0) {
+            const unsent = connection.queue.unsent();
+            const part: [1]std.posix.iovec_const = .{.{ .base = unsent.ptr, .len = unsent.len }};
+            switch (system.send(connection.fd, &part)) {
+                .bytes => |count| {
+                    connection.bytes_sent += count;
+                    connection.messages_sent += connection.queue.consume(allocator, count);
+                    // A short write says that the kernel is full: asking again would only confirm it.
+                    if (count < unsent.len) break;
+                },
+                .would_block => break,
+                .broken => return .broken,
+                .failed => return .failed,
+            }
+        }
+        return .taken;
+    }
+
+    pub fn report(
+        connection: *Connection,
+        allocator: std.mem.Allocator,
+        end: u64,
+        length: u32,
+        token: i32,
+    ) error{OutOfMemory}!void {
+        try connection.reports.pushBack(allocator, .{ .end = end, .length = length, .token = token });
+    }
+
+    /// The next report that is due.
+    pub fn popReport(connection: *Connection) ?Report {
+        const first = connection.reports.front() orelse return null;
+        if (first.end > connection.bytes_sent) return null;
+        return connection.reports.popFront();
+    }
+};

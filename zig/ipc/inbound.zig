@@ -1,0 +1,168 @@
+//! What one connection has received of a message that is not whole yet, and the cutting of whole ones.
+//!
+//! Bytes are received straight into the inbox and cut there. A message whose end has not come stays behind when the
+//! batch ends: it is copied out into `partial`, and put in front of the next bytes when it can be completed. One too
+//! large for the inbox is received into a `Loan` from then on. Either way a byte is copied at most twice,
+//! however small the pieces it comes in.
+
+const std = @import("std");
+const batches = @import("batch.zig");
+const events = @import("event.zig");
+const frame = @import("frame.zig");
+const Batch = batches.Batch;
+const Handle = @import("handle.zig").Handle;
+const Loan = @import("loan.zig").Loan;
+const Reason = events.Reason;
+const assert = std.debug.assert;
+
+pub const Outcome = struct {
+    messages: u32 = 0,
+    bytes: u32 = 0,
+    /// The read was filled to its bound, so that there is probably more.
+    more: bool = false,
+    /// Why the connection is to end, if it is: for `peer_closed` after what is queued to it has been sent, else now.
+    end: Reason = .none,
+};
+
+pub const Inbound = struct {
+    partial: std.ArrayList(u8) = .empty,
+    loan: ?Loan = null,
+
+    pub fn deinit(inbound: *Inbound, allocator: std.mem.Allocator) void {
+        inbound.partial.deinit(allocator);
+        if (inbound.loan) |*loan| loan.deinit(allocator);
+        inbound.* = .{};
+    }
+
+    pub fn midMessage(inbound: *const Inbound) bool {
+        return inbound.loan != null or inbound.partial.items.len > 0;
+    }
+
+    /// One read, and the events of all messages that it completes. The caller has checked `batch.hasRoom`.
+    pub fn receive(
+        inbound: *Inbound,
+        allocator: std.mem.Allocator,
+        system: anytype,
+        fd: anytype,
+        batch: *Batch,
+        loans: *std.ArrayList([*]u8),
+        message_bytes_max: u32,
+        source: Handle,
+        origin: Handle,
+    ) Outcome {
+        const into = inbound.space(allocator, batch) catch return .{ .end = .out_of_memory };
+        const received = switch (system.receive(fd, into)) {
+            .bytes => |count| count,
+            .would_block => return .{},
+            .end => return .{ .end = if (inbound.midMessage()) .truncated else .peer_closed },
+            .reset => return .{ .end = .peer_reset },
+            .failed => return .{ .end = .system },
+        };
+        var outcome: Outcome = .{ .bytes = @intCast(received), .more = received == into.len };
+        if (inbound.loan) |*loan| {
+            loan.filled += @intCast(received);
+            if (!loan.whole()) return outcome;
+            loans.ensureUnusedCapacity(allocator, 1) catch {
+                outcome.end = .out_of_memory;
+                return outcome;
+            };
+            const payload = loan.give();
+            loans.appendAssumeCapacity(payload);
+            batch.push(.{
+                .type = .message_rx,
+                .flags = events.flag_loan,
+                .source = source,
+                .origin = origin,
+                .length = loan.length,
+                .data = @intFromPtr(payload),
+            });
+            inbound.loan = null;
+            outcome.messages = 1;
+            return outcome;
+        }
+        inbound.cut(allocator, batch, @intCast(received), message_bytes_max, source, origin, &outcome);
+        return outcome;
+    }
+
+    /// Where to receive: into the loan, else into the inbox behind the place the carried bytes are to take.
+    fn space(inbound: *Inbound, allocator: std.mem.Allocator, batch: *Batch) error{OutOfMemory}![]u8 {
+        if (inbound.loan) |*loan| {
+            const rest = try loan.rest(allocator);
+            return rest[0..@min(rest.len, batches.read_bytes_max)];
+        }
+        const carried = inbound.partial.items.len;
+        const room = batch.inboxRest()[carried..];
+        // A read of n bytes completes at most n/4 messages and the carried one, and each needs a record.
+        const events_bound = (batch.eventsLeft() - 1) * frame.header_bytes;
+        return room[0..@min(room.len, batches.read_bytes_max, events_bound)];
+    }
+
+    /// Cuts the carried bytes and the `received` ones behind them.
+    fn cut(
+        inbound: *Inbound,
+        allocator: std.mem.Allocator,
+        batch: *Batch,
+        received: u32,
+        message_bytes_max: u32,
+        source: Handle,
+        origin: Handle,
+        outcome: *Outcome,
+    ) void {
+        const carried: u32 = @intCast(inbound.partial.items.len);
+        const rest = batch.inboxRest();
+        if (carried > 0) {
+            if (!inbound.completes(rest[carried..][0..received])) {
+                inbound.partial.appendSlice(allocator, rest[carried..][0..received]) catch {
+                    outcome.end = .out_of_memory;
+                };
+                return;
+            }
+            @memcpy(rest[0..carried], inbound.partial.items);
+            inbound.partial.clearRetainingCapacity();
+        }
+        const bytes = rest[0 .. carried + received];
+        var at: u32 = 0;
+        while (frame.payloadLength(bytes[at..])) |length| {
+            if (length > message_bytes_max) {
+                outcome.end = .message_too_long;
+                break;
+            }
+            if (bytes.len - at - frame.header_bytes < length) break;
+            batch.push(.{
+                .type = .message_rx,
+                .source = source,
+                .origin = origin,
+                .offset = batch.inbox_used + at + frame.header_bytes,
+                .length = length,
+            });
+            outcome.messages += 1;
+            at += frame.header_bytes + length;
+        }
+        batch.inbox_used += at;
+        if (outcome.end == .none) inbound.carry(allocator, bytes[at..]) catch {
+            outcome.end = .out_of_memory;
+        };
+    }
+
+    /// Whether the carried bytes with `more` behind them contain a header that was cut, or a whole message.
+    fn completes(inbound: *const Inbound, more: []const u8) bool {
+        const length = frame.payloadLength(inbound.partial.items) orelse return true;
+        return inbound.partial.items.len + more.len >= frame.header_bytes + @as(usize, length);
+    }
+
+    /// Keeps what is left of a batch's bytes: the beginning of a message.
+    fn carry(inbound: *Inbound, allocator: std.mem.Allocator, rest: []const u8) error{OutOfMemory}!void {
+        if (frame.payloadLength(rest)) |length| {
+            if (length > batches.inbox_message_bytes_max) {
+                inbound.loan = try .begin(allocator, length, rest[frame.header_bytes..]);
+                return;
+            }
+        }
+        if (rest.len == 0) {
+            // Nothing is carried, so nothing is kept: an idle connection costs next to nothing.
+            inbound.partial.clearAndFree(allocator);
+        } else {
+            try inbound.partial.appendSlice(allocator, rest);
+        }
+    }
+};

@@ -1,0 +1,39 @@
+//! libearshot-ipc for Zig programs: contexts, and what they speak in.
+
+const sys = @import("sys");
+
+pub const batch = @import("batch.zig");
+pub const connection = @import("connection.zig");
+pub const event = @import("event.zig");
+pub const frame = @import("frame.zig");
+pub const handle = @import("handle.zig");
+pub const loan = @import("loan.zig");
+pub const poller = @import("poller/poller.zig");
+pub const service = @import("service.zig");
+pub const statistics = @import("statistics.zig");
+
+pub const ContextType = @import("context.zig").ContextType;
+pub const context = @import("context.zig");
+
+/// The world as it is.
+pub const World = struct {
+    pub const System = sys.System;
+    pub const Poller = poller.Poller;
+    pub const Claim = @import("claim.zig").Claim;
+};
+
+pub const Context = ContextType(World);
+
+test {
+    _ = @import("batch.zig");
+    _ = @import("connection.zig");
+    _ = @import("deadlines.zig");
+    _ = @import("event.zig");
+    _ = @import("frame.zig");
+    _ = @import("handle.zig");
+    _ = @import("inbound.zig");
+    _ = @import("loan.zig");
+    _ = @import("queue.zig");
+    _ = @import("service.zig");
+    _ = @import("statistics.zig");
+}

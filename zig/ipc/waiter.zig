@@ -1,0 +1,179 @@
+//! A thread that sleeps in a context's stead, so that an event loop which is not ours (Bun's) can go on meanwhile.
+//!
+//!     owner's thread                       waiter's thread
+//!     arm() ── what to sleep on ─────────▶ sleeps: readiness, a deadline, or a ring
+//!       │                                    │
+//!       ◀── callback, from the waiter's ──── wakes, is disarmed, calls once
+//!     drains with wait(0), arms again
+//!
+//! It touches nothing of the context's: it is handed copies of the descriptors and the deadline. Between two calls
+//! of `arm` it calls back at most once.
+
+const std = @import("std");
+const sys = @import("sys");
+
+/// Called on the waiter's thread.
+pub const Callback = *const fn () callconv(.c) void;
+
+pub const Waiter = struct {
+    allocator: std.mem.Allocator,
+    system: sys.System,
+    wake: sys.Wake,
+    callback: Callback,
+    thread: std.Thread,
+    state: std.atomic.Value(State),
+    /// Guards what follows.
+    mutex: std.c.pthread_mutex_t,
+    descriptors: std.ArrayList(sys.PollFd),
+    deadline_ns: ?u64,
+
+    const State = enum(u8) { idle, armed, stopping };
+    pub const StartError = error{ OutOfMemory, DescriptorLimit, ThreadLimit, Unexpected };
+
+    /// The waiter must stay where it is until `stop`.
+    pub fn start(waiter: *Waiter, allocator: std.mem.Allocator, callback: Callback) StartError!void {
+        waiter.* = .{
+            .allocator = allocator,
+            .system = .{},
+            .wake = undefined,
+            .callback = callback,
+            .thread = undefined,
+            .state = .init(.idle),
+            .mutex = .{},
+            .descriptors = .empty,
+            .deadline_ns = null,
+        };
+        waiter.wake = try waiter.system.wakeCreate();
+        errdefer waiter.wake.close();
+        // It copies what it is to sleep on and calls back; the rest of the usual megabytes of stack is of no use.
+        waiter.thread = std.Thread.spawn(.{ .stack_size = stack_bytes }, run, .{waiter}) catch |failure|
+            return switch (failure) {
+                error.OutOfMemory, error.LockedMemoryLimitExceeded => error.OutOfMemory,
+                error.ThreadQuotaExceeded, error.SystemResources => error.ThreadLimit,
+                error.Unexpected => error.Unexpected,
+            };
+    }
+
+    /// The callback goes into Bun, which posts a task there; that needs more than the smallest stack.
+    const stack_bytes = 512 * 1024;
+
+    /// Ends the thread. No callback comes after this returns.
+    pub fn stop(waiter: *Waiter) void {
+        waiter.state.store(.stopping, .release);
+        waiter.wake.ring();
+        waiter.thread.join();
+        waiter.wake.close();
+        waiter.descriptors.deinit(waiter.allocator);
+        waiter.* = undefined;
+    }
+
+    /// Calls back once when one of `descriptors` is ready or the deadline has come. Arming anew replaces what was
+    /// asked for before.
+    pub fn arm(waiter: *Waiter, descriptors: []const sys.PollFd, deadline_ns: ?u64) error{OutOfMemory}!void {
+        {
+            waiter.lock();
+            defer waiter.unlock();
+            waiter.descriptors.clearRetainingCapacity();
+            try waiter.descriptors.appendSlice(waiter.allocator, descriptors);
+            waiter.deadline_ns = deadline_ns;
+        }
+        // Release: whoever finds it armed finds what was written before; pairs with the thread's acquire.
+        waiter.state.store(.armed, .release);
+        waiter.wake.ring();
+    }
+
+    fn run(waiter: *Waiter) void {
+        var sleeping: std.ArrayList(sys.PollFd) = .empty;
+        defer sleeping.deinit(waiter.allocator);
+        var system: sys.System = .{};
+        while (true) {
+            waiter.wake.clear();
+            var ready = false;
+            var timeout_ns: ?u64 = null;
+            const state = waiter.state.load(.acquire);
+            if (state == .stopping) return;
+            sleeping.clearRetainingCapacity();
+            if (state == .armed) {
+                waiter.lock();
+                defer waiter.unlock();
+                if (waiter.deadline_ns) |deadline_ns| timeout_ns = deadline_ns -| system.monotonic();
+                // Without memory to sleep with, the owner is called at once: slow, but nothing is missed.
+                sleeping.appendSlice(waiter.allocator, waiter.descriptors.items) catch {
+                    ready = true;
+                };
+            }
+            sleeping.append(waiter.allocator, .{ .fd = waiter.wake.descriptor(), .events = sys.POLL.IN, .revents = 0 }) catch {
+                ready = true;
+            };
+            if (!ready) ready = sleep(&system, sleeping.items, timeout_ns);
+            if (!ready) continue;
+            // Whoever armed it in the meantime wants to be called for that, so the exchange may fail.
+            if (waiter.state.cmpxchgStrong(.armed, .idle, .acq_rel, .acquire) == null) waiter.callback();
+        }
+    }
+
+    /// Whether something other than the ring, which stands last, is ready, or the time is up.
+    fn sleep(system: *sys.System, sleeping: []sys.PollFd, timeout_ns: ?u64) bool {
+        const count = system.poll(sleeping, timeout_ns) catch return true;
+        if (count == 0) return timeout_ns != null;
+        const rung = sleeping[sleeping.len - 1].revents != 0;
+        return count > @intFromBool(rung);
+    }
+
+    fn lock(waiter: *Waiter) void {
+        const result = std.c.pthread_mutex_lock(&waiter.mutex);
+        std.debug.assert(result == .SUCCESS);
+    }
+
+    fn unlock(waiter: *Waiter) void {
+        const result = std.c.pthread_mutex_unlock(&waiter.mutex);
+        std.debug.assert(result == .SUCCESS);
+    }
+};
+
+const Counter = struct {
+    var rings: std.atomic.Value(u32) = .init(0);
+
+    fn ring() callconv(.c) void {
+        _ = rings.fetchAdd(1, .acq_rel);
+    }
+
+    fn wait(count: u32) !void {
+        var system: sys.System = .{};
+        for (0..5000) |_| {
+            if (rings.load(.acquire) >= count) return;
+            try pause(&system);
+        }
+        return error.NeverCalled;
+    }
+
+    fn pause(system: *sys.System) !void {
+        var nothing = [_]sys.PollFd{.{ .fd = -1, .events = 0, .revents = 0 }};
+        _ = try system.poll(&nothing, std.time.ns_per_ms);
+    }
+};
+
+test "it calls once for what it was armed with, for a deadline, and never after it was stopped" {
+    var system: sys.System = .{};
+    const pair = try system.pair();
+    defer for (pair) |fd| system.close(fd);
+    Counter.rings.store(0, .release);
+    var waiter: Waiter = undefined;
+    try waiter.start(std.testing.allocator, &Counter.ring);
+    errdefer waiter.stop();
+    const descriptors = [_]sys.PollFd{.{ .fd = pair[0], .events = sys.POLL.IN, .revents = 0 }};
+    try waiter.arm(&descriptors, null);
+    const part = [_]std.posix.iovec_const{.{ .base = "x", .len = 1 }};
+    try std.testing.expectEqual(sys.Sent{ .bytes = 1 }, system.send(pair[1], &part));
+    try Counter.wait(1);
+    try waiter.arm(&.{}, system.monotonic() + std.time.ns_per_ms);
+    try Counter.wait(2);
+    // Ready all along, yet one call for one arming.
+    try waiter.arm(&descriptors, null);
+    try Counter.wait(3);
+    for (0..5) |_| try Counter.pause(&system);
+    try std.testing.expectEqual(@as(u32, 3), Counter.rings.load(.acquire));
+    try waiter.arm(&.{}, null);
+    waiter.stop();
+    try std.testing.expectEqual(@as(u32, 3), Counter.rings.load(.acquire));
+}
