@@ -17,6 +17,8 @@ const expect = testing.expect;
 const expectEqual = testing.expectEqual;
 const expectError = testing.expectError;
 
+const Emulated = if (sys.kqueue.native) noreturn else @import("kqueue.zig").Kqueue;
+
 const readable: Interest = .{ .readable = true };
 const writable: Interest = .{ .writable = true };
 const both: Interest = .{ .readable = true, .writable = true };
@@ -643,6 +645,8 @@ fn Kit(comptime Backend: type) type {
             kit.poller.deinit();
             for (kit.fds.items) |fd| kit.system.close(fd);
             kit.fds.deinit(testing.allocator);
+            // An emulation closes what it opened for itself in its own time.
+            if (Backend == Emulated) return;
             std.debug.assert(descriptorsOpen() == kit.descriptors_before);
         }
 
