@@ -35,7 +35,8 @@ pub const System = struct {
         return @as(u64, @intCast(now.sec)) * std.time.ns_per_s + @as(u64, @intCast(now.nsec));
     }
 
-    /// A number that no other living thread of this process has.
+    /// A number that no other living thread of this process has. It outlives a fork: to itself, the
+    /// thread that goes on in the child is the one that called.
     pub fn threadId(system: *System) u64 {
         _ = system;
         if (thread_id == 0) thread_id = platform.threadId();
