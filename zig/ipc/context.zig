@@ -156,7 +156,7 @@ pub fn ContextType(comptime World: type) type {
         /// Closes everything at once; what is queued goes out as far as the kernel takes it now.
         /// The shared areas go when nobody maps them any more.
         pub fn deinit(context: *Context) GuardError!void {
-            try context.guard();
+            try context.check();
             context.sendUnsent();
             var objects = context.table.iterator();
             while (objects.next()) |object| switch (object) {
@@ -184,7 +184,7 @@ pub fn ContextType(comptime World: type) type {
 
         /// Serves what `claim` holds. On success the claim is the context's; on failure it stays the caller's.
         pub fn addService(context: *Context, claim: World.Claim, limits: Limits, allow: services.Allow) AddError!Handle {
-            try context.guard();
+            try context.check();
             if (!limits.valid()) return error.InvalidArgument;
             if (allow.users.len > services.Allow.entries_max or allow.groups.len > services.Allow.entries_max)
                 return error.InvalidArgument;
@@ -202,7 +202,7 @@ pub fn ContextType(comptime World: type) type {
 
         /// Takes over a connected socket. On failure the descriptor stays the caller's.
         pub fn addConnection(context: *Context, fd: sys.Fd, limits: Limits) AddError!Handle {
-            try context.guard();
+            try context.check();
             if (!limits.valid()) return error.InvalidArgument;
             const credentials = context.system.credentials(fd) catch return error.Unexpected;
             const connection = try context.attach(fd, .none, limits, credentials);
@@ -213,7 +213,7 @@ pub fn ContextType(comptime World: type) type {
         /// Reports when `fd` is readable or has ended. The descriptor stays the caller's, who closes the handle
         /// before the descriptor.
         pub fn addExternal(context: *Context, fd: sys.Fd) AddError!Handle {
-            try context.guard();
+            try context.check();
             const external = try context.allocator.create(External);
             errdefer context.allocator.destroy(external);
             const handle = try context.addObject(.{ .external = external });
@@ -225,7 +225,7 @@ pub fn ContextType(comptime World: type) type {
 
         /// A timer that is due in `first_ns`, and every `period_ns` from then on unless that is 0.
         pub fn addTimer(context: *Context, first_ns: u64, period_ns: u64) AddError!Handle {
-            try context.guard();
+            try context.check();
             const timer = try context.allocator.create(Timer);
             errdefer context.allocator.destroy(timer);
             const handle = try context.addObject(.{ .timer = timer });
@@ -277,7 +277,7 @@ pub fn ContextType(comptime World: type) type {
         /// Sends the runs in the first `outbox_bytes` of the outbox. Each run's `token_or_result` then holds the
         /// bytes queued for its connection, or the code for why none of it was taken, as `code` maps it.
         pub fn flush(context: *Context, outbox_bytes: u32, comptime code: fn (SendError) i32) WaitError!void {
-            try context.guard();
+            try context.check();
             try context.sendOutbox(outbox_bytes, code);
             context.sendUnsent();
         }
@@ -304,7 +304,7 @@ pub fn ContextType(comptime World: type) type {
         /// Queues one message, to be sent by the next `wait` or `flush`. A `token` other than 0 asks for a
         /// `message_tx` event. Returns the bytes queued for the connection.
         pub fn schedule(context: *Context, handle: Handle, payload: []const u8, token: i32) SendError!u64 {
-            try context.guard();
+            try context.check();
             const connection = try context.sendable(handle, payload.len);
             const total = frame.header_bytes + payload.len;
             if (connection.queue.bytes() + total > connection.limits.queue_bytes_max) {
@@ -332,7 +332,7 @@ pub fn ContextType(comptime World: type) type {
         /// Sends one message now, behind what is queued for the connection already. What the kernel does not take
         /// is queued. Returns the bytes queued for the connection: 0 where the kernel has everything.
         pub fn write(context: *Context, handle: Handle, payload: []const u8) SendError!u64 {
-            try context.guard();
+            try context.check();
             _ = try context.sendable(handle, payload.len);
             const header = frame.encodeHeader(@intCast(payload.len));
             return context.transmit(handle, &header, payload, 1, 0);
@@ -520,7 +520,7 @@ pub fn ContextType(comptime World: type) type {
 
         /// A connection's disconnection is reported by a later `wait`. A service stops accepting; its connections go on.
         pub fn close(context: *Context, handle: Handle, how: CloseHow) CloseError!void {
-            try context.guard();
+            try context.check();
             switch (context.table.get(handle) orelse return error.Closed) {
                 .connection => |connection| try context.closeConnection(connection, how),
                 .service => |service| context.endService(service),
@@ -534,7 +534,7 @@ pub fn ContextType(comptime World: type) type {
         }
 
         pub fn closeAll(context: *Context, how: CloseHow) GuardError!void {
-            try context.guard();
+            try context.check();
             var objects = context.table.iterator();
             while (objects.next()) |object| {
                 const handle = switch (object) {
@@ -603,14 +603,14 @@ pub fn ContextType(comptime World: type) type {
         // ---- asking ----
 
         pub fn peer(context: *Context, handle: Handle) CloseError!sys.Credentials {
-            try context.guard();
+            try context.check();
             return (try context.connectionOf(handle)).credentials;
         }
 
         /// A descriptor of the peer's process that no other process can come to bear, or null where the system
         /// has none. It is the caller's to close.
         pub fn peerProcess(context: *Context, handle: Handle) CloseError!?sys.Fd {
-            try context.guard();
+            try context.check();
             const connection = try context.connectionOf(handle);
             if (connection.state == .ended) return error.Closed;
             return context.system.processDescriptor(connection.fd, connection.credentials.pid);
@@ -618,7 +618,7 @@ pub fn ContextType(comptime World: type) type {
 
         /// The figures of a connection or service, or of the whole context for `Handle.none`.
         pub fn statisticsOf(context: *Context, handle: Handle) CloseError!Statistics {
-            try context.guard();
+            try context.check();
             if (handle == .none) return context.statistics;
             switch (context.table.get(handle) orelse return error.Closed) {
                 .service => |service| return service.statistics,
@@ -644,9 +644,19 @@ pub fn ContextType(comptime World: type) type {
         /// Takes over the buffer of a message of this batch that is too large for the inbox, which otherwise goes
         /// with the next batch; `Loan.free` frees it.
         pub fn take(context: *Context, payload: [*]u8) CloseError!void {
-            try context.guard();
+            try context.check();
             const at = std.mem.indexOfScalar([*]u8, context.loans.items, payload) orelse return error.Closed;
             _ = context.loans.swapRemove(at);
+        }
+
+        /// Whether the calling thread is the owner's.
+        pub fn check(context: *Context) GuardError!void {
+            if (context.system.threadId() != context.owner_thread) return error.WrongThread;
+        }
+
+        /// Whether the next `wait` has something to do or to report without waiting for it.
+        pub fn pending(context: *const Context) bool {
+            return context.ready.len > 0 or context.unsent.len > 0 or context.attention.len > 0;
         }
 
         // ---- waiting ----
@@ -661,7 +671,7 @@ pub fn ContextType(comptime World: type) type {
             outbox_bytes: u32,
             comptime code: fn (SendError) i32,
         ) WaitError!u32 {
-            try context.guard();
+            try context.check();
             context.releaseLoans();
             context.batch.reset(context.options.poison);
             context.batch_number += 1;
@@ -1070,10 +1080,6 @@ pub fn ContextType(comptime World: type) type {
         }
 
         // ---- inside ----
-
-        fn guard(context: *Context) GuardError!void {
-            if (context.system.threadId() != context.owner_thread) return error.WrongThread;
-        }
 
         fn connectionOf(context: *Context, handle: Handle) error{Closed}!*Connection {
             return switch (context.table.get(handle) orelse return error.Closed) {

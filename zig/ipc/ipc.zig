@@ -2,6 +2,10 @@
 
 const sys = @import("sys");
 
+pub const claim = @import("claim.zig");
+pub const name = @import("name.zig");
+pub const run_directory = @import("run_directory.zig");
+pub const waiter = @import("waiter.zig");
 pub const batch = @import("batch.zig");
 pub const connection = @import("connection.zig");
 pub const event = @import("event.zig");
@@ -19,10 +23,13 @@ pub const context = @import("context.zig");
 pub const World = struct {
     pub const System = sys.System;
     pub const Poller = poller.Poller;
-    pub const Claim = @import("claim.zig").Claim;
+    pub const Claim = claim.Claim;
 };
 
 pub const Context = ContextType(World);
+pub const Claim = claim.Claim;
+pub const RunDirectory = run_directory.RunDirectory;
+pub const Waiter = waiter.Waiter;
 
 test {
     _ = @import("batch.zig");

@@ -1,0 +1,123 @@
+//! What a call returns when it fails. Every error of every operation has a code: the switch below has no `else`,
+//! so a new error does not compile until it is given one.
+
+const ipc = @import("ipc");
+
+/// Every error that any operation can end with.
+pub const Error = ipc.Context.InitError || ipc.context.AddError || ipc.context.SendError ||
+    ipc.context.WaitError || ipc.context.CloseError || ipc.waiter.Waiter.StartError ||
+    ipc.run_directory.OpenError || ipc.claim.ClaimError || ipc.claim.ConnectError ||
+    ipc.claim.InspectError;
+
+/// Results are `i32`: a value from 0 up, or one of these.
+pub const Code = enum(i32) {
+    ok = 0,
+    /// An argument is out of its range.
+    invalid_argument = -1,
+    /// The handle is stale, or its connection has ended.
+    closed = -2,
+    /// The context belongs to another thread.
+    wrong_thread = -3,
+    out_of_memory = -4,
+    /// This system has no such poller.
+    not_available = -5,
+    /// The context holds as many objects as it can name.
+    handle_limit = -6,
+    /// The process or the system is out of descriptors.
+    descriptor_limit = -7,
+    /// The system watches no more descriptors for this user.
+    watch_limit = -8,
+    /// The system starts no more threads.
+    thread_limit = -9,
+    /// The message is over the connection's `message_bytes_max`.
+    message_too_long = -10,
+    /// The queue is at its limit, and the connection's policy is to refuse.
+    queue_full = -11,
+    /// The bytes in the outbox are not whole frames.
+    malformed = -12,
+    /// The name breaks a rule; detail: the rule (`NameFault`).
+    name_invalid = -20,
+    /// The path is longer than a socket address holds; detail: its length.
+    path_too_long = -21,
+    /// Nobody serves that name here.
+    service_missing = -22,
+    /// A socket is there, and nobody listens on it any more.
+    service_gone = -23,
+    /// The service's queue of new connections is full. Try again.
+    service_busy = -24,
+    /// What is at the path is not a service.
+    service_foreign = -25,
+    /// Somebody serves that name; detail: the process id, or 0 if it does not say.
+    already_served = -26,
+    /// Something that is not a socket is at the path, and stays there.
+    path_taken = -27,
+    permission = -28,
+    no_space = -29,
+    /// The path of the run directory does not start with a slash.
+    path_relative = -30,
+    /// The path of the run directory holds a zero byte.
+    path_invalid = -31,
+    directory_missing = -40,
+    directory_link = -41,
+    not_directory = -42,
+    /// The run directory is another user's; detail: that user.
+    directory_owner = -43,
+    /// Others can write to the run directory; detail: its mode.
+    directory_writable = -44,
+    /// The directory in which the run directory is to be made is missing.
+    parent_missing = -45,
+    /// The run directory was moved or removed meanwhile.
+    directory_gone = -46,
+    /// The socket of a service that is gone is another user's, and not ours to replace.
+    socket_owner = -50,
+    /// What is in the place of the lock is not a plain file.
+    lock_not_file = -51,
+    /// The lock is another user's.
+    lock_owner = -52,
+    /// The system reported something else; errno and syscall say what.
+    unexpected = -99,
+};
+
+pub fn of(failure: Error) i32 {
+    return @intFromEnum(codeOf(failure));
+}
+
+fn codeOf(failure: Error) Code {
+    return switch (failure) {
+        error.InvalidArgument => .invalid_argument,
+        error.Closed => .closed,
+        error.WrongThread => .wrong_thread,
+        error.OutOfMemory => .out_of_memory,
+        error.NotAvailable => .not_available,
+        error.HandleLimit => .handle_limit,
+        error.DescriptorLimit => .descriptor_limit,
+        error.WatchLimit => .watch_limit,
+        error.ThreadLimit => .thread_limit,
+        error.MessageTooLong => .message_too_long,
+        error.QueueFull => .queue_full,
+        error.Malformed => .malformed,
+        error.NameInvalid => .name_invalid,
+        error.PathTooLong => .path_too_long,
+        error.NotFound => .service_missing,
+        error.Refused => .service_gone,
+        error.Busy => .service_busy,
+        error.NotService => .service_foreign,
+        error.AlreadyServed => .already_served,
+        error.NotSocket => .path_taken,
+        error.Permission => .permission,
+        error.NoSpace => .no_space,
+        error.PathRelative => .path_relative,
+        error.PathInvalid => .path_invalid,
+        error.Missing => .directory_missing,
+        error.Link => .directory_link,
+        error.NotDirectory => .not_directory,
+        error.Owner => .directory_owner,
+        error.Writable => .directory_writable,
+        error.ParentMissing => .parent_missing,
+        error.DirectoryGone => .directory_gone,
+        error.SocketOwner => .socket_owner,
+        error.LockNotFile => .lock_not_file,
+        error.LockOwner => .lock_owner,
+        error.Unexpected => .unexpected,
+    };
+}

@@ -1,0 +1,86 @@
+//! What libearshot-ipc exports: the table of contents of its C face, and the ABI manifest made from it.
+
+const ipc = @import("ipc");
+const sys = @import("sys");
+const code = @import("c/code.zig");
+const context = @import("c/context.zig");
+const manifests = @import("c/manifest.zig");
+const options = @import("c/options.zig");
+const run_directory = @import("c/run_directory.zig");
+
+const functions = .{
+    .{ "earshot_ipc_abi", &abi },
+    .{ "earshot_ipc_manifest", &manifest },
+    .{ "earshot_ipc_context_open", &context.open },
+    .{ "earshot_ipc_context_close", &context.close },
+    .{ "earshot_ipc_context_areas", &context.areas },
+    .{ "earshot_ipc_area_reference", &context.areaReference },
+    .{ "earshot_ipc_area_release", &context.areaRelease },
+    .{ "earshot_ipc_loan_take", &context.loanTake },
+    .{ "earshot_ipc_loan_release", &context.loanRelease },
+    .{ "earshot_ipc_wait", &context.wait },
+    .{ "earshot_ipc_flush", &context.flush },
+    .{ "earshot_ipc_arm", &context.arm },
+    .{ "earshot_ipc_ring", &context.ring },
+    .{ "earshot_ipc_serve", &context.serve },
+    .{ "earshot_ipc_connect", &context.connect },
+    .{ "earshot_ipc_watch", &context.watch },
+    .{ "earshot_ipc_timer", &context.timer },
+    .{ "earshot_ipc_schedule", &context.schedule },
+    .{ "earshot_ipc_write", &context.write },
+    .{ "earshot_ipc_close", &context.closeHandle },
+    .{ "earshot_ipc_close_all", &context.closeAll },
+    .{ "earshot_ipc_peer", &context.peer },
+    .{ "earshot_ipc_peer_process", &context.peerProcess },
+    .{ "earshot_ipc_statistics", &context.statistics },
+    .{ "earshot_ipc_inspect", &run_directory.inspect },
+    .{ "earshot_ipc_run_directory", &run_directory.resolve },
+};
+
+const structs = .{
+    .{ "Event", ipc.event.Event },
+    .{ "Run", ipc.batch.Run },
+    .{ "Control", ipc.batch.Control },
+    .{ "ContextOptions", options.ContextOptions },
+    .{ "Limits", ipc.connection.Limits },
+    .{ "ServiceOptions", options.ServiceOptions },
+    .{ "ConnectOptions", options.ConnectOptions },
+    .{ "Areas", options.Areas },
+    .{ "Peer", options.Peer },
+    .{ "Failure", options.Failure },
+    .{ "Inspection", options.Inspection },
+    .{ "Statistics", ipc.statistics.Statistics },
+};
+
+const enums = .{
+    .{ "EventType", ipc.event.Type },
+    .{ "Reason", ipc.event.Reason },
+    .{ "Code", code.Code },
+    .{ "Syscall", sys.Syscall },
+    .{ "PollerKind", ipc.poller.Kind },
+    .{ "QueuePolicy", ipc.connection.QueuePolicy },
+    .{ "CloseHow", ipc.context.CloseHow },
+    .{ "NameFault", ipc.name.Fault },
+    .{ "InspectionState", options.Inspection.State },
+};
+
+const constants = .{
+    .{ "event_flag_loan", ipc.event.flag_loan },
+    .{ "header_bytes", ipc.frame.header_bytes },
+    .{ "poison_byte", ipc.batch.poison_byte },
+    .{ "name_bytes_max", ipc.name.name_bytes_max },
+    .{ "allow_entries_max", ipc.service.Allow.entries_max },
+    .{ "message_bytes_limit", ipc.connection.Limits.message_bytes_limit },
+};
+
+fn abi() callconv(.c) i32 {
+    return manifests.abi_version;
+}
+
+fn manifest() callconv(.c) [*:0]const u8 {
+    return manifests.Manifest(structs, enums, constants, functions).json;
+}
+
+comptime {
+    for (functions) |function| @export(function[1], .{ .name = function[0] });
+}
