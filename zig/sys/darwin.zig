@@ -88,7 +88,8 @@ pub fn processorsUsable() u32 {
 pub fn pollDescriptors(fds: []sys.PollFd, timeout_ns: ?u64) c_int {
     if (is_freebsd) {
         const timeout = posix.timespecOf(timeout_ns orelse 0);
-        return c.ppoll(fds.ptr, @intCast(fds.len), if (timeout_ns == null) null else &timeout, null);
+        const bound = if (timeout_ns == null) null else &timeout;
+        return c.ppoll(fds.ptr, @intCast(fds.len), bound, null);
     }
     return c.poll(fds.ptr, @intCast(fds.len), posix.millisecondsOf(timeout_ns));
 }

@@ -66,10 +66,14 @@ pub fn wait(
     precise: *bool,
 ) sys.PollError!usize {
     if (precise.* and needsPrecision(timeout_ns)) {
-        if (waitPrecisely(epoll, events, timeout_ns.?)) |count| return count else |err| switch (err) {
-            error.Interrupted => return 0,
-            error.NotOffered => precise.* = false,
-        }
+        const count = waitPrecisely(epoll, events, timeout_ns.?);
+        return count catch |err| switch (err) {
+            error.Interrupted => 0,
+            error.NotOffered => {
+                precise.* = false;
+                return wait(system, epoll, events, timeout_ns, precise);
+            },
+        };
     }
     const milliseconds = posix.millisecondsOf(timeout_ns);
     const count = c.epoll_wait(epoll, events.ptr, @intCast(events.len), milliseconds);
@@ -84,7 +88,11 @@ fn needsPrecision(timeout_ns: ?u64) bool {
 }
 
 /// Not every C library has a function for this call, so it goes to the kernel directly.
-fn waitPrecisely(epoll: Fd, events: []Event, timeout_ns: u64) error{ Interrupted, NotOffered }!usize {
+fn waitPrecisely(
+    epoll: Fd,
+    events: []Event,
+    timeout_ns: u64,
+) error{ Interrupted, NotOffered }!usize {
     const timeout: extern struct { sec: i64, nsec: i64 } = .{
         .sec = @intCast(timeout_ns / std.time.ns_per_s),
         .nsec = @intCast(timeout_ns % std.time.ns_per_s),

@@ -49,7 +49,8 @@ pub fn processorsUsable() u32 {
 
 pub fn pollDescriptors(fds: []sys.PollFd, timeout_ns: ?u64) c_int {
     const timeout: c.timespec = posix.timespecOf(timeout_ns orelse 0);
-    return c.ppoll(fds.ptr, @intCast(fds.len), if (timeout_ns == null) null else &timeout, null);
+    const bound = if (timeout_ns == null) null else &timeout;
+    return c.ppoll(fds.ptr, @intCast(fds.len), bound, null);
 }
 
 pub fn credentials(system: *System, fd: Fd) sys.CredentialsError!sys.Credentials {

@@ -206,7 +206,7 @@ pub const System = struct {
         }
     }
 
-    /// Sends as much of `parts` as the peer can take now, and no more than `send_parts_max` of them.
+    /// Sends as much of `parts` as the peer can take now, and at most `send_parts_max` of them.
     pub fn send(system: *System, fd: Fd, parts: []const std.posix.iovec_const) sys.Sent {
         assert(parts.len > 0);
         const message: c.msghdr_const = .{
@@ -494,8 +494,8 @@ pub const System = struct {
     }
 };
 
-/// Whoever can open a lock file can also hold a lock on it, so in a shared run directory a file that
-/// others may read would let them keep its owner from serving.
+/// Whoever can open a lock file can also hold a lock on it, so in a shared run directory a file
+/// that others may read would let them keep its owner from serving.
 const lock_mode = 0o600;
 
 threadlocal var thread_id: u64 = 0;

@@ -54,6 +54,18 @@ test "there is a processor to run on, and a process that runs" {
     system.yield();
 }
 
+test "a process is alive until it has ended and its parent knows" {
+    var place: Place = try .init();
+    defer place.deinit();
+    var system: System = .{};
+    try expect(system.processAlive(system.processId()));
+    const child = try Child.run(struct {
+        fn run(_: *Place) !void {}
+    }.run, &place);
+    try child.expectSuccess();
+    try expect(!system.processAlive(child.pid));
+}
+
 test "a variable of the environment is found, and one that is not there is not" {
     var system: System = .{};
     try expectEqual(null, system.environment("EARSHOT_A_NAME_THAT_NOBODY_SETS"));
@@ -665,6 +677,8 @@ test "what a name stands for: kind, owner, permissions, identity" {
     try expectEqual(0o1770, directory.mode);
     const by_name = try system.statAt(place.dir, "file");
     try expectEqual(.file, by_name.kind);
+    // Who can open a lock can hold it, so nobody else may.
+    try expectEqual(0, by_name.mode & 0o077);
     try expect(by_name.same(try system.statFd(file)));
     try expect(!by_name.same(socket));
     try expectEqual(.device, (try system.statPath("/dev/null")).kind);
@@ -726,7 +740,8 @@ fn part(bytes: []const u8) std.posix.iovec_const {
 }
 
 fn expectFailure(system: *const System, syscall: sys.Syscall, errno: E) !void {
-    try expectEqual(sys.Failure{ .errno = @intFromEnum(errno), .syscall = syscall }, system.failure);
+    const expected: sys.Failure = .{ .errno = @intFromEnum(errno), .syscall = syscall };
+    try expectEqual(expected, system.failure);
 }
 
 fn isReadable(system: *System, fd: Fd) !bool {

@@ -55,7 +55,12 @@ pub const Epoll = struct {
         }
     }
 
-    fn addAlways(epoll: *Epoll, fd: Fd, token: u64, interest: poller.Interest) poller.AddError!void {
+    fn addAlways(
+        epoll: *Epoll,
+        fd: Fd,
+        token: u64,
+        interest: poller.Interest,
+    ) poller.AddError!void {
         if (epoll.always.contains(fd)) return epoll.refuse(.EXIST);
         try epoll.always.reserve(epoll.allocator);
         if (epoll.beacon == null) epoll.beacon = try epoll.openBeacon();

@@ -52,7 +52,12 @@ pub const Kqueue = struct {
         kqueue.always.deinit(kqueue.allocator);
     }
 
-    pub fn add(kqueue: *Kqueue, fd: Fd, token: u64, interest: poller.Interest) poller.AddError!void {
+    pub fn add(
+        kqueue: *Kqueue,
+        fd: Fd,
+        token: u64,
+        interest: poller.Interest,
+    ) poller.AddError!void {
         if (kqueue.entries.contains(fd) or kqueue.always.contains(fd)) return kqueue.refuse(.EXIST);
         // kqueue watches a plain file too, but calls it ready only short of its end.
         const stat = kqueue.system.statFd(fd) catch return error.Unexpected;

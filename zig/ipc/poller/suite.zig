@@ -620,7 +620,7 @@ fn writeFrom(fd: Fd) void {
     std.debug.assert(system.send(fd, &.{.{ .base = "a", .len = 1 }}).bytes == 1);
 }
 
-/// A poller, and descriptors that are closed at the end. None may be left that was not there before.
+/// A poller, and descriptors that are closed at the end. Then none may be open that was not before.
 fn Kit(comptime Backend: type) type {
     return struct {
         const Self = @This();
