@@ -103,7 +103,10 @@ pub const Connection = struct {
     in_unsent: bool = false,
     readable: bool = false,
     writable: bool = false,
-    /// What the poller watches for.
+    /// Its owner takes no more messages for now.
+    paused: bool = false,
+    /// Whether the poller knows it, and what it watches for.
+    watched: bool = true,
     watches_readable: bool = true,
     watches_writable: bool = false,
     /// The peer takes no more bytes.

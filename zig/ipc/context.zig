@@ -505,7 +505,8 @@ pub fn ContextType(comptime World: type) type {
         }
 
         fn watch(context: *Context, connection: *Connection) void {
-            const readable = connection.state == .open;
+            if (!connection.watched) return;
+            const readable = connection.state == .open and !connection.paused;
             const writable = connection.queue.bytes() > 0 and !connection.broken and !connection.in_unsent;
             if (readable == connection.watches_readable and writable == connection.watches_writable) return;
             context.poller.modify(connection.fd, connection.handle.number(), .{
@@ -514,6 +515,26 @@ pub fn ContextType(comptime World: type) type {
             }) catch return context.end(connection, .system, context.system.failure.errno);
             connection.watches_readable = readable;
             connection.watches_writable = writable;
+        }
+
+        /// Reads nothing more from a connection, so that its peer comes to wait, until it is resumed.
+        pub fn pause(context: *Context, handle: Handle, paused: bool) CloseError!void {
+            try context.check();
+            const connection = try context.connectionOf(handle);
+            if (connection.state == .ended) return error.Closed;
+            if (connection.paused == paused) return;
+            connection.paused = paused;
+            if (paused and connection.state == .open) context.deadlines.clear(&connection.deadline);
+            if (!paused and !connection.watched) {
+                context.poller.add(connection.fd, handle.number(), .{}) catch
+                    return context.end(connection, .system, context.system.failure.errno);
+                connection.watched = true;
+                connection.watches_readable = false;
+                connection.watches_writable = false;
+            }
+            context.watch(connection);
+            // The peer is not to blame for the time in which nobody read.
+            if (!paused and connection.state == .open) context.noteProgress(connection, context.system.monotonic());
         }
 
         // ---- closing ----
@@ -570,7 +591,7 @@ pub fn ContextType(comptime World: type) type {
             connection.end_errno = errno;
             context.dropQueue(connection);
             context.deadlines.clear(&connection.deadline);
-            context.poller.remove(connection.fd);
+            if (connection.watched) context.poller.remove(connection.fd);
             context.system.close(connection.fd);
             connection.free(context.allocator);
             context.statistics.descriptors -= 1;
@@ -825,6 +846,13 @@ pub fn ContextType(comptime World: type) type {
                 },
                 .ended => return true,
             }
+            if (connection.paused) {
+                // Only an end is reported without being asked for, again and again; it is looked at on resuming.
+                connection.readable = false;
+                context.poller.remove(connection.fd);
+                connection.watched = false;
+                return true;
+            }
             if (!context.batch.hasRoom(connection.inbound.partial.items.len)) return false;
             connection.readable = false;
             if (context.receive(connection, now_ns)) {
@@ -840,7 +868,7 @@ pub fn ContextType(comptime World: type) type {
             context.hot_count = 0;
             for (hot[0..count]) |handle| {
                 const connection = context.connectionOf(handle) catch continue;
-                if (connection.state != .open or connection.in_ready) continue;
+                if (connection.state != .open or connection.in_ready or connection.paused) continue;
                 if (!context.batch.hasRoom(connection.inbound.partial.items.len)) break;
                 if (context.receive(connection, 0)) {
                     connection.readable = true;
@@ -897,22 +925,25 @@ pub fn ContextType(comptime World: type) type {
                     context.hot_count += 1;
                 }
             }
+            context.noteProgress(connection, now_ns);
+        }
+
+        fn noteProgress(context: *Context, connection: *Connection, now_ns: u64) void {
+            if (!connection.inbound.midMessage()) return context.deadlines.clear(&connection.deadline);
             if (connection.limits.stall_ns == 0) return;
-            if (connection.inbound.midMessage()) {
-                connection.progress_ns = if (now_ns == 0) context.system.monotonic() else now_ns;
-                // The deadline is not moved with each piece; when it comes due it is set anew if there was progress.
-                if (!connection.deadline.armed) context.deadlines.set(
-                    &connection.deadline,
-                    connection.handle,
-                    connection.progress_ns +| connection.limits.stall_ns,
-                );
-            } else context.deadlines.clear(&connection.deadline);
+            connection.progress_ns = if (now_ns == 0) context.system.monotonic() else now_ns;
+            // The deadline is not moved with each piece; when it comes due it is set anew if there was progress.
+            if (!connection.deadline.armed) context.deadlines.set(
+                &connection.deadline,
+                connection.handle,
+                connection.progress_ns +| connection.limits.stall_ns,
+            );
         }
 
         fn accept(context: *Context, service: *Service, now_ns: u64) void {
             var accepted: u32 = 0;
             while (accepted < accept_max) : (accepted += 1) {
-                const fd = (context.system.accept(service.claim.listener()) catch |failure| return context.pause(service, switch (failure) {
+                const fd = (context.system.accept(service.claim.listener()) catch |failure| return context.pauseAccepting(service, switch (failure) {
                     error.DescriptorLimit => .descriptor_limit,
                     error.Unexpected => .system,
                 }, now_ns)) orelse return;
@@ -920,9 +951,9 @@ pub fn ContextType(comptime World: type) type {
                     context.system.close(fd);
                     switch (failure) {
                         error.Refused => {},
-                        error.OutOfMemory => return context.pause(service, .out_of_memory, now_ns),
-                        error.WatchLimit, error.HandleLimit => return context.pause(service, .descriptor_limit, now_ns),
-                        error.WrongThread, error.InvalidArgument, error.Unexpected => return context.pause(service, .system, now_ns),
+                        error.OutOfMemory => return context.pauseAccepting(service, .out_of_memory, now_ns),
+                        error.WatchLimit, error.HandleLimit => return context.pauseAccepting(service, .descriptor_limit, now_ns),
+                        error.WrongThread, error.InvalidArgument, error.Unexpected => return context.pauseAccepting(service, .system, now_ns),
                     }
                 };
             }
@@ -966,7 +997,7 @@ pub fn ContextType(comptime World: type) type {
         }
 
         /// Stops accepting for a moment: the clients wait in the kernel's queue meanwhile.
-        fn pause(context: *Context, service: *Service, reason: Reason, now_ns: u64) void {
+        fn pauseAccepting(context: *Context, service: *Service, reason: Reason, now_ns: u64) void {
             context.deadlines.set(&service.deadline, service.handle, now_ns +| accept_pause_ns);
             if (service.paused) return;
             service.paused = true;
@@ -993,7 +1024,7 @@ pub fn ContextType(comptime World: type) type {
                         if (service.deadline.armed) continue;
                         service.paused = false;
                         context.poller.modify(service.claim.listener(), service.handle.number(), .{ .readable = true }) catch {
-                            context.pause(service, .system, now_ns);
+                            context.pauseAccepting(service, .system, now_ns);
                         };
                     },
                     .external => unreachable, // It has no deadline.

@@ -28,6 +28,7 @@ const functions = .{
     .{ "earshot_ipc_timer", &context.timer },
     .{ "earshot_ipc_schedule", &context.schedule },
     .{ "earshot_ipc_write", &context.write },
+    .{ "earshot_ipc_pause", &context.pause },
     .{ "earshot_ipc_close", &context.closeHandle },
     .{ "earshot_ipc_close_all", &context.closeAll },
     .{ "earshot_ipc_peer", &context.peer },

@@ -237,6 +237,11 @@ pub fn write(context: *Context, connection: Handle, bytes: [*]const u8, count: u
     return std.math.lossyCast(i32, queued);
 }
 
+pub fn pause(context: *Context, connection: Handle, paused: u32) callconv(.c) i32 {
+    context.inner.pause(connection, paused != 0) catch |failure| return context.failPlain(failure);
+    return 0;
+}
+
 // ---- closing ----
 
 pub fn closeHandle(context: *Context, handle: Handle, how: u32) callconv(.c) i32 {
