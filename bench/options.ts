@@ -1,0 +1,61 @@
+/** The command line of `bun bench`. */
+
+import { parseArgs } from "node:util";
+
+export const suiteNames = ["rtt", "stream", "connections"] as const;
+export type SuiteName = (typeof suiteNames)[number];
+
+export interface Options {
+  suites: SuiteName[];
+  quick: boolean;
+  help: boolean;
+  json: string | null;
+  plot: string | null;
+}
+
+export const usage = `usage: bun bench [SUITE…] [--quick] [--json FILE] [--plot FILE.svg]
+
+Measures earshot beside the same work in plain programs (floors) and beside what one would
+take instead (peers). Prints a table a suite.
+
+suites, all of them if none is named:
+  rtt           round trips of one message between two processes
+  stream        messages one way, as fast as they go
+  connections   a round trip beside ten thousand idle connections, their memory, and start time
+
+options:
+  --quick       fewer and shorter rounds: under 40 seconds for all suites
+  --json FILE   write every figure to FILE
+  --plot FILE   draw the figures into FILE, as SVG
+  --help        print this
+`;
+
+/** Throws an Error with a message for the user when the command line makes no sense. */
+export function parseOptions(argv: string[]): Options {
+  const { values, positionals } = parseArgs({
+    args: argv,
+    allowPositionals: true,
+    options: {
+      quick: { type: "boolean", default: false },
+      help: { type: "boolean", short: "h", default: false },
+      json: { type: "string" },
+      plot: { type: "string" },
+    },
+  });
+  return {
+    suites: positionals.length === 0 ? [...suiteNames] : chooseSuites(positionals),
+    quick: values.quick,
+    help: values.help,
+    json: values.json ?? null,
+    plot: values.plot ?? null,
+  };
+}
+
+function chooseSuites(names: string[]): SuiteName[] {
+  for (const name of names) {
+    if (!suiteNames.some((suite) => suite === name)) {
+      throw new Error(`unknown suite "${name}"; there are ${suiteNames.join(", ")}`);
+    }
+  }
+  return suiteNames.filter((suite) => names.includes(suite));
+}

@@ -1,0 +1,21 @@
+/** The peer `bun-listen`: framed round trips by Bun.listen and Bun.connect. */
+
+import { connect, listen } from "./bun-frames.ts";
+import { ready } from "./control.ts";
+import { readRole } from "./role.ts";
+import { driveAsync } from "./round-trips.ts";
+
+const role = readRole();
+if (role.name === "serve") {
+  listen(role.path, (payload, frames) => frames.send(payload));
+  ready();
+} else {
+  let answered: (payload: Uint8Array) => void = () => undefined;
+  const frames = await connect(role.path, (payload) => answered(payload));
+  await driveAsync((payload) => {
+    return new Promise((resolve) => {
+      answered = resolve;
+      frames.send(payload);
+    });
+  });
+}

@@ -1,0 +1,92 @@
+/**
+ * Drives the round trips of a row: writes a payload, sends it, waits for the answer, compares.
+ * Only what lies between the sending and the answer is timed.
+ */
+
+import { now, type Plan, plans, ready, report } from "./control.ts";
+import { Pattern } from "./pattern.ts";
+
+const warmTrips = 16; // enough to have both processes awake and their caches filled
+const samplesMax = 1 << 16; // as many as the line to the benchmark can reasonably carry
+
+class Samples {
+  readonly #plan: Plan;
+  readonly #pattern: Pattern;
+  readonly #payload: Uint8Array;
+  readonly #samples = new Float64Array(samplesMax);
+  #count = 0;
+  #until = Number.POSITIVE_INFINITY;
+
+  constructor(plan: Plan) {
+    this.#plan = plan;
+    this.#pattern = Pattern.of(plan.bytes);
+    this.#payload = new Uint8Array(plan.bytes);
+  }
+
+  /** The payload of the next trip. */
+  write(): Uint8Array {
+    this.#payload.set(this.#pattern.payload(this.#count));
+    return this.#payload;
+  }
+
+  compare(answer: Uint8Array): void {
+    if (Buffer.compare(answer, this.#payload) !== 0) throw new Error("wrong answer");
+  }
+
+  begin(): void {
+    this.#until = now() + this.#plan.nanoseconds;
+  }
+
+  keep(nanoseconds: number): void {
+    this.#samples[this.#count] = nanoseconds;
+    this.#count += 1;
+  }
+
+  get over(): boolean {
+    return this.#count === samplesMax || now() >= this.#until;
+  }
+
+  report(): void {
+    const samples = Array.from(this.#samples.subarray(0, this.#count), Math.round);
+    const sum = samples.reduce((total, sample) => total + sample, 0);
+    report(sum, samples.length, samples);
+  }
+}
+
+/** Each trip blocks until the answer is there. */
+export function driveBlocking(trip: (payload: Uint8Array) => Uint8Array): void {
+  ready();
+  for (const plan of plans()) {
+    const samples = new Samples(plan);
+    for (let count = 0; count < warmTrips; count += 1) samples.compare(trip(samples.write()));
+    samples.begin();
+    do {
+      const payload = samples.write();
+      const begin = now();
+      const answer = trip(payload);
+      samples.keep(now() - begin);
+      samples.compare(answer);
+    } while (!samples.over);
+    samples.report();
+  }
+}
+
+/** Each trip runs in the event loop. */
+export async function driveAsync(
+  trip: (payload: Uint8Array) => Promise<Uint8Array>,
+): Promise<void> {
+  ready();
+  for (const plan of plans()) {
+    const samples = new Samples(plan);
+    for (let count = 0; count < warmTrips; count += 1) samples.compare(await trip(samples.write()));
+    samples.begin();
+    do {
+      const payload = samples.write();
+      const begin = now();
+      const answer = await trip(payload);
+      samples.keep(now() - begin);
+      samples.compare(answer);
+    } while (!samples.over);
+    samples.report();
+  }
+}

@@ -1,0 +1,31 @@
+/** The row `unix-async`: round trips by serve() and connect(), with their default options. */
+
+import { basename, dirname } from "node:path";
+import { connect, serve } from "../../src/index.ts";
+import { ready } from "./control.ts";
+import { readRole } from "./role.ts";
+import { driveAsync } from "./round-trips.ts";
+
+const role = readRole();
+const name = basename(role.path);
+const options = { rundir: dirname(role.path) };
+if (role.name === "serve") {
+  const service = await serve(
+    name,
+    {
+      message: (connection, message) => {
+        connection.send(message.bytes);
+      },
+      close: () => service.close(),
+    },
+    options,
+  );
+  ready();
+} else {
+  const client = await connect(name, options);
+  await driveAsync(async (payload) => {
+    const answer = await client.request(payload);
+    return answer.bytes;
+  });
+  client.close();
+}

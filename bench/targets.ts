@@ -1,0 +1,114 @@
+/** What the rows are meant to reach, and whether they do. */
+
+import type { Figure } from "./figure.ts";
+import type { Placement } from "./row.ts";
+import type { Result } from "./summary.ts";
+
+type Measure = "p50_ns" | "per_second" | "mb_per_second";
+
+/** A figure of a row is held against a bound: a multiple of another row's figure, or a number. */
+export interface Target {
+  suite: string;
+  id: string;
+  bytes: number;
+  placements: readonly Placement[];
+  measure: Measure;
+  bound: { most: number } | { least: number };
+  /** The row that the bound is a multiple of. */
+  of?: string;
+}
+
+export interface Verdict {
+  suite: string;
+  id: string;
+  bytes: number | null;
+  placement: Placement | null;
+  /** In words: what is asked for. */
+  target: string;
+  /** The ratio, or the number itself. */
+  value: number;
+  met: boolean;
+}
+
+const both: readonly Placement[] = ["two-cores", "one-core"];
+
+const targets: readonly Target[] = [
+  spin("floor-unix-spin", 1.35),
+  spin("bun-listen", 0.2),
+  trip("unix-sync-sleep", "floor-unix-sleep", 1.15),
+  trip("unix-async", "bun-listen", 0.5),
+  stream(64, "per_second", 8_000_000),
+  stream(64, "per_second", 4, "bun-listen-stream"),
+  stream(65536, "mb_per_second", 0.85, "floor-unix-stream"),
+  {
+    suite: "connections",
+    id: "connections-10000",
+    bytes: 64,
+    placements: both,
+    measure: "p50_ns",
+    bound: { most: 1.25 },
+    of: "connections-1",
+  },
+];
+
+const figureTargets = [
+  { id: "memory-per-connection", most: 4096 },
+  { id: "service-start", most: 150 },
+];
+
+function spin(of: string, most: number): Target {
+  return { ...trip("unix-sync-spin", of, most), placements: ["two-cores"] };
+}
+
+function trip(id: string, of: string, most: number): Target {
+  const what = { suite: "rtt", id, bytes: 64, placements: both, measure: "p50_ns" } as const;
+  return { ...what, bound: { most }, of };
+}
+
+function stream(bytes: number, measure: Measure, least: number, of?: string): Target {
+  const what = { suite: "stream", id: "unix-stream", bytes, placements: both, measure } as const;
+  return of === undefined ? { ...what, bound: { least } } : { ...what, bound: { least }, of };
+}
+
+/** Targets whose rows were not measured are left out. */
+export function judge(results: readonly Result[], figures: readonly Figure[]): Verdict[] {
+  const verdicts = targets.flatMap((target) => {
+    return target.placements.flatMap((placement) => judgeRow(target, placement, results));
+  });
+  return [...verdicts, ...figures.flatMap(judgeFigure)];
+}
+
+function judgeRow(target: Target, placement: Placement, results: readonly Result[]): Verdict[] {
+  const find = (id: string) => {
+    const same = ({ suite, bytes, placement: place }: Result) => {
+      return suite === target.suite && bytes === target.bytes && place === placement;
+    };
+    return results.find((result) => result.id === id && same(result))?.[target.measure];
+  };
+  const own = find(target.id);
+  const other = target.of === undefined ? 1 : find(target.of);
+  if (typeof own !== "number" || typeof other !== "number") return [];
+  const value = own / other;
+  const { suite, id, bytes } = target;
+  return [
+    { suite, id, bytes, placement, target: describe(target), value, met: meets(target, value) },
+  ];
+}
+
+function meets({ bound }: Target, value: number): boolean {
+  return "most" in bound ? value <= bound.most : value >= bound.least;
+}
+
+function describe({ bound, measure, of }: Target): string {
+  const [sign, limit] = "most" in bound ? ["≤", bound.most] : ["≥", bound.least];
+  const name = { p50_ns: "p50", per_second: "msg/s", mb_per_second: "MB/s" }[measure];
+  return of === undefined ? `${name} ${sign} ${limit}` : `${name} ${sign} ${limit} × ${of}`;
+}
+
+function judgeFigure({ suite, id, value, unit }: Figure): Verdict[] {
+  const target = figureTargets.find((candidate) => candidate.id === id);
+  if (target === undefined || value === null) return [];
+  const what = `≤ ${target.most} ${unit}`;
+  const met = value <= target.most;
+  return [{ suite, id, bytes: null, placement: null, target: what, value, met }];
+}
