@@ -1,0 +1,23 @@
+/** earshot: processes on one machine find each other by name and talk. */
+
+export type { ConnectOptions, Reconnect } from "./ipc/connect.ts";
+export { connect } from "./ipc/connect.ts";
+export type { RequestOptions } from "./ipc/connection.ts";
+export { Connection } from "./ipc/connection.ts";
+export type { Allow, ContextOptions, Peer, ServiceOptions } from "./ipc/context.ts";
+export { Context } from "./ipc/context.ts";
+export { Event } from "./ipc/event.ts";
+export type { ClientHandlers, End, Handlers, Lost } from "./ipc/handlers.ts";
+export type { Limits } from "./ipc/limits.ts";
+export type { Payload } from "./ipc/message.ts";
+export { Message } from "./ipc/message.ts";
+export type { Found, RunDirectoryOptions } from "./ipc/run-directory.ts";
+export { inspect, list, runDirectory } from "./ipc/run-directory.ts";
+export { serve } from "./ipc/serve.ts";
+export type { ServeHandlers, ServeOptions, Trouble } from "./ipc/service.ts";
+export { Service } from "./ipc/service.ts";
+export type { Statistics } from "./ipc/statistics.ts";
+export type { IpcErrorCode } from "./native/errors.ts";
+export { IpcError } from "./native/errors.ts";
+export type { PollerKind, Reason } from "./native/layout.ts";
+export { EventType } from "./native/layout.ts";

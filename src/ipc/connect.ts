@@ -1,0 +1,107 @@
+/** `connect`: find a service by name, and find it again if asked to. */
+
+import { setTimeout as sleep } from "node:timers/promises";
+import { Connection } from "./connection.ts";
+import type { ConnectOptions as NativeOptions } from "./context.ts";
+import { busy, busyRetryMs } from "./context.ts";
+import type { ClientHandlers, End } from "./handlers.ts";
+import { fullLimits } from "./limits.ts";
+import { loop } from "./loop.ts";
+
+/** How a service that is gone is looked for. Times in milliseconds. */
+export type Reconnect = {
+  /** Before the first look, and doubled after each. Default 10. */
+  first?: number | undefined;
+  /** The longest time between two. Default 2000. */
+  most?: number | undefined;
+  /** After so many the connection ends. Default: never. */
+  attempts?: number | undefined;
+};
+
+export type ConnectOptions = NativeOptions &
+  ClientHandlers & {
+    signal?: AbortSignal | undefined;
+    /**
+     * Look for the service again when it is gone. Messages sent meanwhile are kept, up to `queueBytesMax`; requests
+     * that were waiting are rejected, and `reconnected` is told what was lost.
+     */
+    reconnect?: boolean | Reconnect | undefined;
+  };
+
+type Persistence = { first: number; most: number; attempts: number };
+
+function persistence(given: Reconnect): Persistence {
+  return {
+    first: given.first ?? 10,
+    most: given.most ?? 2000,
+    attempts: given.attempts ?? Infinity,
+  };
+}
+
+/**
+ * Connects to the service `name`. Rejects with ENOENT if nobody serves it, ECONNREFUSED if its owner is gone.
+ *
+ * @example
+ * const pong = await connect("pong");
+ * console.log((await pong.request("hello")).text());
+ * await pong.close();
+ */
+export async function connect(name: string, options: ConnectOptions = {}): Promise<Connection> {
+  const connection = new Connection(name, options, fullLimits(options));
+  const handle = await find(name, options);
+  if (options.reconnect !== undefined && options.reconnect !== false) {
+    const how = persistence(options.reconnect === true ? {} : options.reconnect);
+    connection.onLost = (end) => {
+      void findAgain(connection, options, how, end);
+      return true;
+    };
+  }
+  connection.attach(handle, loop().context.peer(handle));
+  options.signal?.addEventListener("abort", () => void connection.close(), { once: true });
+  connection.opened();
+  return connection;
+}
+
+/** A handle; waits while the service has no room for another connection. */
+async function find(name: string, options: ConnectOptions): Promise<number> {
+  const until = performance.now() + (options.timeout ?? 5000);
+  while (true) {
+    options.signal?.throwIfAborted();
+    const handle = loop().context.tryConnect(name, options);
+    if (handle !== undefined) return handle;
+    if (performance.now() >= until) throw busy(name);
+    await sleep(busyRetryMs);
+  }
+}
+
+/** Looks for the service, less and less often, until it is there, the connection was closed, or it is given up. */
+async function findAgain(
+  connection: Connection,
+  options: ConnectOptions,
+  how: Persistence,
+  end: End,
+): Promise<void> {
+  let pause = how.first;
+  for (let attempt = 0; attempt < how.attempts; attempt++) {
+    // Not all clients of a service that comes back are to come in the same moment.
+    await sleep(pause * (0.5 + Math.random() / 2));
+    if (!connection.open) return;
+    const handle = tryAgain(connection.service, options);
+    if (handle !== undefined) {
+      connection.attach(handle, loop().context.peer(handle));
+      connection.reconnected(end.lost);
+      return;
+    }
+    pause = Math.min(pause * 2, how.most);
+  }
+  connection.finish(end);
+}
+
+/** Whatever is wrong now may be right the next time. */
+function tryAgain(name: string, options: ConnectOptions): number | undefined {
+  try {
+    return loop().context.tryConnect(name, options);
+  } catch {
+    return undefined;
+  }
+}

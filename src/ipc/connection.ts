@@ -1,0 +1,378 @@
+/** One end of a conversation, as the programs on Bun's event loop see it. */
+
+import { codes, errorOf, IpcError } from "../native/errors.ts";
+import { EventType } from "../native/layout.ts";
+import type { Peer } from "./context.ts";
+import type { Event } from "./event.ts";
+import type { ClientHandlers, End, Lost } from "./handlers.ts";
+import type { FullLimits } from "./limits.ts";
+import { loop, throwLater } from "./loop.ts";
+import type { Payload } from "./message.ts";
+import { bytesOf, type Message } from "./message.ts";
+import { Requests } from "./requests.ts";
+import type { Statistics } from "./statistics.ts";
+import { Unread } from "./unread.ts";
+
+const headerBytes = 4;
+const nothingLost: Lost = { messages: 0, bytes: 0, requests: 0 };
+
+export type RequestOptions = {
+  signal?: AbortSignal | undefined;
+  /** In milliseconds. Without one, a request waits until the connection ends. */
+  timeout?: number | undefined;
+};
+
+/**
+ * @example
+ * const pong = await connect("pong");
+ * pong.send("one way");
+ * const answer = await pong.request("hello", { timeout: 1000 });
+ * for await (const message of pong) console.log(message.text());
+ * await pong.close();
+ */
+export class Connection implements AsyncDisposable {
+  /** The name of the service at one of the two ends. */
+  readonly service: string;
+  readonly #handlers: ClientHandlers;
+  readonly #limits: FullLimits;
+  readonly #requests = new Requests();
+  readonly #unread: Unread;
+  readonly #ended = Promise.withResolvers<End>();
+  #end: End | undefined;
+  #handle = 0;
+  #closing = false;
+  /** Bytes that wait natively, as last heard, and in the outbox since. */
+  #queued = 0;
+  #scheduled = 0;
+  /** Messages that wait for the service to be found again. */
+  #held: Uint8Array[] = [];
+  #heldBytes = 0;
+  #peer: Peer = { uid: 0, gid: 0, pid: 0 };
+  #statistics: Statistics | undefined;
+  /** @internal Set by whoever made it: how to find the service again, if it is to be found. */
+  onLost: ((end: End) => boolean) | undefined;
+  /** @internal Told when it has ended. */
+  onEnded: (() => void) | undefined;
+
+  /** @internal */
+  constructor(service: string, handlers: ClientHandlers, limits: FullLimits) {
+    this.service = service;
+    this.#handlers = handlers;
+    this.#limits = limits;
+    this.#unread = new Unread(limits.queueBytesHigh, (paused) => this.#pause(paused));
+  }
+
+  /** Whether messages can be sent: false once it was closed, or has ended. */
+  get open(): boolean {
+    return this.#end === undefined && !this.#closing;
+  }
+
+  /** Resolves when the connection has ended, with why and what was lost; never rejects. */
+  get ended(): Promise<End> {
+    return this.#ended.promise;
+  }
+
+  /** Bytes that were taken to be sent and are not with the kernel. */
+  get queuedBytes(): number {
+    return this.#queued + this.#scheduled + this.#heldBytes;
+  }
+
+  /** Who is at the other end, as the kernel saw it when the connection was made. */
+  get peer(): Peer {
+    return this.#peer;
+  }
+
+  /** The figures of this connection; the last ones once it has ended. */
+  statistics(): Statistics {
+    if (this.#handle !== 0) this.#statistics = loop().context.statistics(this.#handle);
+    if (this.#statistics === undefined) throw this.#closedError();
+    return this.#statistics;
+  }
+
+  /**
+   * Sends one message. Returns false when more is queued than the high-water mark allows: the message is taken, and
+   * the `drain` handler follows. Throws ECLOSED, EMSGSIZE, or ENOBUFS where the queue policy is to refuse.
+   */
+  send(payload: Payload): boolean {
+    this.#checkOpen();
+    if (this.#handle === 0) return this.#hold(payload);
+    const current = loop();
+    const bound =
+      headerBytes + (typeof payload === "string" ? payload.length * 3 : payload.byteLength);
+    if (bound > this.#limits.messageBytesMax) this.#checkSize(payload);
+    if (this.queuedBytes + bound > this.#limits.queueBytesHigh) {
+      // Only what the kernel really does not take counts.
+      current.context.flush();
+      this.#checkOpen();
+      if (this.#limits.queuePolicy === "refuse") this.#checkRoom(bytesOf(payload).length);
+    }
+    this.#scheduled += bound;
+    current.context.schedule(this.#handle, payload);
+    current.sending();
+    return this.#queued <= this.#limits.queueBytesHigh;
+  }
+
+  /** Resolves when `send` may be called again: at once if it may now. Rejects if the connection ends first. */
+  async drained(): Promise<void> {
+    loop().context.flush();
+    while (this.queuedBytes > this.#limits.queueBytesHigh) {
+      this.#checkOpen();
+      this.#draining ??= Promise.withResolvers<void>();
+      await this.#draining.promise;
+    }
+  }
+  #draining: PromiseWithResolvers<void> | undefined;
+
+  /**
+   * Sends a message and resolves with the next one that answers it: for peers that answer each in order, as `pong`
+   * does. What arrives while requests wait is taken for their answers and not handed to `message`. Rejects with
+   * ETIMEDOUT or the signal's reason (the late answer is then dropped), or ECONNRESET if the connection ends.
+   */
+  request(payload: Payload, options: RequestOptions = {}): Promise<Message> {
+    try {
+      options.signal?.throwIfAborted();
+      this.send(payload);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return this.#requests.add(this.service, options);
+  }
+
+  /**
+   * The messages that arrive, each with bytes of its own, for a connection without a `message` handler. What nobody
+   * reads makes the peer wait. Ends when the connection does; throws if it ended otherwise than in order.
+   */
+  async *[Symbol.asyncIterator](): AsyncGenerator<Message, void, undefined> {
+    while (true) {
+      const message = this.#unread.take();
+      if (message !== undefined) yield message;
+      else if (this.#end !== undefined) break;
+      else await this.#unread.arrived();
+    }
+    const { reason } = this.#end;
+    if (reason !== "closed" && reason !== "peer_closed") throw this.#resetError();
+  }
+
+  /** Closes it, after sending what was taken unless `now` is set. Resolves when it has ended. */
+  async close(options: { now?: boolean } = {}): Promise<void> {
+    this.#shut(options.now === true);
+    await this.#ended.promise;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #shut(now: boolean): void {
+    if (this.#end !== undefined || (this.#closing && !now)) return;
+    this.#closing = true;
+    if (this.#handle === 0) {
+      this.#finish({ reason: "closed", errno: 0, lost: this.#heldLost() });
+      return;
+    }
+    const current = loop();
+    try {
+      current.context.closeHandle(this.#handle, { now });
+    } catch (error) {
+      // It has ended by itself, or is draining already; either way its end is on its way.
+      if (!isClosed(error)) throw error;
+    }
+    current.soon();
+  }
+
+  // ---- from the loop ----
+
+  /** @internal It has a native connection from now on. */
+  attach(handle: number, peer: Peer): void {
+    this.#handle = handle;
+    this.#peer = peer;
+    this.#queued = 0;
+    loop().add(handle, this);
+    const held = this.#held;
+    this.#held = [];
+    this.#heldBytes = 0;
+    for (const bytes of held) this.send(bytes);
+    if (held.length > 0 && this.#queued <= this.#limits.queueBytesHigh) this.#relieve();
+  }
+
+  /** @internal */
+  opened(): void {
+    this.#call(() => this.#handlers.open?.(this));
+  }
+
+  /** @internal The service was found again. */
+  reconnected(lost: Lost): void {
+    this.#call(() => this.#handlers.reconnected?.(this, lost));
+  }
+
+  /** @internal */
+  onSent(result: number): void {
+    this.#scheduled = 0;
+    // Below zero it has ended or ends, and its Disconnection says so.
+    this.#queued = Math.max(0, result);
+  }
+
+  /** @internal */
+  onEvent(event: Event): void {
+    switch (event.type) {
+      case EventType.MessageRx:
+        this.#receive(event.message);
+        break;
+      case EventType.Drain:
+        this.#queued = event.queuedBytes;
+        this.#relieve();
+        break;
+      case EventType.Disconnection:
+        this.#disconnect(event);
+        break;
+      default:
+        break;
+    }
+  }
+
+  #receive(message: Message): void {
+    if (this.#requests.answer(message)) return;
+    const { message: handler } = this.#handlers;
+    if (handler === undefined) this.#unread.put(message.copy());
+    else this.#call(() => handler(this, message));
+  }
+
+  #relieve(): void {
+    this.#draining?.resolve();
+    this.#draining = undefined;
+    this.#call(() => this.#handlers.drain?.(this));
+  }
+
+  #disconnect(event: Event): void {
+    loop().remove(this.#handle);
+    this.#handle = 0;
+    this.#scheduled = 0;
+    this.#queued = 0;
+    const requests = this.#requests.fail(this.#resetError(event.reason));
+    const end: End = {
+      reason: event.reason,
+      errno: event.errno,
+      lost: { ...event.lost, requests },
+    };
+    if (!this.#closing && this.onLost?.(end) === true) {
+      this.#call(() => this.#handlers.disconnected?.(this, end));
+    } else {
+      this.#finish(end);
+    }
+  }
+
+  /** @internal It has ended, and is not looked for any more. */
+  finish(end: End): void {
+    this.#finish({
+      ...end,
+      lost: {
+        messages: end.lost.messages + this.#held.length,
+        bytes: end.lost.bytes + this.#heldBytes,
+        requests: end.lost.requests + this.#requests.fail(this.#resetError(end.reason)),
+      },
+    });
+  }
+
+  #finish(end: End): void {
+    if (this.#end !== undefined) return;
+    this.#end = end;
+    this.#held = [];
+    this.#heldBytes = 0;
+    this.#requests.fail(this.#resetError());
+    this.#draining?.reject(this.#resetError());
+    this.#draining = undefined;
+    this.#unread.end();
+    this.onEnded?.();
+    this.#call(() => this.#handlers.close?.(this, end));
+    this.#ended.resolve(end);
+  }
+
+  // ---- inside ----
+
+  /** Without a service: keeps the message until there is one again. */
+  #hold(payload: Payload): boolean {
+    const bytes = bytesOf(payload).slice();
+    this.#checkSize(bytes);
+    this.#checkRoom(bytes.length);
+    this.#held.push(bytes);
+    this.#heldBytes += bytes.length + headerBytes;
+    return this.#heldBytes <= this.#limits.queueBytesHigh;
+  }
+
+  #heldLost(): Lost {
+    return { ...nothingLost, messages: this.#held.length, bytes: this.#heldBytes };
+  }
+
+  #pause(paused: boolean): void {
+    if (this.#handle === 0) return;
+    try {
+      loop().context.pause(this.#handle, paused);
+    } catch (error) {
+      if (!isClosed(error)) throw error;
+    }
+    loop().soon();
+  }
+
+  #call(handler: () => void | Promise<void>): void {
+    try {
+      const result = handler();
+      if (result instanceof Promise) result.catch((error: unknown) => this.#failed(error));
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  #failed(error: unknown): void {
+    const { error: handler } = this.#handlers;
+    if (handler === undefined) {
+      throwLater(error);
+      return;
+    }
+    try {
+      const result = handler(this, error);
+      if (result instanceof Promise) result.catch(throwLater);
+    } catch (second) {
+      throwLater(second);
+    }
+  }
+
+  #checkOpen(): void {
+    if (!this.open) throw this.#closedError();
+  }
+
+  #checkSize(payload: Payload): void {
+    const { length } = bytesOf(payload);
+    if (length <= this.#limits.messageBytesMax) return;
+    throw new IpcError(
+      "EMSGSIZE",
+      `EMSGSIZE: a message of ${length} bytes for "${this.service}"; ${this.#limits.messageBytesMax} are allowed ` +
+        "(messageBytesMax)",
+      { service: this.service },
+    );
+  }
+
+  #checkRoom(payloadBytes: number): void {
+    if (this.queuedBytes + payloadBytes + headerBytes <= this.#limits.queueBytesMax) return;
+    throw errorOf(codes.queue_full.number, { errno: 0, syscall: 0, detail: 0 }, this);
+  }
+
+  #closedError(): IpcError {
+    const why = this.#end === undefined ? "being closed" : `closed (${this.#end.reason})`;
+    return new IpcError("ECLOSED", `ECLOSED: the connection to "${this.service}" is ${why}`, {
+      service: this.service,
+    });
+  }
+
+  #resetError(reason: string = this.#end?.reason ?? "closed"): IpcError {
+    return new IpcError(
+      "ECONNRESET",
+      `ECONNRESET: the connection to "${this.service}" ended (${reason})`,
+      { service: this.service },
+    );
+  }
+}
+
+/** It has ended natively, and its Disconnection is on its way. */
+function isClosed(error: unknown): boolean {
+  return error instanceof IpcError && error.code === "ECLOSED";
+}

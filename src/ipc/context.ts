@@ -1,0 +1,512 @@
+/**
+ * A context: owns services, connections, timers and external descriptors, and reports what happens to them. One native
+ * call waits for, and brings, a whole batch of events.
+ */
+
+import { join } from "node:path";
+import type { Areas } from "../native/areas.ts";
+import { mapAreas } from "../native/areas.ts";
+import type { IpcError, Subject } from "../native/errors.ts";
+import { codes, errorOf, IpcError as Failure } from "../native/errors.ts";
+import type { PollerKind } from "../native/layout.ts";
+import {
+  ConnectOptions as ConnectLayout,
+  ContextOptions as ContextLayout,
+  Failure as FailureLayout,
+  Limits as LimitsLayout,
+  Peer as PeerLayout,
+  pollerKinds,
+  ServiceOptions as ServiceLayout,
+  Statistics as StatisticsLayout,
+} from "../native/layout.ts";
+import type { IpcLibrary } from "../native/library.ts";
+import { ipcLibrary, own } from "../native/library.ts";
+import { Struct } from "../native/struct.ts";
+import type { Address } from "../native/symbols.ts";
+import { Doorbell } from "./doorbell.ts";
+import { Event, eventWords } from "./event.ts";
+import type { Limits } from "./limits.ts";
+import { fullLimits, putLimits } from "./limits.ts";
+import type { Inbox, Payload } from "./message.ts";
+import { bytesOf } from "./message.ts";
+import { Outbox } from "./outbox.ts";
+import { poisonedViews } from "./poison.ts";
+import type { RunDirectoryOptions } from "./run-directory.ts";
+import { nativeText, runDirectory } from "./run-directory.ts";
+import type { Statistics } from "./statistics.ts";
+import { readStatistics } from "./statistics.ts";
+
+export type ContextOptions = {
+  /** Default: EARSHOT_POLLER, else the system's best. */
+  poller?: PollerKind | undefined;
+  /**
+   * How long a wait looks for traffic before it sleeps, in nanoseconds. It looks only while that has been worth it,
+   * so an idle context costs nothing; 0 never looks. Default 50,000.
+   */
+  spin?: number | undefined;
+  /** Where names are looked up unless a call says otherwise. */
+  rundir?: string | undefined;
+};
+
+/** Who may connect. */
+export type Allow = "anyone" | { users?: readonly number[]; groups?: readonly number[] };
+
+export type ServiceOptions = Limits &
+  RunDirectoryOptions & {
+    /** By what the kernel says of a peer, before its first byte is read. Default: the own user and root. */
+    allow?: Allow | undefined;
+    /** The socket's permission bits. Default 0o600, and 0o666 where others are allowed. */
+    mode?: number | undefined;
+    /** How many connections may wait to be accepted. Default 4096. */
+    backlog?: number | undefined;
+  };
+
+export type ConnectOptions = Limits &
+  RunDirectoryOptions & {
+    /** How long to wait, in milliseconds, while the service has no room for another connection. Default 5 s. */
+    timeout?: number | undefined;
+  };
+
+/** Who is at the other end, as the kernel saw it when the connection was made. */
+export type Peer = {
+  uid: number;
+  gid: number;
+  /** 0 where the system does not tell. */
+  pid: number;
+};
+
+/** A service's queue of new connections is looked at so often, in milliseconds, while it is full. */
+export const busyRetryMs = 2;
+const nsPerMs = 1e6;
+const forever = -1;
+/** Beyond this a payload is sent from where it lies instead of being copied into the outbox. */
+const directBytesMin = 32 * 1024;
+const closed = new Struct(FailureLayout);
+
+/**
+ * @example
+ * const context = new Context();
+ * const connection = context.connect("pong");
+ * context.schedule(connection, "hello");
+ * for (const event of context) {
+ *   if (event.type === EventType.MessageRx) break;
+ * }
+ * context.close();
+ */
+export class Context implements Disposable {
+  readonly #library: IpcLibrary;
+  readonly #areas: Areas;
+  readonly #outbox: Outbox;
+  readonly #inbox: Inbox;
+  readonly #rundir: string | undefined;
+  #address: Address | undefined;
+  #doorbell: Doorbell | undefined;
+  #count = 0;
+  #at = 0;
+  /** Why things that this side asked for could not be done; they come first in the next batch. */
+  #errors: Event[] = [];
+  /** @internal Told what became of what was sent, instead of an Error event. */
+  onSent: ((connection: number, result: number) => void) | undefined;
+
+  constructor(options: ContextOptions = {}) {
+    this.#library = ipcLibrary();
+    this.#rundir = options.rundir;
+    const given = new Struct(ContextLayout)
+      .set("poller", pollerNumber(options.poller))
+      .set("poison", poisonedViews ? 1 : 0)
+      .set("spin_ns", options.spin ?? -1);
+    const address = new BigUint64Array(1);
+    const failure = new Struct(FailureLayout);
+    const result = this.#library.calls.earshot_ipc_context_open(
+      given.bytes,
+      address,
+      failure.bytes,
+    );
+    if (result < 0) throw errorOf(result, systemFailure(failure));
+    this.#address = Number(address[0]) as Address;
+    this.#areas = mapAreas(this.#library, this.#address);
+    this.#outbox = new Outbox(this.#areas.outbox);
+    const { inbox } = this.#areas;
+    this.#inbox = {
+      bytes: Buffer.from(inbox.buffer, inbox.byteOffset, inbox.byteLength),
+      generation: 0,
+    };
+  }
+
+  get closed(): boolean {
+    return this.#address === undefined;
+  }
+
+  // ---- adding ----
+
+  /** Serves `name`; its connections come as Connection events. Returns the service's handle. */
+  serve(name: string, options: ServiceOptions = {}): number {
+    const allow = allowLists(options.allow);
+    const given = new Struct(ServiceLayout)
+      .set("mode", options.mode ?? (options.allow === undefined ? 0o600 : 0o666))
+      .set("backlog", options.backlog ?? 4096)
+      .set("allow_everyone", allow.everyone ? 1 : 0)
+      .set("shared", options.shared === true ? 1 : 0);
+    putLimits(given.within("limits", LimitsLayout), fullLimits(options));
+    const directory = runDirectory(options.rundir ?? this.#rundir);
+    const handle = this.#library.calls.earshot_ipc_serve(
+      this.#open(),
+      ...nativeText(directory),
+      ...nativeText(name),
+      given.bytes,
+      allow.users,
+      allow.usersCount,
+      allow.groups,
+      allow.groupsCount,
+    );
+    return this.#checked(handle, { service: name, path: directory });
+  }
+
+  /** Where the service `name` is, or would be, found. */
+  path(name: string, rundir?: string): string {
+    return join(runDirectory(rundir ?? this.#rundir), name);
+  }
+
+  /**
+   * Connects to a service and returns the connection's handle. While the service has no room for another connection
+   * this blocks, for at most `timeout`.
+   */
+  connect(name: string, options: ConnectOptions = {}): number {
+    const until = performance.now() + (options.timeout ?? 5000);
+    while (true) {
+      const handle = this.tryConnect(name, options);
+      if (handle !== undefined) return handle;
+      if (performance.now() >= until) throw busy(name);
+      Bun.sleepSync(busyRetryMs);
+    }
+  }
+
+  /** Like `connect`, but undefined while the service has no room for another connection. */
+  tryConnect(name: string, options: ConnectOptions = {}): number | undefined {
+    const given = new Struct(ConnectLayout).set("shared", options.shared === true ? 1 : 0);
+    putLimits(given.within("limits", LimitsLayout), fullLimits(options));
+    const directory = runDirectory(options.rundir ?? this.#rundir);
+    const handle = this.#library.calls.earshot_ipc_connect(
+      this.#open(),
+      ...nativeText(directory),
+      ...nativeText(name),
+      given.bytes,
+    );
+    if (handle === codes.service_busy.number) return undefined;
+    return this.#checked(handle, { service: name, path: directory });
+  }
+
+  /**
+   * Reports, as External events, that a descriptor is readable or has ended, for as long as it is. It stays the
+   * caller's, who closes the returned handle before the descriptor. Plain files are always readable.
+   */
+  external(descriptor: number): number {
+    return this.#checked(this.#library.calls.earshot_ipc_watch(this.#open(), descriptor));
+  }
+
+  /** A timer that is due in `first` nanoseconds, and then every `period` nanoseconds unless that is 0. */
+  timer(first: number, period = 0): number {
+    const handle = this.#library.calls.earshot_ipc_timer(
+      this.#open(),
+      Math.trunc(first),
+      Math.trunc(period),
+    );
+    return this.#checked(handle);
+  }
+
+  // ---- sending ----
+
+  /**
+   * Queues a message; it goes with the next wait. What cannot be sent is reported: in an Error event here, or in the
+   * connection's Disconnection. With `report`, a number other than 0, a MessageTx event bears it as `token` when the
+   * message is with the kernel.
+   */
+  schedule(connection: number, payload: Payload, options?: { report?: number }): void {
+    const token = options?.report ?? 0;
+    const outbox = this.#outbox;
+    if (sizeBound(payload) < directBytesMin) {
+      if (outbox.add(connection, payload, token) > 0) return;
+      this.flush();
+      if (outbox.add(connection, payload, token) > 0) return;
+    }
+    this.flush();
+    const bytes = bytesOf(payload);
+    const { calls } = this.#library;
+    const result =
+      token === 0
+        ? calls.earshot_ipc_write(this.#open(), connection, memoryOf(bytes), bytes.length)
+        : calls.earshot_ipc_schedule(
+            this.#open(),
+            connection,
+            memoryOf(bytes),
+            bytes.length,
+            token,
+          );
+    this.#settle(connection, result, 1);
+  }
+
+  /**
+   * Sends a message now, behind what is queued for the connection. Returns the bytes that wait in the queue because
+   * the peer has not made room: 0 if the kernel has everything. Throws ECLOSED if the connection has ended.
+   */
+  write(connection: number, payload: Payload): number {
+    if (!this.#outbox.isEmpty) this.flush();
+    const bytes = bytesOf(payload);
+    const queued = this.#library.calls.earshot_ipc_write(
+      this.#open(),
+      connection,
+      memoryOf(bytes),
+      bytes.length,
+    );
+    return this.#checked(queued);
+  }
+
+  /** Sends what was scheduled, without waiting for anything. */
+  flush(): void {
+    if (this.#outbox.isEmpty) return;
+    const result = this.#library.calls.earshot_ipc_flush(this.#open(), this.#outbox.usedBytes);
+    this.#outbox.settle(this.#settle);
+    this.#checked(result);
+  }
+
+  readonly #settle = (connection: number, result: number, messages: number): void => {
+    if (this.onSent !== undefined) {
+      this.onSent(connection, result);
+    } else if (result < 0) {
+      const record = new Uint32Array(eventWords);
+      record[1] = connection;
+      record[4] = messages;
+      const error = errorOf(result, { errno: 0, syscall: 0, detail: 0 });
+      this.#errors.push(new Event(record, 0, this.#inbox, this.#take, error));
+    }
+  };
+
+  // ---- waiting ----
+
+  /**
+   * Blocks until something happens, or for `timeout` milliseconds, and returns the events: what is left of the batch
+   * that an iteration began, else a new one. Empty means that the time is up (or `wake` was called).
+   */
+  wait(timeout?: number): Event[] {
+    if (this.#at >= this.#count && this.#errors.length === 0) this.fill(timeout);
+    const events: Event[] = [];
+    for (let event = this.next(); event !== undefined; event = this.next()) events.push(event);
+    return events;
+  }
+
+  /** Blocks for each event in turn, for ever; leave the loop with `break`. What was not looked at comes next time. */
+  [Symbol.iterator](): Iterator<Event> {
+    return {
+      next: () => {
+        let event = this.next();
+        while (event === undefined) {
+          if (this.#address === undefined) return { done: true, value: undefined };
+          this.fill();
+          event = this.next();
+        }
+        return { done: false, value: event };
+      },
+    };
+  }
+
+  /**
+   * The same inside Bun's loop: timers, `fetch` and everything else go on meanwhile, and waiting costs no CPU. It ends
+   * when the context is closed or the signal aborts.
+   *
+   * @example
+   * for await (const event of context.events()) console.log(event.type);
+   */
+  async *events(options: { signal?: AbortSignal } = {}): AsyncGenerator<Event, void, undefined> {
+    const { signal } = options;
+    const ended = () => this.closed || signal?.aborted === true;
+    while (!ended()) {
+      for (let event = this.next(); event !== undefined; event = this.next()) {
+        yield event;
+        if (ended()) return;
+      }
+      if (this.fill(0) === 0) await this.bell().rung(signal);
+    }
+  }
+
+  /** @internal Fills the next batch, and returns how many events there are. `spin` in nanoseconds. */
+  fill(timeout?: number, spin = -1): number {
+    const { calls } = this.#library;
+    const outbox = this.#outbox;
+    this.#inbox.generation += 1;
+    this.#at = 0;
+    this.#count = 0;
+    const ns =
+      timeout === undefined || timeout === Infinity ? forever : Math.max(0, timeout) * nsPerMs;
+    // What could not be sent is reported at once, so there is nothing to wait for.
+    const count = calls.earshot_ipc_wait(
+      this.#open(),
+      this.#errors.length > 0 ? 0 : Math.trunc(ns),
+      spin,
+      outbox.usedBytes,
+    );
+    if (!outbox.isEmpty) outbox.settle(this.#settle);
+    this.#count = this.#checked(count);
+    return this.#count + this.#errors.length;
+  }
+
+  /** @internal The next event of the batch. */
+  next(): Event | undefined {
+    if (this.#errors.length > 0) return this.#errors.shift();
+    if (this.#at >= this.#count) return undefined;
+    const at = this.#at++ * eventWords;
+    return new Event(this.#areas.events, at, this.#inbox, this.#take);
+  }
+
+  /** @internal */
+  bell(): Doorbell {
+    this.#doorbell ??= new Doorbell((callback) =>
+      this.#address === undefined
+        ? 1
+        : this.#checked(this.#library.calls.earshot_ipc_arm(this.#address, callback)),
+    );
+    return this.#doorbell;
+  }
+
+  /** Lets a blocked wait return early; for a signal handler or another context's thread that has the address. */
+  wake(): void {
+    this.#library.calls.earshot_ipc_ring(this.#open());
+  }
+
+  readonly #take = (address: number, length: number): Uint8Array => {
+    const { calls } = this.#library;
+    const release = this.#library.address("earshot_ipc_loan_release");
+    this.#checked(calls.earshot_ipc_loan_take(this.#open(), address as Address));
+    return new Uint8Array(own(address as Address, length, release, release));
+  };
+
+  // ---- asking ----
+
+  /** Who is at the other end of a connection. Good until its Disconnection event. */
+  peer(connection: number): Peer {
+    const peer = new Struct(PeerLayout);
+    this.#checked(this.#library.calls.earshot_ipc_peer(this.#open(), connection, peer.bytes));
+    return { uid: peer.get("uid") >>> 0, gid: peer.get("gid") >>> 0, pid: peer.get("pid") };
+  }
+
+  /**
+   * A descriptor (Linux: pidfd) of the process at the other end, which stands for it even when its number is used
+   * again. It is the caller's to close. Throws ENOTSUP where the system has none.
+   */
+  peerProcess(connection: number): number {
+    return this.#checked(this.#library.calls.earshot_ipc_peer_process(this.#open(), connection));
+  }
+
+  /** The figures of the context, or of one of its connections or services. */
+  statistics(handle = 0): Statistics {
+    const record = new Struct(StatisticsLayout);
+    this.#checked(this.#library.calls.earshot_ipc_statistics(this.#open(), handle, record.bytes));
+    return readStatistics(record);
+  }
+
+  // ---- closing ----
+
+  /** Reads nothing more from a connection, so that its peer comes to wait; or goes on reading. */
+  pause(connection: number, paused = true): void {
+    this.#checked(this.#library.calls.earshot_ipc_pause(this.#open(), connection, paused ? 1 : 0));
+  }
+
+  /**
+   * Closes one connection, service, timer or external descriptor by its handle. A connection still sends what it has
+   * taken, unless `now` is set; its Disconnection event follows either way. A service's connections go on.
+   */
+  closeHandle(handle: number, options: { now?: boolean } = {}): void {
+    this.flush();
+    const how = options.now === true ? 1 : 0;
+    this.#checked(this.#library.calls.earshot_ipc_close(this.#open(), handle, how));
+  }
+
+  /** The same for everything there is. */
+  closeAll(options: { now?: boolean } = {}): void {
+    this.flush();
+    this.#checked(
+      this.#library.calls.earshot_ipc_close_all(this.#open(), options.now === true ? 1 : 0),
+    );
+  }
+
+  /** Closes everything at once, after sending what the kernel takes. Closing twice is no error. */
+  close(): void {
+    const address = this.#address;
+    if (address === undefined) return;
+    this.flush();
+    const result = this.#library.calls.earshot_ipc_context_close(address);
+    if (result < 0) throw errorOf(result, systemFailure(this.#areas.control));
+    this.#address = undefined;
+    this.#count = 0;
+    this.#inbox.generation += 1;
+    this.#doorbell?.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  // ---- inside ----
+
+  #open(): Address {
+    if (this.#address === undefined) throw new Failure("ECLOSED", "ECLOSED: the context is closed");
+    return this.#address;
+  }
+
+  #checked(result: number, subject: Subject = {}): number {
+    if (result >= 0) return result;
+    throw errorOf(result, systemFailure(this.#areas.control), subject);
+  }
+}
+
+/** The error of a service that has had no room for too long. */
+export function busy(name: string): IpcError {
+  return errorOf(codes.service_busy.number, systemFailure(closed), { service: name });
+}
+
+function systemFailure(record: Struct<typeof FailureLayout> | Areas["control"]) {
+  const known = record as Struct<typeof FailureLayout>;
+  return {
+    errno: known.get("errno"),
+    syscall: known.get("syscall"),
+    detail: known.get("detail"),
+  };
+}
+
+function pollerNumber(option: PollerKind | undefined): number {
+  const kind = option ?? process.env["EARSHOT_POLLER"] ?? "";
+  if (kind === "") return 0;
+  if (kind in pollerKinds) return pollerKinds[kind as PollerKind];
+  const known = Object.keys(pollerKinds).join(", ");
+  throw new Failure("EINVAL", `EINVAL: there is no poller "${kind}"; there are: ${known}`);
+}
+
+function allowLists(allow: Allow | undefined) {
+  const everyone = allow === "anyone";
+  const users = everyone ? [] : (allow?.users ?? []);
+  const groups = everyone ? [] : (allow?.groups ?? []);
+  if (allow !== undefined && !everyone && users.length + groups.length === 0) {
+    throw new Failure(
+      "EINVAL",
+      "EINVAL: allow names no user and no group, so that nobody could connect",
+    );
+  }
+  return {
+    everyone,
+    users: Uint32Array.from(users.length === 0 ? [0] : users),
+    usersCount: users.length,
+    groups: Uint32Array.from(groups.length === 0 ? [0] : groups),
+    groupsCount: groups.length,
+  };
+}
+
+/** At least as many bytes as the payload has. */
+function sizeBound(payload: Payload): number {
+  return typeof payload === "string" ? payload.length * 3 : payload.byteLength;
+}
+
+const nothing = new Uint8Array(1);
+
+/** Memory that a native call can be given even if it is empty. */
+function memoryOf(bytes: Uint8Array): Uint8Array {
+  return bytes.length === 0 ? nothing : bytes;
+}

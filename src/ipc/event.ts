@@ -1,0 +1,121 @@
+/** One thing that a context reports. */
+
+import type { IpcError } from "../native/errors.ts";
+import type { Reason } from "../native/layout.ts";
+import { EventType, reasons } from "../native/layout.ts";
+import type { Inbox } from "./message.ts";
+import { Message } from "./message.ts";
+
+/** Words of one record in the events area. */
+export const eventWords = 8;
+const flagLoan = 1;
+
+/** Takes over the buffer of a message too large for the inbox. */
+export type Loans = (address: number, length: number) => Uint8Array;
+
+/**
+ * An event. `type` says which of the other members mean something; the rest are 0, "none" or undefined.
+ *
+ * @example
+ * for (const event of context) {
+ *   if (event.type === EventType.MessageRx) context.schedule(event.connection, event.message.bytes);
+ * }
+ */
+export class Event {
+  readonly type: EventType;
+  /** The handle it is about: of a connection, service, timer or external descriptor. */
+  readonly source: number;
+  /** The service whose connection it is about; 0 for connections made with `connect`. */
+  readonly service: number;
+  /** Why a connection ended, or what went wrong. */
+  readonly reason: Reason;
+  /** In an Error event for something that this side asked for: why it could not be done. */
+  readonly error: IpcError | undefined;
+  readonly #length: number;
+  readonly #offset: number;
+  readonly #detail: number;
+  readonly #data: number;
+  readonly #inbox: Inbox;
+  readonly #loan: Uint8Array | undefined;
+  #message: Message | undefined;
+
+  /** @internal Reads the record that begins at word `at`. */
+  constructor(events: Uint32Array, at: number, inbox: Inbox, loans: Loans, error?: IpcError) {
+    const head = events[at]!;
+    this.type = (head & 0xff) as EventType;
+    this.source = events[at + 1]!;
+    this.service = events[at + 2]!;
+    this.reason = reasons[head >>> 16]!;
+    this.error = error;
+    this.#offset = events[at + 3]!;
+    this.#length = events[at + 4]!;
+    this.#detail = events[at + 5]! | 0;
+    this.#data = events[at + 6]! + events[at + 7]! * 2 ** 32;
+    this.#inbox = inbox;
+    this.#loan = (head & (flagLoan << 8)) === 0 ? undefined : loans(this.#data, this.#length);
+  }
+
+  /** The connection it is about; the same as `source`. */
+  get connection(): number {
+    return this.source;
+  }
+
+  /** MessageRx: what arrived, good until the next wait. */
+  get message(): Message {
+    this.#message ??=
+      this.#loan === undefined
+        ? new Message(this.#inbox, this.#offset, this.#length)
+        : new Message(undefined, 0, this.#length, this.#loan);
+    return this.#message;
+  }
+
+  /** Disconnection, Error: the system's error number, 0 if it had no part in it. */
+  get errno(): number {
+    return this.type === EventType.Disconnection || this.type === EventType.Error
+      ? this.#detail
+      : 0;
+  }
+
+  /** Connection, and Error for a refused peer: the peer's process, 0 where the system does not tell. */
+  get pid(): number {
+    if (this.type === EventType.Error) return this.#data;
+    return this.type === EventType.Connection ? this.#detail : 0;
+  }
+
+  /** Connection, and Error for a refused peer: the peer's user. */
+  get uid(): number {
+    return this.type === EventType.Connection || this.type === EventType.Error ? this.#length : 0;
+  }
+
+  /** Connection: the peer's group. */
+  get gid(): number {
+    return this.type === EventType.Connection ? this.#offset : 0;
+  }
+
+  /** Disconnection: what this side had taken to send and could not. */
+  get lost(): { messages: number; bytes: number } {
+    return this.type === EventType.Disconnection
+      ? { messages: this.#length, bytes: this.#data }
+      : { messages: 0, bytes: 0 };
+  }
+
+  /** MessageTx: what `schedule` was given to report. */
+  get token(): number {
+    return this.type === EventType.MessageTx ? this.#data : 0;
+  }
+
+  /** Timer: how many periods have passed since its last event, at least 1. */
+  get periods(): number {
+    return this.type === EventType.Timer ? this.#data : 0;
+  }
+
+  /** External: the descriptor that was added. */
+  get descriptor(): number {
+    return this.type === EventType.External ? this.#detail : -1;
+  }
+
+  /** Drain: bytes that are still queued. */
+  get queuedBytes(): number {
+    return this.type === EventType.Drain ? this.#data : 0;
+  }
+}

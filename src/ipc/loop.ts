@@ -1,0 +1,121 @@
+/**
+ * The context that all `serve` and `connect` of one thread share, driven from Bun's event loop.
+ *
+ *     asleep ──ring, or something was sent──▶ turn: wait a little, hand events out, run microtasks, again
+ *       ▲                                       │
+ *       └────────── nothing came ───────────────┘
+ *
+ * After traffic a turn lingers: it looks for more for a short while before it goes to sleep, because sleeping and
+ * waking costs far more than most answers take. A turn is bounded, so that timers, `fetch` and all else go on.
+ */
+
+import { drainMicrotasks } from "bun:jsc";
+import { EventType } from "../native/layout.ts";
+import { Context } from "./context.ts";
+import type { Event } from "./event.ts";
+
+/** How long a turn looks for more traffic before it goes to sleep: what the context's own spin is by default. */
+const lingerNs = 50_000;
+/** The same in milliseconds, for `wait`. */
+const lingerMs = lingerNs / 1e6;
+/** After so long a turn lets the rest of Bun's loop have its turn. */
+const turnMs = 0.5;
+
+/** Who is told of the events of one handle. */
+export type Listener = {
+  onEvent(event: Event): void;
+  /** What became of messages that were sent: bytes queued, or a code below zero. */
+  onSent(result: number): void;
+};
+
+export class Loop {
+  readonly context = new Context();
+  readonly #listeners = new Map<number, Listener>();
+  #turning = false;
+  #flushing = false;
+  #again = false;
+
+  constructor() {
+    this.context.onSent = (connection, result) => this.#listeners.get(connection)?.onSent(result);
+  }
+
+  /** From now on the events of `handle` go to `listener`. While there is anyone, Bun's loop is held open. */
+  add(handle: number, listener: Listener): void {
+    this.#listeners.set(handle, listener);
+    this.context.bell().hold();
+    this.soon();
+  }
+
+  remove(handle: number): void {
+    this.#listeners.delete(handle);
+    if (this.#listeners.size === 0) this.context.bell().release();
+  }
+
+  /** Something was handed over to be sent: it goes when this turn, or this task, is done. */
+  sending(): void {
+    if (this.#turning || this.#flushing) return;
+    this.#flushing = true;
+    queueMicrotask(() => {
+      this.#flushing = false;
+      this.context.flush();
+      // The answer is likely to be quick.
+      this.soon();
+    });
+  }
+
+  /** Has a turn when Bun's loop comes round. */
+  soon(): void {
+    if (this.#turning || this.#again) return;
+    this.#again = true;
+    setImmediate(() => {
+      this.#again = false;
+      this.#turn();
+    });
+  }
+
+  #turn(): void {
+    if (this.#turning) return;
+    this.#turning = true;
+    const until = performance.now() + turnMs;
+    let quiet = false;
+    try {
+      do {
+        quiet = this.context.fill(lingerMs, lingerNs) === 0;
+        for (let event = this.context.next(); event !== undefined; event = this.context.next()) {
+          this.#hand(event);
+        }
+        drainMicrotasks();
+      } while (!quiet && performance.now() < until);
+    } finally {
+      this.#turning = false;
+      if (quiet) this.#sleep();
+      else this.soon();
+    }
+  }
+
+  #sleep(): void {
+    this.context.flush();
+    if (this.#listeners.size > 0) this.context.bell().arm(() => this.#turn());
+  }
+
+  #hand(event: Event): void {
+    // A connection that has just been accepted has no listener yet; its service makes it one.
+    const handle = event.type === EventType.Connection ? event.service : event.source;
+    this.#listeners.get(handle)?.onEvent(event);
+  }
+}
+
+let shared: Loop | undefined;
+
+/** The loop of this thread. */
+export function loop(): Loop {
+  shared ??= new Loop();
+  return shared;
+}
+
+/** What a handler threw goes where an uncaught error goes, and everybody else is served all the same. */
+export function throwLater(error: unknown): void {
+  queueMicrotask(() => {
+    throw error;
+  });
+}

@@ -1,0 +1,85 @@
+/** A message as its receiver sees it: a view of bytes that are good until the next wait, or its own. */
+
+import { IpcError } from "../native/errors.ts";
+import { poisonedViews } from "./poison.ts";
+
+const encoder = new TextEncoder();
+
+/** What can be sent: text goes as UTF-8. */
+export type Payload = string | Uint8Array | ArrayBuffer;
+
+/** The bytes of a payload; a view of it where it has some. */
+export function bytesOf(payload: Payload): Uint8Array {
+  if (typeof payload === "string") return encoder.encode(payload);
+  return payload instanceof Uint8Array ? payload : new Uint8Array(payload);
+}
+
+/** The memory a batch's messages lie in. `generation` moves on with each wait. */
+export type Inbox = { readonly bytes: Buffer; generation: number };
+
+/**
+ * One message. What comes with an event or in a handler is a view: good until the next wait (for handlers: until the
+ * handler returns, or first awaits). `copy()` keeps it. Answers of `request` and iterated messages are copies already.
+ *
+ * @example
+ * message.bytes           // Uint8Array
+ * message.text()          // as UTF-8
+ * message.json<Point>()   // parsed
+ * const kept = message.copy();
+ */
+export class Message {
+  /** In bytes. */
+  readonly length: number;
+  readonly #inbox: Inbox | undefined;
+  readonly #generation: number;
+  readonly #offset: number;
+  #bytes: Uint8Array | undefined;
+
+  /** @internal A view of `length` bytes at `offset` of an inbox; without one, of `bytes`, which then are its own. */
+  constructor(inbox: Inbox | undefined, offset: number, length: number, bytes?: Uint8Array) {
+    this.#inbox = inbox;
+    this.#offset = offset;
+    this.length = length;
+    this.#bytes = bytes;
+    this.#generation = inbox === undefined ? 0 : inbox.generation;
+  }
+
+  get bytes(): Uint8Array {
+    if (poisonedViews) this.#check();
+    if (this.#bytes !== undefined) return this.#bytes;
+    const memory = this.#inbox!.bytes;
+    this.#bytes = new Uint8Array(memory.buffer, memory.byteOffset + this.#offset, this.length);
+    return this.#bytes;
+  }
+
+  /** The message as UTF-8; what is no UTF-8 becomes U+FFFD. */
+  text(): string {
+    if (poisonedViews) this.#check();
+    if (this.#inbox !== undefined) {
+      return this.#inbox.bytes.toString("utf8", this.#offset, this.#offset + this.length);
+    }
+    const bytes = this.#bytes!;
+    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8");
+  }
+
+  /** The message parsed as JSON; throws a SyntaxError if it is none. */
+  json<Value = unknown>(): Value {
+    return JSON.parse(this.text()) as Value;
+  }
+
+  /** The same message with bytes of its own. */
+  copy(): Message {
+    return this.#inbox === undefined
+      ? this
+      : new Message(undefined, 0, this.length, this.bytes.slice());
+  }
+
+  #check(): void {
+    if (this.#inbox === undefined || this.#inbox.generation === this.#generation) return;
+    throw new IpcError(
+      "ESTALE",
+      "ESTALE: a message is good until the next wait (in a handler: until it returns or first awaits); " +
+        "keep it with copy()",
+    );
+  }
+}

@@ -1,0 +1,122 @@
+/**
+ * Messages to send, written into the memory that native code sends from. Frames for one connection that follow each
+ * other form a run: a header for native code, then the frames as they go over the wire.
+ *
+ *     | connection | bytes | messages | token → result |  00 00 00 05 h e l l o  00 00 00 … | padding to 4 |
+ */
+
+import { Run } from "../native/layout.ts";
+import type { Payload } from "./message.ts";
+import { bytesOf } from "./message.ts";
+
+const runWords = Run.size / 4;
+const headerBytes = 4;
+/** UTF-8 takes at most three bytes for each UTF-16 unit. */
+const utf8BytesMax = 3;
+
+/** What became of a run: bytes queued for its connection, or a code below zero. */
+export type Sent = (connection: number, result: number, messages: number) => void;
+
+export class Outbox {
+  readonly #bytes: Uint8Array;
+  readonly #text: Buffer;
+  readonly #words: Int32Array;
+  /** Where each run begins, in words. */
+  readonly #runs: number[] = [];
+  #used = 0;
+  #connection = 0;
+  #run = 0;
+
+  constructor(area: Uint8Array) {
+    this.#bytes = area;
+    this.#text = Buffer.from(area.buffer, area.byteOffset, area.byteLength);
+    this.#words = new Int32Array(area.buffer, area.byteOffset, area.byteLength / 4);
+  }
+
+  /** The longest payload that goes through the outbox; a longer one is better sent from where it lies. */
+  get payloadBytesMax(): number {
+    return this.#bytes.length >> 4;
+  }
+
+  get isEmpty(): boolean {
+    return this.#used === 0;
+  }
+
+  /**
+   * Writes one message, and returns its bytes on the wire; 0 if there is no room for it. A `token` other than 0 has its
+   * sending reported.
+   */
+  add(connection: number, payload: Payload, token: number): number {
+    return typeof payload === "string"
+      ? this.#addText(connection, payload, token)
+      : this.#addBytes(connection, bytesOf(payload), token);
+  }
+
+  #addBytes(connection: number, payload: Uint8Array, token: number): number {
+    const length = payload.length;
+    const at = this.#open(connection, length, token);
+    if (at < 0) return 0;
+    this.#bytes.set(payload, at + headerBytes);
+    return this.#close(at, length);
+  }
+
+  #addText(connection: number, text: string, token: number): number {
+    const bound = text.length * utf8BytesMax;
+    const at = this.#open(connection, bound, token);
+    if (at < 0) return 0;
+    return this.#close(at, this.#text.write(text, at + headerBytes, bound, "utf8"));
+  }
+
+  /** Where the frame goes; below zero if there is no room. */
+  #open(connection: number, payloadBytes: number, token: number): number {
+    if (connection === this.#connection && token === 0) {
+      const at = this.#used;
+      return at + headerBytes + payloadBytes > this.#bytes.length ? -1 : at;
+    }
+    const start = (this.#used + 3) & ~3;
+    const at = start + Run.size;
+    if (at + headerBytes + payloadBytes > this.#bytes.length) return -1;
+    const run = start >> 2;
+    this.#words[run] = connection;
+    this.#words[run + 1] = 0;
+    this.#words[run + 2] = 0;
+    this.#words[run + 3] = token;
+    this.#runs.push(run);
+    this.#run = run;
+    // A reported message has its run to itself.
+    this.#connection = token === 0 ? connection : 0;
+    return at;
+  }
+
+  #close(at: number, length: number): number {
+    const bytes = this.#bytes;
+    bytes[at] = length >>> 24;
+    bytes[at + 1] = length >>> 16;
+    bytes[at + 2] = length >>> 8;
+    bytes[at + 3] = length;
+    const total = headerBytes + length;
+    this.#words[this.#run + 1]! += total;
+    this.#words[this.#run + 2]! += 1;
+    this.#used = at + total;
+    return total;
+  }
+
+  /** How many bytes native code is to send. */
+  get usedBytes(): number {
+    return (this.#used + 3) & ~3;
+  }
+
+  /** After native code has sent them: tells what became of each run, and begins anew. */
+  settle(sent: Sent): void {
+    const words = this.#words;
+    const runs = this.#runs;
+    const count = runs.length;
+    this.#used = 0;
+    this.#connection = 0;
+    for (let index = 0; index < count; index++) {
+      const run = runs[index]!;
+      sent(words[run]!, words[run + runWords - 1]!, words[run + 2]!);
+    }
+    runs.length = 0;
+  }
+}

@@ -1,0 +1,121 @@
+/** Where services are found, and what is found there. */
+
+import { readdirSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { errorOf } from "../native/errors.ts";
+import { Failure, Inspection, inspectionStates } from "../native/layout.ts";
+import { ipcLibrary } from "../native/library.ts";
+import { Struct } from "../native/struct.ts";
+import { bytesOf } from "./message.ts";
+
+/** More than any path that a socket can have, so that one which is too long can be shown. */
+const pathBytesMax = 4096;
+const noFailure = { errno: 0, syscall: 0, detail: 0 };
+
+/** Text for a native call: never without memory, and its length apart. */
+export function nativeText(text: string): [bytes: Uint8Array, length: number] {
+  const bytes = bytesOf(text);
+  return bytes.length === 0 ? [new Uint8Array(1), 0] : [bytes, bytes.length];
+}
+
+/**
+ * The run directory: `option` if given, else EARSHOT_RUNDIR, else RUNDIR, else `$XDG_RUNTIME_DIR/earshot`, else
+ * `/tmp/earshot-UID`. A variable that is empty counts as unset; a relative `option` is taken from the working directory.
+ */
+export function runDirectory(option?: string): string {
+  const path = new Uint8Array(pathBytesMax);
+  const length = ipcLibrary().calls.earshot_ipc_run_directory(
+    ...nativeText(option === undefined || option === "" ? "" : resolve(option)),
+    ...nativeText(process.env["EARSHOT_RUNDIR"] ?? ""),
+    ...nativeText(process.env["RUNDIR"] ?? ""),
+    ...nativeText(process.env["XDG_RUNTIME_DIR"] ?? ""),
+    path,
+    path.length,
+  );
+  if (length < 0) throw errorOf(length, noFailure, { path: option });
+  return new TextDecoder().decode(path.subarray(0, length));
+}
+
+/** What is found at a name. */
+export type Found = {
+  name: string;
+  /**
+   * `live`: served; `stale`: its owner is gone; `foreign`: served by a program that keeps no lock;
+   * `unknown`: we lack the permission to find out.
+   */
+  state: (typeof inspectionStates)[number];
+  /** The owner's process, 0 where it cannot be told. */
+  pid: number;
+  /** The user whose socket it is. */
+  uid: number;
+  path: string;
+};
+
+export type RunDirectoryOptions = {
+  rundir?: string | undefined;
+  /** Accept a run directory that others use as well: the own user's or root's, and sticky if others may write. */
+  shared?: boolean | undefined;
+};
+
+/** How it stands with one service. Throws ENOENT if nothing has that name. A live one notices nothing. */
+export function inspect(name: string, options: RunDirectoryOptions = {}): Found {
+  const directory = runDirectory(options.rundir);
+  const found = new Struct(Inspection);
+  const failure = new Struct(Failure);
+  const result = ipcLibrary().calls.earshot_ipc_inspect(
+    ...nativeText(directory),
+    options.shared === true ? 1 : 0,
+    ...nativeText(name),
+    found.bytes,
+    failure.bytes,
+  );
+  if (result < 0) {
+    throw errorOf(
+      result,
+      {
+        errno: failure.get("errno"),
+        syscall: failure.get("syscall"),
+        detail: failure.get("detail"),
+      },
+      { service: name, path: directory },
+    );
+  }
+  return {
+    name,
+    state: inspectionStates[found.get("state")]!,
+    pid: found.get("pid"),
+    uid: found.get("uid") >>> 0,
+    path: join(directory, name),
+  };
+}
+
+/** Every service in the run directory, by name. A directory that does not exist holds none. */
+export function list(options: RunDirectoryOptions = {}): Found[] {
+  const directory = runDirectory(options.rundir);
+  return names(directory)
+    .map((name) => inspectIfThere(name, options))
+    .filter((found) => found !== undefined);
+}
+
+function names(directory: string): string[] {
+  try {
+    return readdirSync(directory, { withFileTypes: true })
+      .filter((entry) => entry.isSocket())
+      .map((entry) => entry.name)
+      .sort();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+    throw error;
+  }
+}
+
+/** A service may go, and a socket may have a name that is none of ours. */
+function inspectIfThere(name: string, options: RunDirectoryOptions): Found | undefined {
+  try {
+    return inspect(name, options);
+  } catch (error) {
+    const { code } = error as { code?: string };
+    if (code === "ENOENT" || code === "ENAME" || code === "EEXIST") return undefined;
+    throw error;
+  }
+}

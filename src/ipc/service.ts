@@ -1,0 +1,104 @@
+/** A name that this process serves on Bun's event loop. */
+
+import { EventType } from "../native/layout.ts";
+import { Connection } from "./connection.ts";
+import type { ServiceOptions } from "./context.ts";
+import type { Event } from "./event.ts";
+import type { Handlers } from "./handlers.ts";
+import type { FullLimits } from "./limits.ts";
+import { fullLimits } from "./limits.ts";
+import { loop } from "./loop.ts";
+import type { Statistics } from "./statistics.ts";
+
+/** Something that went wrong and ended no connection: a refused peer, or no descriptors to accept with. */
+export type Trouble = {
+  reason: Event["reason"];
+  /** The system's error number, 0 if it had no part in it. */
+  errno: number;
+  /** The refused peer. */
+  uid: number;
+  pid: number;
+};
+
+export type ServeHandlers = Handlers & {
+  /** A peer was refused, or accepting pauses; counted in the statistics too. */
+  trouble?: ((service: Service, trouble: Trouble) => void) | undefined;
+};
+
+export type ServeOptions = ServiceOptions & { signal?: AbortSignal | undefined };
+
+export class Service implements AsyncDisposable {
+  readonly name: string;
+  /** The socket. */
+  readonly path: string;
+  readonly #handlers: ServeHandlers;
+  readonly #limits: FullLimits;
+  readonly #connections = new Set<Connection>();
+  #handle: number;
+  #closed: Promise<void> | undefined;
+  #statistics: Statistics | undefined;
+
+  /** @internal */
+  constructor(name: string, handlers: ServeHandlers, options: ServiceOptions) {
+    const { context } = loop();
+    this.name = name;
+    this.path = context.path(name, options.rundir);
+    this.#handlers = handlers;
+    this.#limits = fullLimits(options);
+    this.#handle = context.serve(name, options);
+    loop().add(this.#handle, this);
+  }
+
+  /** Those that are open. */
+  get connections(): ReadonlySet<Connection> {
+    return this.#connections;
+  }
+
+  /** What the service and all its connections have done; the last figures once it is closed. */
+  statistics(): Statistics {
+    if (this.#handle !== 0) this.#statistics = loop().context.statistics(this.#handle);
+    return this.#statistics!;
+  }
+
+  /**
+   * Gives up the name and removes the socket, then closes the connections: after sending what was taken, or at once
+   * with `now`. Resolves when all have ended.
+   */
+  close(options: { now?: boolean } = {}): Promise<void> {
+    if (this.#handle !== 0) {
+      this.statistics();
+      loop().remove(this.#handle);
+      loop().context.closeHandle(this.#handle);
+      this.#handle = 0;
+    }
+    const open = [...this.#connections].map((connection) => connection.close(options));
+    this.#closed = Promise.all(open).then(() => undefined);
+    return this.#closed;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** @internal */
+  onSent(): void {
+    // Nothing is ever sent to a service's own handle.
+  }
+
+  /** @internal */
+  onEvent(event: Event): void {
+    if (event.type === EventType.Connection) this.#accept(event);
+    else if (event.type === EventType.Error) {
+      const { reason, errno, uid, pid } = event;
+      this.#handlers.trouble?.(this, { reason, errno, uid, pid });
+    }
+  }
+
+  #accept(event: Event): void {
+    const connection = new Connection(this.name, this.#handlers, this.#limits);
+    this.#connections.add(connection);
+    connection.onEnded = () => this.#connections.delete(connection);
+    connection.attach(event.connection, { uid: event.uid, gid: event.gid, pid: event.pid });
+    connection.opened();
+  }
+}

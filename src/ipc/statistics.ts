@@ -1,0 +1,46 @@
+/** What a context, a service or a connection has done so far. */
+
+import type { Reason, Statistics as StatisticsLayout } from "../native/layout.ts";
+import { reasons } from "../native/layout.ts";
+import type { Struct } from "../native/struct.ts";
+
+export type Statistics = {
+  messagesReceived: number;
+  /** Messages that are with the kernel. */
+  messagesSent: number;
+  /** Bytes on the wire: payloads and their headers. */
+  bytesReceived: number;
+  bytesSent: number;
+  /** Bytes taken to be sent that are not with the kernel yet. */
+  queuedBytes: number;
+  /** Messages that were taken to be sent, and whose connection ended first. */
+  messagesLost: number;
+  connectionsAccepted: number;
+  connectionsMade: number;
+  connectionsOpen: number;
+  /** Descriptors held: connections, services and their locks, the poller. External ones are their owners'. */
+  descriptors: number;
+  /** How many connections ended or were refused, and what else went wrong, by reason. */
+  reasons: Partial<Record<Reason, number>>;
+};
+
+export function readStatistics(record: Struct<typeof StatisticsLayout>): Statistics {
+  const [offset, bytes] = [80, 120];
+  const counts = new BigUint64Array(record.bytes.slice(offset, offset + bytes).buffer);
+  const counted = reasons
+    .map((reason, number) => [reason, Number(counts[number])] as const)
+    .filter(([, count]) => count > 0);
+  return {
+    messagesReceived: record.get("messages_received"),
+    messagesSent: record.get("messages_sent"),
+    bytesReceived: record.get("bytes_received"),
+    bytesSent: record.get("bytes_sent"),
+    queuedBytes: record.get("queued_bytes"),
+    messagesLost: record.get("messages_lost"),
+    connectionsAccepted: record.get("connections_accepted"),
+    connectionsMade: record.get("connections_made"),
+    connectionsOpen: record.get("connections_open"),
+    descriptors: record.get("descriptors"),
+    reasons: Object.fromEntries(counted),
+  };
+}

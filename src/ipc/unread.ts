@@ -1,0 +1,63 @@
+/** Messages that nobody has read yet. Beyond a bound the peer is made to wait. */
+
+import type { Message } from "./message.ts";
+
+export class Unread {
+  readonly #bytesMax: number;
+  readonly #pause: (paused: boolean) => void;
+  #messages: Message[] = [];
+  #first = 0;
+  #bytes = 0;
+  #paused = false;
+  #arrival: PromiseWithResolvers<void> | undefined;
+
+  constructor(bytesMax: number, pause: (paused: boolean) => void) {
+    this.#bytesMax = bytesMax;
+    this.#pause = pause;
+  }
+
+  put(message: Message): void {
+    this.#messages.push(message);
+    this.#bytes += costOf(message);
+    this.end();
+    if (this.#paused || this.#bytes <= this.#bytesMax) return;
+    this.#paused = true;
+    this.#pause(true);
+  }
+
+  take(): Message | undefined {
+    const message = this.#messages[this.#first];
+    if (message === undefined) return undefined;
+    this.#first += 1;
+    if (this.#first === this.#messages.length) {
+      this.#messages = [];
+      this.#first = 0;
+    }
+    this.#bytes -= costOf(message);
+    if (this.#paused && this.#bytes <= this.#bytesMax / 2) {
+      this.#paused = false;
+      this.#pause(false);
+    }
+    return message;
+  }
+
+  /** Lets go who waits for one: there will be no more, or there is one. */
+  end(): void {
+    this.#arrival?.resolve();
+    this.#arrival = undefined;
+  }
+
+  /** Resolves when there is one, or there will be no more. */
+  arrived(): Promise<void> {
+    if (this.#first < this.#messages.length) return Promise.resolve();
+    this.#arrival ??= Promise.withResolvers<void>();
+    return this.#arrival.promise;
+  }
+}
+
+/** An empty message is an object too, so that a flood of them is bounded as well. */
+const messageOverheadBytes = 64;
+
+function costOf(message: Message): number {
+  return message.length + messageOverheadBytes;
+}

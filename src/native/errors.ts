@@ -1,0 +1,206 @@
+/**
+ * What a failed call becomes: an `IpcError` in the shape of Node's system errors, whose text says what was wrong,
+ * where, and what to do.
+ */
+
+import { nameFaults, syscalls } from "./layout.ts";
+
+/** The library's result codes: its name, the `code` of the error it becomes, and its number. */
+export const codes = {
+  ok: { number: 0, code: "OK" },
+  invalid_argument: { number: -1, code: "EINVAL" },
+  closed: { number: -2, code: "ECLOSED" },
+  wrong_thread: { number: -3, code: "ETHREAD" },
+  out_of_memory: { number: -4, code: "ENOMEM" },
+  not_available: { number: -5, code: "ENOTSUP" },
+  handle_limit: { number: -6, code: "EHANDLES" },
+  descriptor_limit: { number: -7, code: "EMFILE" },
+  watch_limit: { number: -8, code: "ENOSPC" },
+  thread_limit: { number: -9, code: "EAGAIN" },
+  message_too_long: { number: -10, code: "EMSGSIZE" },
+  queue_full: { number: -11, code: "ENOBUFS" },
+  malformed: { number: -12, code: "EMALFORMED" },
+  name_invalid: { number: -20, code: "ENAME" },
+  path_too_long: { number: -21, code: "ENAMETOOLONG" },
+  service_missing: { number: -22, code: "ENOENT" },
+  service_gone: { number: -23, code: "ECONNREFUSED" },
+  service_busy: { number: -24, code: "EBUSY" },
+  service_foreign: { number: -25, code: "EPROTOTYPE" },
+  already_served: { number: -26, code: "EADDRINUSE" },
+  path_taken: { number: -27, code: "EEXIST" },
+  permission: { number: -28, code: "EACCES" },
+  no_space: { number: -29, code: "ENOSPC" },
+  path_relative: { number: -30, code: "EINVAL" },
+  path_invalid: { number: -31, code: "EINVAL" },
+  directory_missing: { number: -40, code: "ENOENT" },
+  directory_link: { number: -41, code: "ELOOP" },
+  not_directory: { number: -42, code: "ENOTDIR" },
+  directory_owner: { number: -43, code: "EPERM" },
+  directory_writable: { number: -44, code: "EPERM" },
+  parent_missing: { number: -45, code: "ENOENT" },
+  directory_gone: { number: -46, code: "ENOENT" },
+  socket_owner: { number: -50, code: "EPERM" },
+  lock_not_file: { number: -51, code: "EEXIST" },
+  lock_owner: { number: -52, code: "EPERM" },
+  unexpected: { number: -99, code: "EUNKNOWN" },
+} as const;
+
+export type CodeName = keyof typeof codes;
+
+/** The `code` of an `IpcError`. Besides the library's there are those that only arise on this side. */
+export type IpcErrorCode =
+  | (typeof codes)[Exclude<CodeName, "ok">]["code"]
+  /** A wait took longer than its `timeout`. */
+  | "ETIMEDOUT"
+  /** The connection ended before the answer came. */
+  | "ECONNRESET"
+  /** A message was used after the next wait; `copy()` keeps one. Only with the debug switch. */
+  | "ESTALE"
+  /** The native library is missing, or is another version's. */
+  | "ELIBRARY";
+
+const names = new Map<number, CodeName>(
+  Object.entries(codes).map(([name, { number }]) => [number, name as CodeName]),
+);
+
+/** What the failed call was about. */
+export type Subject = {
+  service?: string | undefined;
+  /** The run directory or socket. */
+  path?: string | undefined;
+};
+
+/** What the system said in the failed call. */
+export type SystemFailure = { errno: number; syscall: number; detail: number };
+
+/**
+ * Thrown by every call that fails.
+ *
+ * @example
+ * try {
+ *   await connect("pong");
+ * } catch (error) {
+ *   if (error instanceof IpcError && error.code === "ENOENT") console.error(error.message);
+ * }
+ */
+export class IpcError extends Error {
+  override readonly name = "IpcError";
+  readonly code: IpcErrorCode;
+  /** The system's error number, negative as in Node's errors; 0 where the system had no part in it. */
+  readonly errno: number;
+  /** The system's call that failed, "" where none did. */
+  readonly syscall: string;
+  readonly service: string | undefined;
+  readonly path: string | undefined;
+
+  constructor(
+    code: IpcErrorCode,
+    message: string,
+    details: Subject & {
+      errno?: number;
+      syscall?: string;
+      cause?: unknown;
+    } = {},
+  ) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.code = code;
+    this.errno = details.errno ?? 0;
+    this.syscall = details.syscall ?? "";
+    this.service = details.service;
+    this.path = details.path;
+  }
+}
+
+/** The error for a result below zero. */
+export function errorOf(result: number, failure: SystemFailure, subject: Subject = {}): IpcError {
+  const name = names.get(result) ?? "unexpected";
+  const syscall = failure.syscall === 0 ? "" : (syscalls[failure.syscall] ?? "");
+  const text = texts[name](subject, failure);
+  const code = codes[name].code;
+  return new IpcError(code === "OK" ? "EUNKNOWN" : code, `${code}: ${text}`, {
+    ...subject,
+    errno: failure.errno === 0 ? 0 : -failure.errno,
+    syscall,
+  });
+}
+
+const service = (subject: Subject) =>
+  subject.service === undefined ? "the service" : `"${subject.service}"`;
+const path = (subject: Subject) => subject.path ?? "the run directory";
+
+const nameRules: Record<(typeof nameFaults)[number], string> = {
+  empty: "it is empty",
+  too_long: "it is longer than 64 bytes",
+  leading_dot: "it starts with a dot",
+  character: "it holds something other than letters, digits, '.', '_' and '-'",
+  reserved_ending: "it ends in .lock or .memory, which are reserved",
+};
+
+/** One text for each code: what was wrong, where, and what to do. */
+const texts: Record<CodeName, (subject: Subject, failure: SystemFailure) => string> = {
+  ok: () => "no error",
+  invalid_argument: () => "an argument is out of its range",
+  closed: () => "it is closed",
+  wrong_thread: () => "a context is used by the thread that made it, and by no other",
+  out_of_memory: () => "out of memory",
+  not_available: () => "this system has no such poller; leave the option out to get its best",
+  handle_limit: () => "the context holds as many connections, services and timers as it can name",
+  descriptor_limit: () => "no file descriptors are left; raise the limit (ulimit -n) or close some",
+  watch_limit: () => "the system watches no more descriptors for this user",
+  thread_limit: () => "the system starts no more threads for this user",
+  message_too_long: () => "the message is longer than the connection allows (messageBytesMax)",
+  queue_full: () => "the peer does not read, and the queue to it is full; wait for drain",
+  malformed: () => "the bytes to send are not whole frames",
+  name_invalid: (subject, failure) => {
+    const fault = nameFaults[failure.detail];
+    return `${service(subject)} is not a name: ${fault === undefined ? "it breaks a rule" : nameRules[fault]}`;
+  },
+  path_too_long: (subject, failure) =>
+    `the socket path of ${service(subject)} in ${path(subject)} has ${failure.detail} bytes, more than a ` +
+    "socket address holds; choose a shorter run directory (EARSHOT_RUNDIR)",
+  service_missing: (subject) =>
+    `nobody serves ${service(subject)} in ${path(subject)}; start it first`,
+  service_gone: (subject) =>
+    `${service(subject)} in ${path(subject)} is gone and has left its socket behind; start it again`,
+  service_busy: (subject) =>
+    `${service(subject)} has no room for another connection now; try again`,
+  service_foreign: (subject) =>
+    `what is at ${service(subject)} in ${path(subject)} is not a service`,
+  already_served: (subject, failure) =>
+    `${service(subject)} is already served in ${path(subject)}` +
+    (failure.detail > 0 ? ` by process ${failure.detail}` : "") +
+    "; stop that one or choose another name",
+  path_taken: (subject) =>
+    `something that is not a socket is in the place of ${service(subject)} in ${path(subject)}; it was left ` +
+    "alone: move it away or choose another name",
+  permission: (subject) => `no permission for ${service(subject)} in ${path(subject)}`,
+  no_space: (subject) => `no space is left for ${path(subject)}`,
+  path_relative: (subject) => `the run directory ${path(subject)} does not start with a slash`,
+  path_invalid: () => "the path of the run directory holds a zero byte",
+  directory_missing: (subject) =>
+    `${subject.service === undefined ? "no service runs" : `nobody serves ${service(subject)}`}: there is no run ` +
+    `directory ${path(subject)}; start the service, or set EARSHOT_RUNDIR to where it runs`,
+  directory_link: (subject) =>
+    `the run directory ${path(subject)} is a link, which others could turn elsewhere; name the directory itself`,
+  not_directory: (subject) => `the run directory ${path(subject)} is not a directory`,
+  directory_owner: (subject, failure) =>
+    `the run directory ${path(subject)} belongs to user ${failure.detail}, who could replace every service in ` +
+    "it; choose one of your own (EARSHOT_RUNDIR)",
+  directory_writable: (subject, failure) =>
+    `the run directory ${path(subject)} can be written by others (mode ${failure.detail.toString(8)}), who could ` +
+    "replace every service in it; chmod 0700 it, or ask for a shared one",
+  parent_missing: (subject) =>
+    `the run directory ${path(subject)} cannot be made: the directory it should lie in is missing`,
+  directory_gone: (subject) => `the run directory ${path(subject)} was moved or removed meanwhile`,
+  socket_owner: (subject) =>
+    `${service(subject)} in ${path(subject)} is gone, but its socket is another user's; it was left alone: remove ` +
+    "it or choose another name",
+  lock_not_file: (subject) =>
+    `what is in the place of the lock of ${service(subject)} in ${path(subject)} is not a plain file; it was left ` +
+    "alone: move it away or choose another name",
+  lock_owner: (subject) =>
+    `the lock of ${service(subject)} in ${path(subject)} is another user's; choose another name`,
+  unexpected: (subject, failure) =>
+    `the system said errno ${failure.errno} in ${syscalls[failure.syscall] ?? "a call"}` +
+    (subject.service === undefined ? "" : ` for ${service(subject)}`),
+};

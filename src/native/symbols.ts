@@ -1,0 +1,96 @@
+/**
+ * What libearshot-ipc exports, as data: the one list of signatures on this side. The types of the calls derive from
+ * it, and a test holds it against the library's own manifest.
+ */
+
+/** Types of the boundary. `bytes` is a typed array that is passed for the length of one call. */
+export type NativeType = "pointer" | "bytes" | "function" | "i32" | "u32" | "i64" | "void";
+
+type Signature = { readonly arguments: readonly NativeType[]; readonly result: NativeType };
+
+function call<const Result extends NativeType, const Arguments extends readonly NativeType[]>(
+  result: Result,
+  ...args: Arguments
+): { readonly arguments: Arguments; readonly result: Result } {
+  return { arguments: args, result };
+}
+
+export const ipcSymbols = {
+  earshot_ipc_abi: call("i32"),
+  earshot_ipc_manifest: call("pointer"),
+  earshot_ipc_context_open: call("i32", "bytes", "bytes", "bytes"),
+  earshot_ipc_context_close: call("i32", "pointer"),
+  earshot_ipc_context_areas: call("i32", "pointer", "bytes"),
+  earshot_ipc_area_reference: call("void", "pointer"),
+  earshot_ipc_area_release: call("void", "pointer", "pointer"),
+  earshot_ipc_loan_take: call("i32", "pointer", "pointer"),
+  earshot_ipc_loan_release: call("void", "pointer", "pointer"),
+  earshot_ipc_wait: call("i32", "pointer", "i64", "i64", "u32"),
+  earshot_ipc_flush: call("i32", "pointer", "u32"),
+  earshot_ipc_arm: call("i32", "pointer", "function"),
+  earshot_ipc_ring: call("void", "pointer"),
+  earshot_ipc_serve: call(
+    "i32",
+    "pointer", // context
+    "bytes", // run directory
+    "u32",
+    "bytes", // name
+    "u32",
+    "bytes", // ServiceOptions
+    "bytes", // allowed users
+    "u32",
+    "bytes", // allowed groups
+    "u32",
+  ),
+  earshot_ipc_connect: call("i32", "pointer", "bytes", "u32", "bytes", "u32", "bytes"),
+  earshot_ipc_watch: call("i32", "pointer", "i32"),
+  earshot_ipc_timer: call("i32", "pointer", "i64", "i64"),
+  earshot_ipc_schedule: call("i32", "pointer", "u32", "bytes", "u32", "i32"),
+  earshot_ipc_write: call("i32", "pointer", "u32", "bytes", "u32"),
+  earshot_ipc_pause: call("i32", "pointer", "u32", "u32"),
+  earshot_ipc_close: call("i32", "pointer", "u32", "u32"),
+  earshot_ipc_close_all: call("i32", "pointer", "u32"),
+  earshot_ipc_peer: call("i32", "pointer", "u32", "bytes"),
+  earshot_ipc_peer_process: call("i32", "pointer", "u32"),
+  earshot_ipc_statistics: call("i32", "pointer", "u32", "bytes"),
+  earshot_ipc_inspect: call("i32", "bytes", "u32", "u32", "bytes", "u32", "bytes", "bytes"),
+  earshot_ipc_run_directory: call(
+    "i32",
+    "bytes", // the caller's option
+    "u32",
+    "bytes", // EARSHOT_RUNDIR
+    "u32",
+    "bytes", // RUNDIR
+    "u32",
+    "bytes", // XDG_RUNTIME_DIR
+    "u32",
+    "bytes", // where the path goes
+    "u32",
+  ),
+} as const;
+
+/** An address in this process. */
+export type Address = number & { readonly __address: unique symbol };
+
+type ArgumentOf<Type extends NativeType> = Type extends "bytes"
+  ? NodeJS.TypedArray
+  : Type extends "pointer" | "function"
+    ? Address
+    : number;
+
+type ResultOf<Type extends NativeType> = Type extends "void"
+  ? undefined
+  : Type extends "pointer"
+    ? Address
+    : number;
+
+type ArgumentsOf<Types extends readonly NativeType[]> = {
+  -readonly [Index in keyof Types]: ArgumentOf<Types[Index]>;
+};
+
+/** The calls of a list of symbols, typed. */
+export type Calls<Symbols extends Record<string, Signature>> = {
+  readonly [Name in keyof Symbols]: (
+    ...args: ArgumentsOf<Symbols[Name]["arguments"]>
+  ) => ResultOf<Symbols[Name]["result"]>;
+};
