@@ -18,7 +18,7 @@ import { runConnections } from "./suites/connections.ts";
 import { runRtt, spinNanoseconds } from "./suites/rtt.ts";
 import { runStream } from "./suites/stream.ts";
 import type { SuiteResult } from "./suites/suite.ts";
-import { printTable } from "./table.ts";
+import { formatTable } from "./table.ts";
 import { judge } from "./targets.ts";
 
 type Run = (efforts: Efforts, seats: readonly Seat[]) => Promise<SuiteResult>;
@@ -39,7 +39,7 @@ async function run(options: Options): Promise<void> {
   for (const name of options.suites) {
     const result = await suites[name](efforts, seats);
     progressDone();
-    console.log(printTable(result, judge(result.results, result.figures)));
+    console.log(formatTable(result, judge(result.results, result.figures)));
     results.push(result);
   }
   const versions = await readVersions();

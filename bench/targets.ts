@@ -1,6 +1,7 @@
 /** What the rows are meant to reach, and whether they do. */
 
 import type { Figure } from "./figure.ts";
+import { formatValue } from "./numbers.ts";
 import type { Placement } from "./row.ts";
 import type { Result } from "./summary.ts";
 
@@ -40,15 +41,8 @@ const targets: readonly Target[] = [
   stream(64, "per_second", 8_000_000),
   stream(64, "per_second", 4, "bun-listen-stream"),
   stream(65536, "mb_per_second", 0.85, "floor-unix-stream"),
-  {
-    suite: "connections",
-    id: "connections-10000",
-    bytes: 64,
-    placements: both,
-    measure: "p50_ns",
-    bound: { most: 1.25 },
-    of: "connections-1",
-  },
+  held("connections-10000", "connections-1"),
+  held("connections-10000-sleep", "connections-1-sleep"),
 ];
 
 const figureTargets = [
@@ -63,6 +57,10 @@ function spin(of: string, most: number): Target {
 function trip(id: string, of: string, most: number): Target {
   const what = { suite: "rtt", id, bytes: 64, placements: both, measure: "p50_ns" } as const;
   return { ...what, bound: { most }, of };
+}
+
+function held(id: string, of: string): Target {
+  return { ...trip(id, of, 1.25), suite: "connections" };
 }
 
 function stream(bytes: number, measure: Measure, least: number, of?: string): Target {
@@ -102,7 +100,8 @@ function meets({ bound }: Target, value: number): boolean {
 function describe({ bound, measure, of }: Target): string {
   const [sign, limit] = "most" in bound ? ["≤", bound.most] : ["≥", bound.least];
   const name = { p50_ns: "p50", per_second: "msg/s", mb_per_second: "MB/s" }[measure];
-  return of === undefined ? `${name} ${sign} ${limit}` : `${name} ${sign} ${limit} × ${of}`;
+  const number = Number.isInteger(limit) ? formatValue(limit) : String(limit);
+  return of === undefined ? `${name} ${sign} ${number}` : `${name} ${sign} ${number} × ${of}`;
 }
 
 function judgeFigure({ suite, id, value, unit }: Figure): Verdict[] {

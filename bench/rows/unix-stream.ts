@@ -1,7 +1,7 @@
 /** The row `unix-stream`: messages one way by two Contexts that block. */
 
 import { basename, dirname } from "node:path";
-import { Context, EventType } from "../../src/index.ts";
+import { Context, type Event, EventType } from "../../src/index.ts";
 import { ready } from "./control.ts";
 import { driveOneWay, type Outgoing, Tally } from "./one-way.ts";
 import { readRole } from "./role.ts";
@@ -24,16 +24,22 @@ function receive(): void {
   }
 }
 
-function send(fd: number, outgoing: Outgoing): Uint8Array {
+/** The last message of each batch is reported, so that no more is queued than the peer takes. */
+function send(connection: number, outgoing: Outgoing): Uint8Array {
   while (!outgoing.over) {
-    for (let index = 0; index < outgoing.batchMessages; index += 1) {
-      context.schedule(fd, outgoing.take());
+    for (let index = 1; index < outgoing.batchMessages; index += 1) {
+      context.schedule(connection, outgoing.take());
     }
-    context.wait(0);
+    context.schedule(connection, outgoing.take(), { report: 1 });
+    waitFor(EventType.MessageTx);
   }
-  context.schedule(fd, end);
+  context.schedule(connection, end);
+  return waitFor(EventType.MessageRx).message.bytes;
+}
+
+function waitFor(type: EventType): Event {
   for (const event of context) {
-    if (event.type === EventType.MessageRx) return event.message.bytes;
+    if (event.type === type) return event;
     if (event.type === EventType.Disconnection) break;
   }
   throw new Error("the receiver is gone");
@@ -44,7 +50,7 @@ if (role.name === "serve") {
   ready();
   receive();
 } else {
-  const fd = context.connect(name);
-  await driveOneWay((outgoing) => send(fd, outgoing));
+  const connection = context.connect(name);
+  await driveOneWay((outgoing) => send(connection, outgoing));
 }
 context.close();

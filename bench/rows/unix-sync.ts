@@ -33,9 +33,9 @@ function serve(): void {
 }
 
 function drive(): void {
-  const fd = context.connect(name);
+  const connection = context.connect(name);
   driveBlocking((payload) => {
-    context.schedule(fd, payload);
+    context.schedule(connection, payload);
     for (const event of context) {
       if (event.type === EventType.MessageRx) return event.message.bytes;
       if (event.type === EventType.Disconnection) break;

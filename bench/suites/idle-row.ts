@@ -23,10 +23,11 @@ export class IdleRow implements Row {
   /** Private memory of the serving process for each idle connection, once started. */
   bytesPerConnection: number | null = null;
 
-  constructor(id: string, idle: number) {
+  /** `spin` as the program takes it: nanoseconds, or `default`. */
+  constructor(id: string, idle: number, spin: string) {
     this.id = id;
     this.#idle = idle;
-    this.#pair = bunRow(id, "earshot", "unix-sync.ts", "default", "epoll");
+    this.#pair = bunRow(id, "earshot", "unix-sync.ts", spin, "epoll");
   }
 
   async start(seat: Seat): Promise<void> {
