@@ -27,5 +27,5 @@ if (role.name === "serve") {
     const answer = await client.request(payload);
     return answer.bytes;
   });
-  client.close();
+  await client.close();
 }
