@@ -100,7 +100,14 @@ pub fn statFd(fd: Fd, stat: *sys.Stat) c_int {
 
 fn statx(dir: Fd, name: [*:0]const u8, flags: u32, stat: *sys.Stat) c_int {
     var found: linux.Statx = undefined;
-    if (c.statx(dir, name, flags, linux.STATX.BASIC_STATS, &found) != 0) return -1;
+    // Not the C library's: it has had this only since glibc 2.28, and we run on older ones.
+    switch (linux.errno(linux.statx(dir, name, flags, linux.STATX.BASIC_STATS, &found))) {
+        .SUCCESS => {},
+        else => |errno| {
+            c._errno().* = @intFromEnum(errno);
+            return -1;
+        },
+    }
     stat.* = .{
         .kind = posix.statKindOf(found.mode),
         .uid = found.uid,
