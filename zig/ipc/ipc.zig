@@ -33,6 +33,7 @@ pub const Waiter = waiter.Waiter;
 
 test {
     _ = @import("batch.zig");
+    _ = @import("claim.zig");
     _ = @import("connection.zig");
     _ = @import("deadlines.zig");
     _ = @import("event.zig");
@@ -40,7 +41,12 @@ test {
     _ = @import("handle.zig");
     _ = @import("inbound.zig");
     _ = @import("loan.zig");
+    _ = @import("lock.zig");
+    _ = @import("name.zig");
+    _ = @import("poller/poller.zig");
     _ = @import("queue.zig");
+    _ = @import("run_directory.zig");
     _ = @import("service.zig");
     _ = @import("statistics.zig");
+    _ = @import("waiter.zig");
 }
