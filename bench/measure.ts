@@ -1,6 +1,5 @@
 /** Runs the rows of one comparison in turn, and keeps what each round brought. */
 
-import type { Effort } from "./effort.ts";
 import type { Plan, Round, Row } from "./row.ts";
 
 export interface Skipped {
@@ -16,20 +15,20 @@ export interface Measured {
 const restMilliseconds = 2; // longer than any row goes on spinning after its last message
 
 /**
- * Every row gets one untimed round, then all rounds alternate: A B C, B C A, C A B. A peer that
- * fails is left out with the reason; anything else that fails ends the benchmark.
+ * The rounds of all rows alternate: A B C, B C A, C A B. The first `warmRounds` do not count. A peer
+ * that fails is left out with the reason; anything else that fails ends the benchmark.
  */
-export async function measure(rows: readonly Row[], bytes: number, effort: Effort) {
-  const plan: Plan = { bytes, milliseconds: effort.milliseconds };
-  const measured: Measured = { rounds: new Map(), skipped: [] };
-  for (const row of rows) {
-    const warm = await attempt(row, { bytes, milliseconds: effort.warmMilliseconds }, measured);
-    if (warm !== null) measured.rounds.set(row, []);
-  }
-  for (let index = 0; index < effort.rounds; index += 1) {
+export async function measure(
+  rows: readonly Row[],
+  plan: Plan,
+  counted: number,
+  warmRounds: number,
+): Promise<Measured> {
+  const measured: Measured = { rounds: new Map(rows.map((row) => [row, []])), skipped: [] };
+  for (let index = 0; index < warmRounds + counted; index += 1) {
     for (const row of rotate([...measured.rounds.keys()], index)) {
       const round = await attempt(row, plan, measured);
-      if (round !== null) measured.rounds.get(row)?.push(round);
+      if (round !== null && index >= warmRounds) measured.rounds.get(row)?.push(round);
     }
   }
   return measured;

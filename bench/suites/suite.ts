@@ -4,7 +4,7 @@ import type { Effort } from "../effort.ts";
 import type { Figure } from "../figure.ts";
 import { measure, type Skipped } from "../measure.ts";
 import { progress } from "../progress.ts";
-import type { Row, Seat } from "../row.ts";
+import type { Plan, Row, Seat } from "../row.ts";
 import { type Result, summarise } from "../summary.ts";
 
 export interface SuiteResult {
@@ -22,6 +22,8 @@ export interface Comparison {
   effort: Effort;
 }
 
+const rewarmRounds = 2; // what the second size needs of a program that is compiled
+
 /** Starts the rows once for each seat, and measures them in turn at each size. */
 export async function compare(comparison: Comparison, seats: readonly Seat[]) {
   const result: SuiteResult = {
@@ -38,9 +40,12 @@ async function compareAt(comparison: Comparison, seat: Seat, result: SuiteResult
   const { suite, effort } = comparison;
   progress(`${suite}, ${seat.placement}: starting`);
   let rows = await startAll(comparison.rows, seat, result.skipped);
+  let { warmRounds } = effort;
   for (const bytes of comparison.bytes) {
     progress(`${suite}, ${seat.placement}, ${bytes} B: ${effort.rounds} rounds`);
-    const measured = await measure(rows, bytes, effort);
+    const plan: Plan = { bytes, milliseconds: effort.milliseconds };
+    const measured = await measure(rows, plan, effort.rounds, warmRounds);
+    warmRounds = rewarmRounds;
     for (const [{ id, kind }, rounds] of measured.rounds) {
       const heading = { suite, id, kind, bytes, placement: seat.placement };
       result.results.push(summarise(heading, rounds));
