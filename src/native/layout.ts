@@ -104,6 +104,7 @@ export const constants = {
   header_bytes: 4,
   poison_byte: 0xdb,
   name_bytes_max: 64,
+  run_directory_bytes_max: 4096,
   allow_entries_max: 1024,
   message_bytes_limit: 0x7fff_fffb,
 } as const;

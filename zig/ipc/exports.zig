@@ -1,4 +1,5 @@
-//! What libearshot-ipc exports: the table of contents of its C face, and the ABI manifest made from it.
+//! What libearshot-ipc exports: the table of contents of its C face, and the ABI manifest made from
+//! it. `zig/testing/c` holds the C header against it.
 
 const ipc = @import("ipc");
 const sys = @import("sys");
@@ -8,7 +9,9 @@ const manifests = @import("c/manifest.zig");
 const options = @import("c/options.zig");
 const run_directory = @import("c/run_directory.zig");
 
-const functions = .{
+pub const abi_version = manifests.abi_version;
+
+pub const functions = .{
     .{ "earshot_ipc_abi", &abi },
     .{ "earshot_ipc_manifest", &manifest },
     .{ "earshot_ipc_context_open", &context.open },
@@ -38,7 +41,7 @@ const functions = .{
     .{ "earshot_ipc_run_directory", &run_directory.resolve },
 };
 
-const structs = .{
+pub const structs = .{
     .{ "Event", ipc.event.Event },
     .{ "Run", ipc.batch.Run },
     .{ "Control", ipc.batch.Control },
@@ -53,7 +56,7 @@ const structs = .{
     .{ "Statistics", ipc.statistics.Statistics },
 };
 
-const enums = .{
+pub const enums = .{
     .{ "EventType", ipc.event.Type },
     .{ "Reason", ipc.event.Reason },
     .{ "Code", code.Code },
@@ -65,17 +68,18 @@ const enums = .{
     .{ "InspectionState", options.Inspection.State },
 };
 
-const constants = .{
+pub const constants = .{
     .{ "event_flag_loan", ipc.event.flag_loan },
     .{ "header_bytes", ipc.frame.header_bytes },
     .{ "poison_byte", ipc.batch.poison_byte },
     .{ "name_bytes_max", ipc.name.name_bytes_max },
+    .{ "run_directory_bytes_max", ipc.run_directory.path_bytes_max },
     .{ "allow_entries_max", ipc.service.Allow.entries_max },
     .{ "message_bytes_limit", ipc.connection.Limits.message_bytes_limit },
 };
 
 fn abi() callconv(.c) i32 {
-    return manifests.abi_version;
+    return abi_version;
 }
 
 fn manifest() callconv(.c) [*:0]const u8 {

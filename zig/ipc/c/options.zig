@@ -4,15 +4,16 @@ const ipc = @import("ipc");
 const sys = @import("sys");
 const codes = @import("code.zig");
 
-/// How a context is made. Zero everywhere means the defaults.
+/// How a context is made.
 pub const ContextOptions = extern struct {
     /// `ipc.poller.Kind`, or 0 for the system's best.
     poller: u32 = 0,
     /// 1 overwrites the bytes of a batch when the next begins, so that a stale view shows.
     poison: u32 = 0,
+    /// Sizes of the areas, or 0 for the usual ones.
     inbox_bytes: u32 = 0,
     outbox_bytes: u32 = 0,
-    /// How long `wait` looks for traffic before it sleeps; -1 for the default.
+    /// How long `wait` looks for traffic before it sleeps: 0 for not at all, -1 for the default.
     spin_ns: i64 = -1,
 };
 
