@@ -31,8 +31,7 @@ export async function runConnections(
   const effort = efforts.connections;
   const result = await compare({ suite: "connections", rows, bytes: [64], effort }, seats);
   progress("connections: starting services");
-  const starts = [1];
-  void timeStarts;
+  const starts = await timeStarts(efforts.starts);
   result.figures.push(
     {
       suite: "connections",
