@@ -2,6 +2,7 @@
 
 import { readdirSync } from "node:fs";
 import { join, resolve } from "node:path";
+import type { Subject } from "../native/errors.ts";
 import { errorOf } from "../native/errors.ts";
 import { Failure, Inspection, inspectionStates } from "../native/layout.ts";
 import { ipcLibrary } from "../native/library.ts";
@@ -59,7 +60,19 @@ export type RunDirectoryOptions = {
 
 /** How it stands with one service. Throws ENOENT if nothing has that name. A live one notices nothing. */
 export function inspect(name: string, options: RunDirectoryOptions = {}): Found {
-  const directory = runDirectory(options.rundir);
+  const path = runDirectory(options.rundir);
+  const { found, error } = look(path, name, options, { service: name, path });
+  if (error !== undefined) throw error;
+  return {
+    name,
+    state: inspectionStates[found.get("state")]!,
+    pid: found.get("pid"),
+    uid: found.get("uid") >>> 0,
+    path: join(path, name),
+  };
+}
+
+function look(directory: string, name: string, options: RunDirectoryOptions, subject: Subject) {
   const found = new Struct(Inspection);
   const failure = new Struct(Failure);
   const result = ipcLibrary().calls.earshot_ipc_inspect(
@@ -69,32 +82,31 @@ export function inspect(name: string, options: RunDirectoryOptions = {}): Found 
     found.bytes,
     failure.bytes,
   );
-  if (result < 0) {
-    throw errorOf(
-      result,
-      {
-        errno: failure.get("errno"),
-        syscall: failure.get("syscall"),
-        detail: failure.get("detail"),
-      },
-      { service: name, path: directory },
-    );
-  }
-  return {
-    name,
-    state: inspectionStates[found.get("state")]!,
-    pid: found.get("pid"),
-    uid: found.get("uid") >>> 0,
-    path: join(directory, name),
+  if (result >= 0) return { found, error: undefined };
+  const said = {
+    errno: failure.get("errno"),
+    syscall: failure.get("syscall"),
+    detail: failure.get("detail"),
   };
+  return { found, error: errorOf(result, said, subject) };
 }
 
-/** Every service in the run directory, by name. A directory that does not exist holds none. */
+/**
+ * Every service in the run directory, by name. A directory that does not exist holds none; one that breaks a rule
+ * throws, as it would for a service in it.
+ */
 export function list(options: RunDirectoryOptions = {}): Found[] {
   const directory = runDirectory(options.rundir);
+  check(directory, options);
   return names(directory)
     .map((name) => inspectIfThere(name, options))
     .filter((found) => found !== undefined);
+}
+
+/** The directory is judged before the name; asking for what is no name looks at nothing else. */
+function check(path: string, options: RunDirectoryOptions): void {
+  const { error } = look(path, ".", options, { path });
+  if (error !== undefined && error.code !== "ENAME" && error.code !== "ENOENT") throw error;
 }
 
 function names(directory: string): string[] {
