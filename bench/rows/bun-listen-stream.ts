@@ -53,4 +53,5 @@ if (role.name === "serve") {
       frames.send(end);
     });
   });
+  process.exit(0); // the open socket would keep it
 }

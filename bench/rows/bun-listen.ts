@@ -18,4 +18,5 @@ if (role.name === "serve") {
       frames.send(payload);
     });
   });
+  process.exit(0); // the open socket would keep it
 }

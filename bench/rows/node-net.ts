@@ -33,4 +33,5 @@ if (role.name === "serve") {
       send(payload);
     });
   });
+  process.exit(0); // the open socket would keep it
 }
