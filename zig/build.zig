@@ -198,8 +198,17 @@ fn addLibrary(
         .version = library.version,
         .root_module = createModule(b, library.root, settings),
     });
-    // Whoever links the static library with another compiler has no other place to get it from.
-    artifact.bundle_compiler_rt = true;
+    switch (linkage) {
+        // Whoever links the static library with another compiler has no other place to get it from.
+        .static => artifact.bundle_compiler_rt = true,
+        // The shared one has libc beside it, whose memcpy is several times faster than the one that
+        // comes with Zig's runtime and would take its place; nothing else of the runtime is needed.
+        .dynamic => {
+            artifact.bundle_compiler_rt = false;
+            artifact.root_module.stack_check = false;
+            artifact.linker_allow_shlib_undefined = false;
+        },
+    }
     return artifact;
 }
 

@@ -24,14 +24,12 @@ function receive(): void {
   }
 }
 
-/** The last message of each batch is reported, so that no more is queued than the peer takes. */
+/** As fast as the peer makes room. */
 function send(connection: number, outgoing: Outgoing): Uint8Array {
   while (!outgoing.over) {
-    for (let index = 1; index < outgoing.batchMessages; index += 1) {
-      context.schedule(connection, outgoing.take());
+    for (let index = 0; index < outgoing.batchMessages; index += 1) {
+      if (context.schedule(connection, outgoing.take()) > 0) waitFor(EventType.Drain);
     }
-    context.schedule(connection, outgoing.take(), { report: 1 });
-    waitFor(EventType.MessageTx);
   }
   context.schedule(connection, end);
   return waitFor(EventType.MessageRx).message.bytes;
@@ -50,7 +48,7 @@ if (role.name === "serve") {
   ready();
   receive();
 } else {
-  const connection = context.connect(name);
+  const connection = context.connect(name, { queueBytesHigh: 0 });
   await driveOneWay((outgoing) => send(connection, outgoing));
 }
 context.close();

@@ -10,6 +10,7 @@ import type { IpcError, Subject } from "../native/errors.ts";
 import { codes, errorOf, IpcError as Failure } from "../native/errors.ts";
 import type { PollerKind } from "../native/layout.ts";
 import {
+  closeHow,
   ConnectOptions as ConnectLayout,
   ContextOptions as ContextLayout,
   Failure as FailureLayout,
@@ -77,6 +78,8 @@ export type Peer = {
 
 /** A service's queue of new connections is looked at so often, in milliseconds, while it is full. */
 export const busyRetryMs = 2;
+/** What a Unix socket takes at once with the system's default buffers: more would only wait in a queue. */
+const outboxBytes = 256 * 1024;
 const nsPerMs = 1e6;
 const forever = -1;
 /** Beyond this a payload is sent from where it lies instead of being copied into the outbox. */
@@ -103,6 +106,8 @@ export class Context implements Disposable {
   #doorbell: Doorbell | undefined;
   #count = 0;
   #at = 0;
+  /** What was queued after the run that was settled last. */
+  #queued = 0;
   /** Why things that this side asked for could not be done; they come first in the next batch. */
   #errors: Event[] = [];
   /** @internal Told what became of what was sent, instead of an Error event. */
@@ -114,6 +119,7 @@ export class Context implements Disposable {
     const given = new Struct(ContextLayout)
       .set("poller", pollerNumber(options.poller))
       .set("poison", poisonedViews ? 1 : 0)
+      .set("outbox_bytes", outboxBytes)
       .set("spin_ns", options.spin ?? -1);
     const address = new BigUint64Array(1);
     const failure = new Struct(FailureLayout);
@@ -217,17 +223,22 @@ export class Context implements Disposable {
   // ---- sending ----
 
   /**
-   * Queues a message; it goes with the next wait. What cannot be sent is reported: in an Error event here, or in the
-   * connection's Disconnection. With `report`, a number other than 0, a MessageTx event bears it as `token` when the
-   * message is with the kernel.
+   * Queues a message; it goes with the next wait, or before when much has come together. What cannot be sent is
+   * reported: in an Error event here, or in the connection's Disconnection. With `report`, a number other than 0, a
+   * MessageTx event bears it as `token` when the message is with the kernel.
+   *
+   * Returns the bytes known to wait because the peer makes no room: over `queueBytesHigh` it is time to stop, and to go
+   * on with the Drain event, which follows then.
    */
-  schedule(connection: number, payload: Payload, options?: { report?: number }): void {
+  schedule(connection: number, payload: Payload, options?: { report?: number }): number {
     const token = options?.report ?? 0;
     const outbox = this.#outbox;
+    this.#queued = 0;
     if (sizeBound(payload) < directBytesMin) {
-      if (outbox.add(connection, payload, token) > 0) return;
+      if (outbox.add(connection, payload, token) > 0) return 0;
       this.flush();
-      if (outbox.add(connection, payload, token) > 0) return;
+      const queued = this.#queued;
+      if (outbox.add(connection, payload, token) > 0) return queued;
     }
     this.flush();
     const bytes = bytesOf(payload);
@@ -243,6 +254,7 @@ export class Context implements Disposable {
             token,
           );
     this.#settle(connection, result, 1);
+    return this.#queued;
   }
 
   /**
@@ -270,6 +282,7 @@ export class Context implements Disposable {
   }
 
   readonly #settle = (connection: number, result: number, messages: number): void => {
+    this.#queued = Math.max(0, result);
     if (this.onSent !== undefined) {
       this.onSent(connection, result);
     } else if (result < 0) {
@@ -416,16 +429,15 @@ export class Context implements Disposable {
    */
   closeHandle(handle: number, options: { now?: boolean } = {}): void {
     this.flush();
-    const how = options.now === true ? 1 : 0;
+    const how = options.now === true ? closeHow.now : closeHow.drain;
     this.#checked(this.#library.calls.earshot_ipc_close(this.#open(), handle, how));
   }
 
   /** The same for everything there is. */
   closeAll(options: { now?: boolean } = {}): void {
     this.flush();
-    this.#checked(
-      this.#library.calls.earshot_ipc_close_all(this.#open(), options.now === true ? 1 : 0),
-    );
+    const how = options.now === true ? closeHow.now : closeHow.drain;
+    this.#checked(this.#library.calls.earshot_ipc_close_all(this.#open(), how));
   }
 
   /** Closes everything at once, after sending what the kernel takes. Closing twice is no error. */
@@ -475,7 +487,7 @@ function systemFailure(record: Struct<typeof FailureLayout> | Areas["control"]) 
 function pollerNumber(option: PollerKind | undefined): number {
   const kind = option ?? process.env["EARSHOT_POLLER"] ?? "";
   if (kind === "") return 0;
-  if (kind in pollerKinds) return pollerKinds[kind as PollerKind];
+  if (Object.hasOwn(pollerKinds, kind)) return pollerKinds[kind as PollerKind];
   const known = Object.keys(pollerKinds).join(", ");
   throw new Failure("EINVAL", `EINVAL: there is no poller "${kind}"; there are: ${known}`);
 }

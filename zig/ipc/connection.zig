@@ -115,11 +115,10 @@ pub const Connection = struct {
     pressed: bool = false,
     drained: bool = false,
 
-    pub fn free(connection: *Connection, allocator: std.mem.Allocator) void {
-        connection.inbound.deinit(allocator);
-        connection.queue.deinit(allocator);
+    /// For one that has ended: it holds nothing any more but reports of what was sent before.
+    pub fn destroy(connection: *Connection, allocator: std.mem.Allocator) void {
         connection.reports.deinit(allocator);
-        connection.reports = .empty;
+        allocator.destroy(connection);
     }
 
     pub fn takesMessages(connection: *const Connection) bool {
@@ -155,15 +154,18 @@ pub const Connection = struct {
         }
         const progress: queues.Progress = if (head.len > 0)
             .{ .frame_bytes_left = if (sent == 0) 0 else total - sent }
-        else
-            queues.Progress.of(body, sent) orelse return .malformed;
+        else whole: {
+            // The queue relies on what is in it, so the rest is looked at as well.
+            if (!queues.areFrames(body, messages)) return .malformed;
+            break :whole queues.Progress.of(body, sent).?;
+        };
+        connection.messages_sent += progress.messages;
         const rest = connection.queue.reserve(allocator, total - sent) catch return .out_of_memory;
         const head_rest = head[@min(sent, head.len)..];
         @memcpy(rest[0..head_rest.len], head_rest);
         @memcpy(rest[head_rest.len..], body[sent -| head.len..]);
         connection.queue.commit(rest.len, messages - progress.messages);
         connection.queue.frame_bytes_left = progress.frame_bytes_left;
-        connection.messages_sent += progress.messages;
         return .taken;
     }
 

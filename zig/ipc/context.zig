@@ -28,7 +28,7 @@ const Deadlines = @import("deadlines.zig").Deadlines;
 const Event = events.Event;
 const Handle = handles.Handle;
 const Limits = connections.Limits;
-const Progress = @import("queue.zig").Progress;
+const areFrames = @import("queue.zig").areFrames;
 const Loan = @import("loan.zig").Loan;
 const Reason = events.Reason;
 const Statistics = @import("statistics.zig").Statistics;
@@ -162,10 +162,10 @@ pub fn ContextType(comptime World: type) type {
             while (objects.next()) |object| switch (object) {
                 .connection => |connection| {
                     context.end(connection, .closed, 0);
-                    context.allocator.destroy(connection);
+                    connection.destroy(context.allocator);
                 },
                 .service => |service| context.endService(service),
-                .timer => |timer| context.allocator.destroy(timer),
+                .timer => |timer| context.endTimer(timer),
                 .external => |external| context.allocator.destroy(external),
             };
             context.releaseLoans();
@@ -174,8 +174,8 @@ pub fn ContextType(comptime World: type) type {
             context.ready.deinit(context.allocator);
             context.unsent.deinit(context.allocator);
             context.attention.deinit(context.allocator);
-            context.wake.close();
             context.poller.deinit();
+            context.wake.close();
             context.batch.deinit(&context.system);
             context.* = undefined;
         }
@@ -310,7 +310,7 @@ pub fn ContextType(comptime World: type) type {
             if (connection.queue.bytes() + total > connection.limits.queue_bytes_max) {
                 // Some of it may be gone by now: only what the peer really does not take counts against it.
                 context.sendQueued(connection);
-                if (!connection.takesMessages()) return error.Closed;
+                if (!connection.takesMessages()) return context.lost(connection, 1, total);
                 if (connection.queue.bytes() + total > connection.limits.queue_bytes_max)
                     return context.overLimit(connection, 1, total);
             }
@@ -356,18 +356,17 @@ pub fn ContextType(comptime World: type) type {
             const connection = try context.connectionOf(handle);
             if (!connection.takesMessages()) return error.Closed;
             const total = head.len + body.len;
+            // A report speaks of one message.
+            if (token != 0 and (messages != 1 or total < frame.header_bytes)) return context.malformed(connection);
             if (connection.queue.bytes() > 0) {
                 context.sendQueued(connection);
-                if (!connection.takesMessages()) return error.Closed;
+                if (!connection.takesMessages()) return context.lost(connection, messages, total);
             }
             const queued = connection.queue.bytes();
             if (queued + total > connection.limits.queue_bytes_max and queued > 0)
                 return context.overLimit(connection, messages, total);
             if (queued > 0) {
-                if (head.len == 0) {
-                    const whole = Progress.of(body, body.len);
-                    if (whole == null or whole.?.messages != messages) return context.malformed(connection);
-                }
+                if (head.len == 0 and !areFrames(body, messages)) return context.malformed(connection);
                 const space = try connection.queue.reserve(context.allocator, total);
                 try context.noteTaken(connection, total, messages, token);
                 @memcpy(space[0..head.len], head);
@@ -386,15 +385,15 @@ pub fn ContextType(comptime World: type) type {
                 .taken => {},
                 .malformed => return context.malformed(connection),
                 .out_of_memory => {
-                    // The front of the message may be with the kernel, so the connection cannot go on.
-                    context.lose(connection, messages, total);
+                    // The front of it may be with the kernel, so the connection cannot go on.
+                    const messages_left = messages - @as(u32, @intCast(connection.messages_sent - messages_sent));
+                    context.lose(connection, messages_left, total - @as(usize, @intCast(connection.bytes_sent - bytes_sent)));
                     context.end(connection, .out_of_memory, 0);
                     return error.OutOfMemory;
                 },
                 .broken, .failed => {
-                    context.lose(connection, messages, total);
                     context.breakOff(connection, sent);
-                    return error.Closed;
+                    return context.lost(connection, messages, total);
                 },
             }
             if (connection.queue.bytes() > connection.limits.queue_bytes_max and
@@ -409,8 +408,13 @@ pub fn ContextType(comptime World: type) type {
 
         fn overLimit(context: *Context, connection: *Connection, messages: u32, bytes: usize) SendError {
             if (connection.limits.queue_policy == .refuse) return error.QueueFull;
-            context.lose(connection, messages, bytes);
             context.end(connection, .queue_limit, 0);
+            return context.lost(connection, messages, bytes);
+        }
+
+        /// For messages over which the connection ended: its disconnection counts them, as it does those queued before.
+        fn lost(context: *Context, connection: *Connection, messages: u32, bytes: usize) SendError {
+            context.lose(connection, messages, bytes);
             return error.Closed;
         }
 
@@ -593,7 +597,7 @@ pub fn ContextType(comptime World: type) type {
             context.deadlines.clear(&connection.deadline);
             if (connection.watched) context.poller.remove(connection.fd);
             context.system.close(connection.fd);
-            connection.free(context.allocator);
+            connection.inbound.deinit(context.allocator);
             context.statistics.descriptors -= 1;
             context.statistics.connections_open -= 1;
             context.statistics.count(reason);
@@ -700,22 +704,34 @@ pub fn ContextType(comptime World: type) type {
             try context.sendOutbox(outbox_bytes, code);
             context.sendUnsent();
 
-            const start_ns = context.system.monotonic();
-            const deadline_ns: u64 = if (timeout_ns < 0) std.math.maxInt(u64) else start_ns +| @as(u64, @intCast(timeout_ns));
+            const start_ns = context.clock(timeout_ns > 0);
             context.collect(start_ns);
-            if (context.batch.events_count == 0) context.readHot();
+            // Whoever goes to sleep at once would only find out that nothing is there yet.
+            if (context.batch.events_count == 0 and timeout_ns == 0) context.readHot();
             if (context.unpolled_batches >= unpolled_batches_max or
-                (context.batch.events_count == 0 and timeout_ns == 0)) try context.poll(0);
+                (context.batch.events_count == 0 and timeout_ns == 0)) context.poll(0) catch |failure| {
+                // What the batch holds already would be lost; a failure that lasts shows in a later wait.
+                if (context.batch.events_count == 0) return failure;
+            };
             context.collect(start_ns);
-            if (context.batch.events_count == 0 and timeout_ns != 0) try context.lookOrSleep(start_ns, deadline_ns, spin_ns);
+            if (context.batch.events_count == 0 and timeout_ns != 0) try context.lookOrSleep(timeout_ns, spin_ns);
             context.unpolled_batches += 1;
             return context.batch.events_count;
         }
 
-        fn lookOrSleep(context: *Context, start_ns: u64, deadline_ns: u64, spin_ns: i64) WaitError!void {
+        /// The time, or 0 where nothing depends on it: the clock is a good part of what a short wait costs.
+        fn clock(context: *Context, needed: bool) u64 {
+            return if (needed or context.deadlines.next() != null) context.system.monotonic() else 0;
+        }
+
+        fn lookOrSleep(context: *Context, timeout_ns: i64, spin_ns: i64) WaitError!void {
+            const learns = context.options.spin_ns > 0;
             const spin: u64 = if (spin_ns >= 0)
                 @intCast(spin_ns)
             else if (context.spin_credit > 0) context.options.spin_ns else 0;
+            const timed = timeout_ns > 0 or spin > 0 or learns;
+            const start_ns = context.clock(timed);
+            const deadline_ns = if (timeout_ns < 0) std.math.maxInt(u64) else start_ns +| @as(u64, @intCast(timeout_ns));
             var now_ns = start_ns;
             if (spin > 0) {
                 if (try context.look(@min(start_ns +| spin, deadline_ns))) {
@@ -728,11 +744,11 @@ pub fn ContextType(comptime World: type) type {
             while (context.batch.events_count == 0 and !context.woken and now_ns < deadline_ns) {
                 const until_ns = @min(deadline_ns, context.deadlines.next() orelse std.math.maxInt(u64));
                 try context.poll(if (until_ns == std.math.maxInt(u64)) null else until_ns -| now_ns);
-                now_ns = context.system.monotonic();
+                now_ns = context.clock(timed);
                 context.collect(now_ns);
             }
             // Traffic that came about as soon as looking would have found it makes looking worth it again.
-            if (context.hot_count > 0 and now_ns - start_ns <= 2 * context.options.spin_ns)
+            if (learns and context.hot_count > 0 and now_ns - start_ns <= 2 * context.options.spin_ns)
                 context.spin_credit = spin_credit_max;
         }
 
@@ -998,7 +1014,8 @@ pub fn ContextType(comptime World: type) type {
 
         /// Stops accepting for a moment: the clients wait in the kernel's queue meanwhile.
         fn pauseAccepting(context: *Context, service: *Service, reason: Reason, now_ns: u64) void {
-            context.deadlines.set(&service.deadline, service.handle, now_ns +| accept_pause_ns);
+            const paused_ns = if (now_ns == 0) context.system.monotonic() else now_ns;
+            context.deadlines.set(&service.deadline, service.handle, paused_ns +| accept_pause_ns);
             if (service.paused) return;
             service.paused = true;
             context.poller.modify(service.claim.listener(), service.handle.number(), .{}) catch {};
@@ -1041,11 +1058,23 @@ pub fn ContextType(comptime World: type) type {
         }
 
         fn expire(context: *Context, connection: *Connection, now_ns: u64) void {
-            if (connection.state == .draining) return context.end(connection, .closed, 0);
             const stalled_at_ns = connection.progress_ns +| connection.limits.stall_ns;
-            if (stalled_at_ns > now_ns) {
+            // It may have been this side that was away, so a last look shows whose fault it is.
+            if (connection.state == .draining) {
+                context.sendQueued(connection);
+                context.end(connection, .closed, 0);
+            } else if (stalled_at_ns > now_ns) {
                 context.deadlines.set(&connection.deadline, connection.handle, stalled_at_ns);
-            } else context.end(connection, .stalled, 0);
+            } else if (!context.batch.hasRoom(connection.inbound.partial.items.len)) {
+                context.deadlines.set(&connection.deadline, connection.handle, now_ns +| 1);
+            } else {
+                if (context.receive(connection, now_ns)) {
+                    connection.readable = true;
+                    context.line(connection);
+                }
+                if (connection.state == .open and connection.inbound.midMessage() and connection.progress_ns != now_ns)
+                    context.end(connection, .stalled, 0);
+            }
         }
 
         fn workAttention(context: *Context) void {
@@ -1106,7 +1135,7 @@ pub fn ContextType(comptime World: type) type {
                 .data = connection.bytes_lost,
             });
             context.table.remove(handle);
-            context.allocator.destroy(connection);
+            connection.destroy(context.allocator);
             return true;
         }
 

@@ -1,6 +1,7 @@
 //! What libearshot-ipc exports: the table of contents of its C face, and the ABI manifest made from
 //! it. `zig/testing/c` holds the C header against it.
 
+const std = @import("std");
 const ipc = @import("ipc");
 const sys = @import("sys");
 const code = @import("c/code.zig");
@@ -10,6 +11,23 @@ const options = @import("c/options.zig");
 const run_directory = @import("c/run_directory.zig");
 
 pub const abi_version = manifests.abi_version;
+
+/// A broken invariant of our own ends the host's process, so it says what it was and nothing more: the standard
+/// library's handler would bring half of it along to print a stack trace.
+pub const panic = std.debug.FullPanic(panicked);
+
+fn panicked(message: []const u8, _: ?usize) noreturn {
+    @branchHint(.cold);
+    const parts = [_]std.posix.iovec_const{
+        .{ .base = prefix.ptr, .len = prefix.len },
+        .{ .base = message.ptr, .len = message.len },
+        .{ .base = "\n", .len = 1 },
+    };
+    _ = std.c.writev(std.c.STDERR_FILENO, &parts, parts.len);
+    std.c.abort();
+}
+
+const prefix = "libearshot-ipc: panic: ";
 
 pub const functions = .{
     .{ "earshot_ipc_abi", &abi },

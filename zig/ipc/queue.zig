@@ -32,6 +32,12 @@ pub const Progress = struct {
     }
 };
 
+/// Whether `bytes` are so many whole frames laid end to end.
+pub fn areFrames(bytes: []const u8, messages: u32) bool {
+    const progress = Progress.of(bytes, bytes.len) orelse return false;
+    return progress.messages == messages;
+}
+
 pub const Queue = struct {
     buffer: []u8 = &.{},
     head: usize = 0,
@@ -159,5 +165,8 @@ test "bytes leave in order and frames are counted when their last byte does, how
 test "what is no run of frames is noticed" {
     try std.testing.expectEqual(null, Progress.of("\x00\x00\x00\x09abc", 7));
     try std.testing.expectEqual(null, Progress.of("\x00\x00", 1));
+    try std.testing.expect(!areFrames("\x00\x00\x00\x00\x00\x00\x00\x01", 2));
+    try std.testing.expect(!areFrames("\x00\x00\x00\x00\x00\x00\x00\x00", 1));
+    try std.testing.expect(areFrames("\x00\x00\x00\x00\x00\x00\x00\x01a", 2));
     try std.testing.expectEqual(Progress{ .messages = 1, .frame_bytes_left = 3 }, Progress.of("\x00\x00\x00\x00\x00\x00\x00\x01a", 6));
 }

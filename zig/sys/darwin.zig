@@ -74,6 +74,14 @@ const threads = struct {
     extern "c" fn pthread_getthreadid_np() c_int;
 };
 
+pub fn recv(fd: Fd, buffer: []u8) isize {
+    return c.recv(fd, buffer.ptr, buffer.len, 0);
+}
+
+pub fn send(fd: Fd, bytes: []const u8) isize {
+    return c.send(fd, bytes.ptr, bytes.len, send_flags);
+}
+
 pub fn threadId() u64 {
     if (is_freebsd) return @intCast(threads.pthread_getthreadid_np());
     var id: u64 = 0;

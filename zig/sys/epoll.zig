@@ -3,6 +3,7 @@
 
 const std = @import("std");
 const sys = @import("sys.zig");
+const direct = @import("linux.zig");
 const posix = @import("posix.zig");
 const c = std.c;
 const linux = std.os.linux;
@@ -76,7 +77,8 @@ pub fn wait(
         };
     }
     const milliseconds = posix.millisecondsOf(timeout_ns);
-    const count = c.epoll_wait(epoll, events.ptr, @intCast(events.len), milliseconds);
+    const room: u32 = @intCast(events.len);
+    const count = direct.result(linux.epoll_wait(epoll, events.ptr, room, milliseconds));
     if (count >= 0) return @intCast(count);
     if (posix.lastError() == .INTR) return 0;
     _ = system.failed(.epoll_wait);

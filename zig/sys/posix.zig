@@ -191,7 +191,7 @@ pub const System = struct {
     pub fn receive(system: *System, fd: Fd, buffer: []u8) sys.Received {
         assert(buffer.len > 0);
         while (true) {
-            const count = c.recv(fd, buffer.ptr, buffer.len, 0);
+            const count = platform.recv(fd, buffer);
             if (count > 0) return .{ .bytes = @intCast(count) };
             if (count == 0) return .end;
             switch (lastError()) {
@@ -221,7 +221,7 @@ pub const System = struct {
         while (true) {
             // One part needs no list, and the kernel then has none to copy and check.
             const count = if (parts.len == 1)
-                c.send(fd, parts[0].base, parts[0].len, platform.send_flags)
+                platform.send(fd, parts[0].base[0..parts[0].len])
             else
                 c.sendmsg(fd, &message, platform.send_flags);
             if (count >= 0) return .{ .bytes = @intCast(count) };

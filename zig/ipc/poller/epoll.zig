@@ -11,8 +11,8 @@ const E = std.c.E;
 const EPOLL = sys.epoll.EPOLL;
 const Fd = sys.Fd;
 
-/// How many events one call brings; they pass over the stack, 12 bytes each. More than this at once
-/// and the call no longer matters beside the work.
+/// How many events one call brings. More than this at once and the call no longer matters beside the
+/// work.
 const events_max = 256;
 
 pub const Epoll = struct {
@@ -25,6 +25,8 @@ pub const Epoll = struct {
     /// Opened for the first descriptor that needs it.
     beacon: ?Fd = null,
     beacon_lit: bool = false,
+    /// Here and not on the stack of `wait`, where a safe build would fill it at every call.
+    buffer: [events_max]sys.epoll.Event = undefined,
 
     pub const hang_up_needs_interest = false;
 
@@ -112,8 +114,7 @@ pub const Epoll = struct {
     }
 
     pub fn wait(epoll: *Epoll, ready: []poller.Ready, timeout_ns: ?u64) poller.WaitError!usize {
-        var buffer: [events_max]sys.epoll.Event = undefined;
-        const events = buffer[0..@min(ready.len, events_max)];
+        const events = epoll.buffer[0..@min(ready.len, events_max)];
         const count = try sys.epoll.wait(
             epoll.system,
             epoll.fd,

@@ -27,6 +27,8 @@ pub const Kqueue = struct {
     beacon_lit: bool = false,
     /// Counts waits, so that an entry knows whether this one has reported it.
     round: u64 = 0,
+    /// Here and not on the stack of `wait`, where a safe build would fill it at every call.
+    buffer: [events_max]kq.Kevent = undefined,
 
     const Entry = struct {
         token: u64,
@@ -167,8 +169,7 @@ pub const Kqueue = struct {
     }
 
     pub fn wait(kqueue: *Kqueue, ready: []poller.Ready, timeout_ns: ?u64) poller.WaitError!usize {
-        var buffer: [events_max]kq.Kevent = undefined;
-        const events = buffer[0..@min(ready.len, events_max)];
+        const events = kqueue.buffer[0..@min(ready.len, events_max)];
         const count = try kq.wait(kqueue.system, kqueue.fd, events, timeout_ns);
         kqueue.round += 1;
         var found: usize = 0;
