@@ -13,6 +13,7 @@ import { drainMicrotasks } from "bun:jsc";
 import { EventType } from "../native/layout.ts";
 import { Context } from "./context.ts";
 import type { Event } from "./event.ts";
+import { Linger } from "./linger.ts";
 
 /** How long a turn looks for more traffic before it goes to sleep: what the context's own spin is by default. */
 const lingerNs = 50_000;
@@ -31,6 +32,7 @@ export type Listener = {
 export class Loop {
   readonly context = new Context();
   readonly #listeners = new Map<number, Listener>();
+  readonly #linger = new Linger(2 * lingerMs);
   #turning = false;
   #flushing = false;
   #again = false;
@@ -80,7 +82,7 @@ export class Loop {
     let quiet = false;
     try {
       do {
-        quiet = this.context.fill(lingerMs, lingerNs) === 0;
+        quiet = this.#fill() === 0;
         for (let event = this.context.next(); event !== undefined; event = this.context.next()) {
           this.#hand(event);
         }
@@ -93,9 +95,23 @@ export class Loop {
     }
   }
 
+  #fill(): number {
+    const linger = this.#linger;
+    if (!linger.worthwhile) return this.context.fill(0);
+    const count = this.context.fill(lingerMs, lingerNs);
+    if (count > 0) linger.found();
+    else linger.vain();
+    return count;
+  }
+
   #sleep(): void {
     this.context.flush();
-    if (this.#listeners.size > 0) this.context.bell().arm(() => this.#turn());
+    if (this.#listeners.size === 0) return;
+    const since = performance.now();
+    this.context.bell().arm(() => {
+      this.#linger.slept(performance.now() - since);
+      this.#turn();
+    });
   }
 
   #hand(event: Event): void {
