@@ -1,7 +1,7 @@
 /** One end of a conversation, as the programs on Bun's event loop see it. */
 
 import { codes, errorOf, IpcError } from "../native/errors.ts";
-import { EventType } from "../native/layout.ts";
+import { constants, EventType } from "../native/layout.ts";
 import type { Peer } from "./context.ts";
 import type { Event } from "./event.ts";
 import type { ClientHandlers, End, Lost } from "./handlers.ts";
@@ -13,7 +13,7 @@ import { Requests } from "./requests.ts";
 import type { Statistics } from "./statistics.ts";
 import { Unread } from "./unread.ts";
 
-const headerBytes = 4;
+const headerBytes = constants.header_bytes;
 const nothingLost: Lost = { messages: 0, bytes: 0, requests: 0 };
 
 export type RequestOptions = {
@@ -291,7 +291,8 @@ export class Connection implements AsyncDisposable {
 
   /** Without a service: keeps the message until there is one again. */
   #hold(payload: Payload): boolean {
-    const bytes = bytesOf(payload).slice();
+    // A copy, which the `slice` of a Buffer would not be.
+    const bytes = new Uint8Array(bytesOf(payload));
     this.#checkSize(bytes);
     this.#checkRoom(bytes.length);
     this.#held.push(bytes);

@@ -10,9 +10,9 @@ import type { IpcError, Subject } from "../native/errors.ts";
 import { codes, errorOf, IpcError as Failure } from "../native/errors.ts";
 import type { PollerKind } from "../native/layout.ts";
 import {
-  closeHow,
   ConnectOptions as ConnectLayout,
   ContextOptions as ContextLayout,
+  closeHow,
   Failure as FailureLayout,
   Limits as LimitsLayout,
   Peer as PeerLayout,

@@ -2,13 +2,13 @@
 
 import type { IpcError } from "../native/errors.ts";
 import type { Reason } from "../native/layout.ts";
-import { EventType, reasons } from "../native/layout.ts";
+import { constants, EventType, Event as Layout, reasons } from "../native/layout.ts";
 import type { Inbox } from "./message.ts";
 import { Message } from "./message.ts";
 
 /** Words of one record in the events area. */
-export const eventWords = 8;
-const flagLoan = 1;
+export const eventWords = Layout.size / 4;
+const flagLoan = constants.event_flag_loan;
 
 /** Takes over the buffer of a message too large for the inbox. */
 export type Loans = (address: number, length: number) => Uint8Array;

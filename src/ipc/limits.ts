@@ -1,7 +1,7 @@
 /** What one connection may take up: the options, their defaults, and their native shape. */
 
 import { IpcError } from "../native/errors.ts";
-import { constants, type Limits as LimitsLayout } from "../native/layout.ts";
+import { constants, type Limits as LimitsLayout, queuePolicies } from "../native/layout.ts";
 import type { Struct } from "../native/struct.ts";
 
 /** All sizes in bytes, all times in milliseconds. */
@@ -23,7 +23,6 @@ export type Limits = {
 };
 
 const nsPerMs = 1e6;
-const queuePolicies = { close: 0, refuse: 1 } as const;
 
 export const limitDefaults = {
   messageBytesMax: 16 * 1024 * 1024,
@@ -74,7 +73,7 @@ function check(limits: FullLimits): void {
   within("queueBytesHigh", limits.queueBytesHigh, 0, limits.queueBytesMax);
   within("stallTimeout", limits.stallTimeout, 0, yearMs);
   within("drainTimeout", limits.drainTimeout, 0, yearMs);
-  if (limits.queuePolicy in queuePolicies) return;
+  if (Object.hasOwn(queuePolicies, limits.queuePolicy)) return;
   throw new IpcError(
     "EINVAL",
     `EINVAL: queuePolicy is "close" or "refuse", not "${limits.queuePolicy}"`,

@@ -5,12 +5,12 @@
  *     | connection | bytes | messages | token → result |  00 00 00 05 h e l l o  00 00 00 … | padding to 4 |
  */
 
-import { Run } from "../native/layout.ts";
+import { constants, Run } from "../native/layout.ts";
 import type { Payload } from "./message.ts";
 import { bytesOf } from "./message.ts";
 
 const runWords = Run.size / 4;
-const headerBytes = 4;
+const headerBytes = constants.header_bytes;
 /** UTF-8 takes at most three bytes for each UTF-16 unit. */
 const utf8BytesMax = 3;
 

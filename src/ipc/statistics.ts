@@ -1,7 +1,7 @@
 /** What a context, a service or a connection has done so far. */
 
-import type { Reason, Statistics as StatisticsLayout } from "../native/layout.ts";
-import { reasons } from "../native/layout.ts";
+import type { Reason } from "../native/layout.ts";
+import { reasons, Statistics as StatisticsLayout } from "../native/layout.ts";
 import type { Struct } from "../native/struct.ts";
 
 export type Statistics = {
@@ -25,7 +25,7 @@ export type Statistics = {
 };
 
 export function readStatistics(record: Struct<typeof StatisticsLayout>): Statistics {
-  const [offset, bytes] = [80, 120];
+  const [offset, bytes] = StatisticsLayout.fields.reasons;
   const counts = new BigUint64Array(record.bytes.slice(offset, offset + bytes).buffer);
   const counted = reasons
     .map((reason, number) => [reason, Number(counts[number])] as const)

@@ -125,8 +125,15 @@ export function errorOf(result: number, failure: SystemFailure, subject: Subject
 }
 
 const service = (subject: Subject) =>
-  subject.service === undefined ? "the service" : `"${subject.service}"`;
+  subject.service === undefined ? "the service" : shown(subject.service);
 const path = (subject: Subject) => subject.path ?? "the run directory";
+
+/** In quotes, with what a terminal would obey made visible: a name may have come from anywhere. */
+const shown = (text: string) =>
+  JSON.stringify(text).replace(
+    /[\u007f-\u009f]/g,
+    (control) => `\\u${control.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 
 const nameRules: Record<(typeof nameFaults)[number], string> = {
   empty: "it is empty",

@@ -99,6 +99,12 @@ export const nameFaults = [
 export const pollerKinds = { poll: 1, epoll: 2, kqueue: 3 } as const;
 export type PollerKind = keyof typeof pollerKinds;
 
+/** What becomes of a connection whose queue is full. */
+export const queuePolicies = { close: 0, refuse: 1 } as const;
+
+/** Whether what was taken is still sent when a handle is closed. */
+export const closeHow = { drain: 0, now: 1 } as const;
+
 export const constants = {
   event_flag_loan: 1,
   header_bytes: 4,

@@ -1,0 +1,51 @@
+/** Every test file begins with `leaveNoTrace()`: what its tests open they close, or the last of them fails. */
+
+import { afterAll, beforeAll, expect, setDefaultTimeout } from "bun:test";
+import { connect } from "../../src/index.ts";
+import { loop } from "../../src/ipc/loop.ts";
+import { serve } from "../../src/ipc/serve.ts";
+import { descriptors } from "./census.ts";
+import { childrenLeft } from "./child.ts";
+import { Scratch, scratchesLeft } from "./scratch.ts";
+import { until } from "./until.ts";
+
+export function leaveNoTrace(): void {
+  // What is waited for in vain says so itself, long before this; see `until.ts`.
+  setDefaultTimeout(120_000);
+  let before: Record<string, number> = {};
+
+  beforeAll(async () => {
+    await warmUp();
+    before = descriptors();
+  });
+
+  afterAll(async () => {
+    expect(childrenLeft()).toEqual([]);
+    expect(scratchesLeft()).toEqual([]);
+    // Bun closes the pipes of a process that has ended when it comes to it.
+    await until(
+      () => `descriptors ${JSON.stringify(descriptors())} are ${JSON.stringify(before)} again`,
+      () => Bun.deepEquals(descriptors(), before),
+    );
+  });
+}
+
+/** What is opened once and then kept for the life of the process is not a leak. */
+async function warmUp(): Promise<void> {
+  using scratch = new Scratch();
+  const service = await serve(
+    "warm",
+    { message: (c, m) => void c.send(m.bytes) },
+    { rundir: scratch.path },
+  );
+  const client = await connect("warm", { rundir: scratch.path });
+  await client.request("up");
+  // Going to sleep for the first time starts a thread, with a descriptor to wake it.
+  loop()
+    .context.bell()
+    .arm(() => undefined);
+  loop().soon();
+  await client.close();
+  await service.close();
+  await Bun.spawn({ cmd: ["true"], stdin: "pipe", stdout: "pipe", stderr: "pipe" }).exited;
+}

@@ -1,0 +1,116 @@
+/** `layout.ts` against what the library says of itself: every structure, number and constant, both ways. */
+
+import { describe, expect, test } from "bun:test";
+import * as layout from "../../src/native/layout.ts";
+import { ipcLibrary } from "../../src/native/library.ts";
+import { leaveNoTrace } from "../kit/no-trace.ts";
+
+leaveNoTrace();
+
+const manifest = ipcLibrary().manifest();
+
+test("both sides speak the same ABI", () => {
+  expect(manifest.abi).toBe(layout.abiVersion);
+  expect(ipcLibrary().calls.earshot_ipc_abi()).toBe(layout.abiVersion);
+});
+
+describe("structures", () => {
+  test("both sides know the same ones", () => {
+    expect(Object.keys(layout.structs).sort()).toEqual(Object.keys(manifest.structs).sort());
+  });
+
+  for (const [name, { size, fields }] of Object.entries(layout.structs)) {
+    test(`${name} has the same size, and the same fields at the same places`, () => {
+      expect<unknown>({ size, fields }).toEqual(manifest.structs[name]!);
+    });
+  }
+
+  test("the fields of each lie within it, and none over another", () => {
+    for (const { size, fields } of Object.values(layout.structs)) {
+      let end = 0;
+      for (const [offset, bytes] of Object.values(fields)) {
+        expect(offset).toBeGreaterThanOrEqual(end);
+        end = offset + bytes;
+      }
+      expect(end).toBeLessThanOrEqual(size);
+    }
+  });
+});
+
+describe("numbers", () => {
+  const numbered = (names: readonly string[]) =>
+    Object.fromEntries(names.map((name, number) => [name, number]));
+  const snakeCase = (name: string) =>
+    name.replace(/(?!^)[A-Z]/g, (letter) => `_${letter}`).toLowerCase();
+
+  test("of events", () => {
+    const known = Object.entries(layout.EventType).map(([name, value]) => [snakeCase(name), value]);
+    expect(Object.fromEntries(known)).toEqual(manifest.enums["EventType"]!);
+  });
+
+  test("of events are LibIPC's up to 8", () => {
+    const { EventType } = layout;
+    expect([
+      EventType.Error,
+      EventType.Connection,
+      EventType.Disconnection,
+      EventType.MessageRx,
+      EventType.MessageTx,
+      EventType.Timer,
+      EventType.External,
+      EventType.SwitchRx,
+      EventType.SwitchTx,
+    ]).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8]);
+  });
+
+  test("of reasons", () => {
+    expect(numbered(layout.reasons)).toEqual(manifest.enums["Reason"]!);
+  });
+
+  test("of the system's calls", () => {
+    expect(numbered(layout.syscalls)).toEqual(manifest.enums["Syscall"]!);
+  });
+
+  test("of the rules that a name breaks", () => {
+    expect(numbered(layout.nameFaults)).toEqual(manifest.enums["NameFault"]!);
+  });
+
+  test("of pollers", () => {
+    expect<Record<string, number>>(layout.pollerKinds).toEqual(manifest.enums["PollerKind"]!);
+  });
+
+  test("of what is found at a name", () => {
+    expect(numbered(layout.inspectionStates)).toEqual(manifest.enums["InspectionState"]!);
+  });
+
+  test("of what becomes of a full queue", () => {
+    expect<Record<string, number>>(layout.queuePolicies).toEqual(manifest.enums["QueuePolicy"]!);
+  });
+
+  test("of how a handle is closed", () => {
+    expect<Record<string, number>>(layout.closeHow).toEqual(manifest.enums["CloseHow"]!);
+  });
+
+  test("are all known to these tests", () => {
+    expect(Object.keys(manifest.enums).sort()).toEqual([
+      "CloseHow",
+      "Code",
+      "EventType",
+      "InspectionState",
+      "NameFault",
+      "PollerKind",
+      "QueuePolicy",
+      "Reason",
+      "Syscall",
+    ]);
+  });
+});
+
+test("constants are the same", () => {
+  expect<Record<string, number>>(layout.constants).toEqual(manifest.constants);
+});
+
+test("the reasons of the statistics fill their field", () => {
+  const [, bytes] = layout.Statistics.fields.reasons;
+  expect<number>(bytes).toBe(8 * layout.reasons.length);
+});
