@@ -33,6 +33,7 @@ pub const Waiter = waiter.Waiter;
 
 test {
     _ = @import("batch.zig");
+    _ = @import("buffer.zig");
     _ = @import("claim.zig");
     _ = @import("connection.zig");
     _ = @import("deadlines.zig");

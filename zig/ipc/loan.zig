@@ -4,27 +4,28 @@
 //! The capacity stands in front of the payload, so that the payload's address alone is enough to free it.
 
 const std = @import("std");
+const buffers = @import("buffer.zig");
 
-const prefix_bytes = 16;
+const prefix_bytes = buffers.alignment.toByteUnits();
 /// What a large message begins with, and doubles from: enough that doubling is rare, little enough that ten
 /// thousand peers who announce the limit do not exhaust the memory.
 const initial_bytes = 256 * 1024;
 
 pub const Loan = struct {
-    memory: []align(prefix_bytes) u8,
+    memory: buffers.Buffer,
     length: u32,
     filled: u32 = 0,
 
     /// A buffer for a message of `length` bytes, of which `first` have arrived.
     pub fn begin(allocator: std.mem.Allocator, length: u32, first: []const u8) error{OutOfMemory}!Loan {
         const capacity = @max(@min(length, initial_bytes), first.len);
-        const memory = try allocator.alignedAlloc(u8, .fromByteUnits(prefix_bytes), prefix_bytes + capacity);
+        const memory = try buffers.alloc(allocator, prefix_bytes + capacity);
         @memcpy(memory[prefix_bytes..][0..first.len], first);
         return .{ .memory = memory, .length = length, .filled = @intCast(first.len) };
     }
 
     pub fn deinit(loan: *Loan, allocator: std.mem.Allocator) void {
-        allocator.free(loan.memory);
+        buffers.free(allocator, loan.memory);
         loan.* = undefined;
     }
 
@@ -33,7 +34,7 @@ pub const Loan = struct {
         const capacity = loan.memory.len - prefix_bytes;
         if (loan.filled == capacity and capacity < loan.length) {
             const larger = @min(loan.length, capacity * 2);
-            loan.memory = try allocator.realloc(loan.memory, prefix_bytes + larger);
+            loan.memory = try buffers.resize(allocator, loan.memory, prefix_bytes + larger);
         }
         return loan.memory[prefix_bytes + loan.filled ..];
     }
@@ -50,7 +51,7 @@ pub const Loan = struct {
 
     pub fn free(allocator: std.mem.Allocator, payload: [*]u8) void {
         const start: [*]align(prefix_bytes) u8 = @alignCast(payload - prefix_bytes);
-        allocator.free(start[0..@intCast(std.mem.readInt(u64, start[0..8], .little))]);
+        buffers.free(allocator, start[0..@intCast(std.mem.readInt(u64, start[0..8], .little))]);
     }
 };
 

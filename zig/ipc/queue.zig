@@ -3,6 +3,7 @@
 //! is known to the message.
 
 const std = @import("std");
+const buffers = @import("buffer.zig");
 const frame = @import("frame.zig");
 const assert = std.debug.assert;
 
@@ -39,7 +40,7 @@ pub fn areFrames(bytes: []const u8, messages: u32) bool {
 }
 
 pub const Queue = struct {
-    buffer: []u8 = &.{},
+    buffer: buffers.Buffer = &.{},
     head: usize = 0,
     tail: usize = 0,
     /// Bytes of a frame at the head whose beginning has been sent.
@@ -48,7 +49,7 @@ pub const Queue = struct {
     messages: u32 = 0,
 
     pub fn deinit(queue: *Queue, allocator: std.mem.Allocator) void {
-        allocator.free(queue.buffer);
+        buffers.free(allocator, queue.buffer);
         queue.* = .{};
     }
 
@@ -108,9 +109,9 @@ pub const Queue = struct {
             @memmove(queue.buffer[0..used], queue.buffer[queue.head..queue.tail]);
         } else {
             const wanted = @max(used + count, queue.buffer.len * 2, growth_bytes_min);
-            const larger = try allocator.alloc(u8, wanted);
+            const larger = try buffers.alloc(allocator, wanted);
             @memcpy(larger[0..used], queue.buffer[queue.head..queue.tail]);
-            allocator.free(queue.buffer);
+            buffers.free(allocator, queue.buffer);
             queue.buffer = larger;
         }
         queue.head = 0;
