@@ -27,6 +27,14 @@ export class Doorbell {
     this.#callback = new ThreadsafeCallback(() => this.ring());
   }
 
+  /**
+   * Starts the native thread ahead of need. It takes a descriptor to be woken by, and later there may be none left:
+   * then nobody would ever be told of the peers who hold them, nor of their going.
+   */
+  prepare(): void {
+    this.#arm(this.#callback.address);
+  }
+
   /** Calls `ring` back once when the context has something to report. Replaces who waited before. */
   arm(ring: () => void): void {
     this.#waiting = ring;

@@ -39,6 +39,12 @@ export class Loop {
 
   constructor() {
     this.context.onSent = (connection, result) => this.#listeners.get(connection)?.onSent(result);
+    try {
+      this.context.bell().prepare();
+    } catch (error) {
+      this.context.close();
+      throw error;
+    }
   }
 
   /** From now on the events of `handle` go to `listener`. While there is anyone, Bun's loop is held open. */
