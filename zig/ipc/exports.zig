@@ -12,6 +12,10 @@ const run_directory = @import("c/run_directory.zig");
 
 pub const abi_version = manifests.abi_version;
 
+/// Every thread of the host has a copy of the library's thread-local variables, and no handler of
+/// ours ever runs on the 256 KiB of stack that the standard library would put among them.
+pub const std_options: std.Options = .{ .signal_stack_size = null };
+
 /// A broken invariant of our own ends the host's process, so it says what it was and nothing more: the standard
 /// library's handler would bring half of it along to print a stack trace.
 pub const panic = std.debug.FullPanic(panicked);

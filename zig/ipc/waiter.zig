@@ -20,7 +20,7 @@ pub const Waiter = struct {
     system: sys.System,
     wake: sys.Wake,
     callback: Callback,
-    thread: std.Thread,
+    thread: std.c.pthread_t,
     state: std.atomic.Value(State),
     /// Guards what follows.
     mutex: std.c.pthread_mutex_t,
@@ -45,23 +45,42 @@ pub const Waiter = struct {
         };
         waiter.wake = try waiter.system.wakeCreate();
         errdefer waiter.wake.close();
-        // It copies what it is to sleep on and calls back; the rest of the usual megabytes of stack is of no use.
-        waiter.thread = std.Thread.spawn(.{ .stack_size = stack_bytes }, run, .{waiter}) catch |failure|
-            return switch (failure) {
-                error.OutOfMemory, error.LockedMemoryLimitExceeded => error.OutOfMemory,
-                error.ThreadQuotaExceeded, error.SystemResources => error.ThreadLimit,
-                error.Unexpected => error.Unexpected,
-            };
+        waiter.thread = try waiter.spawn();
     }
 
-    /// The callback goes into Bun, which posts a task there; that needs more than the smallest stack.
-    const stack_bytes = 512 * 1024;
+    /// The standard library's own way panics where the system refuses such a stack, as glibc does if
+    /// the thread-local variables of the host's program, which lie there too, leave no room on it.
+    fn spawn(waiter: *Waiter) StartError!std.c.pthread_t {
+        var attributes: std.c.pthread_attr_t = undefined;
+        if (std.c.pthread_attr_init(&attributes) != .SUCCESS) return error.OutOfMemory;
+        defer _ = std.c.pthread_attr_destroy(&attributes);
+        if (std.c.pthread_attr_setstacksize(&attributes, stack_bytes) != .SUCCESS)
+            return error.Unexpected;
+        var thread: std.c.pthread_t = undefined;
+        return switch (std.c.pthread_create(&thread, &attributes, enter, waiter)) {
+            .SUCCESS => thread,
+            .AGAIN => error.ThreadLimit,
+            else => error.Unexpected,
+        };
+    }
+
+    fn enter(argument: ?*anyopaque) callconv(.c) ?*anyopaque {
+        const waiter: *Waiter = @ptrCast(@alignCast(argument.?));
+        waiter.run();
+        return null;
+    }
+
+    /// It copies what it is to sleep on and calls back, but the callback goes into Bun, which posts a
+    /// task there; and a host may have hundreds of kilobytes of thread-local variables. What is not
+    /// touched of it costs no memory.
+    const stack_bytes = 2 * 1024 * 1024;
 
     /// Ends the thread. No callback comes after this returns.
     pub fn stop(waiter: *Waiter) void {
         waiter.state.store(.stopping, .release);
         waiter.wake.ring();
-        waiter.thread.join();
+        const joined = std.c.pthread_join(waiter.thread, null);
+        std.debug.assert(joined == .SUCCESS);
         waiter.wake.close();
         waiter.descriptors.deinit(waiter.allocator);
         waiter.* = undefined;
