@@ -16,13 +16,14 @@ export function leaveNoTrace(): void {
 
   beforeAll(async () => {
     await warmUp();
+    // Bun closes the pipes of a process that has ended when it comes to it; those of earlier files do not count.
+    await until("what earlier tests opened is closed", () => !("socket" in descriptors()));
     before = descriptors();
   });
 
   afterAll(async () => {
     expect(childrenLeft()).toEqual([]);
     expect(scratchesLeft()).toEqual([]);
-    // Bun closes the pipes of a process that has ended when it comes to it.
     await until(
       () => `descriptors ${JSON.stringify(descriptors())} are ${JSON.stringify(before)} again`,
       () => Bun.deepEquals(descriptors(), before),
@@ -47,5 +48,8 @@ async function warmUp(): Promise<void> {
   loop().soon();
   await client.close();
   await service.close();
-  await Bun.spawn({ cmd: ["true"], stdin: "pipe", stdout: "pipe", stderr: "pipe" }).exited;
+  const child = Bun.spawn({ cmd: ["true"], stdin: "pipe", stdout: "pipe", stderr: "pipe" });
+  await child.stdin.end();
+  // A pipe that nobody reads is closed only when it is collected.
+  await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
 }
