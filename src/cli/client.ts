@@ -1,0 +1,92 @@
+/** `client NAME [TEXT…]`: speaks to a service, in one sentence or line by line. */
+
+import { Context } from "../ipc/context.ts";
+import { limitDefaults } from "../ipc/limits.ts";
+import { EventType } from "../native/layout.ts";
+import { count, flag, text, UsageError } from "../services/option.ts";
+import { commonOptions, readArguments } from "./arguments.ts";
+import { CommandError, help, run, status } from "./command.ts";
+import { Conversation, isClosed } from "./conversation.ts";
+import { tell, writeAll } from "./output.ts";
+
+/** Long enough for a service that is busy; one that never answers is not waited for all day. */
+const lastAnswersTimeoutMs = 2000;
+const nsPerMs = 1e6;
+
+const options = {
+  rundir: text("DIR", "the run directory (default: EARSHOT_RUNDIR, RUNDIR, then the user's own)"),
+  shared: flag("accept a run directory that others use too"),
+  timeout: count(
+    "MS",
+    `how long to wait for an answer (default: for ever; at the end of input ${lastAnswersTimeoutMs})`,
+  ),
+  "message-max": count("BYTES", "the longest message, or line (default 16 MiB)"),
+  ...commonOptions,
+} as const;
+
+const command = {
+  name: "client",
+  usage: "NAME [TEXT…] [OPTIONS…] | --help",
+  about: `
+Sends TEXT to the service NAME, and prints its answer. Put -- before a TEXT that begins with a dash.
+
+Without TEXT, sends each line of standard input, and prints each answer as a line. At the end of
+input it waits until as many answers as lines have come, or none has for the time that --timeout
+says; with --timeout 0 it does not wait.`,
+  options,
+};
+
+await run(command, main);
+
+function main(given: readonly string[]): number {
+  const { words, values } = readArguments(given, options);
+  if (values.help === true) {
+    tell(1, help(command));
+    return status.done;
+  }
+  const [name, ...rest] = words;
+  if (name === undefined) throw new UsageError("which service?");
+  using context = new Context({ rundir: values.rundir });
+  const messageBytesMax = values["message-max"];
+  const connection = context.connect(name, { shared: values.shared, messageBytesMax });
+  if (rest.length > 0) {
+    ask(context, name, connection, rest.join(" "), values.timeout);
+    return status.done;
+  }
+  const conversation = new Conversation(context, name, connection, {
+    answerTimeout: values.timeout ?? lastAnswersTimeoutMs,
+    lineBytesMax: messageBytesMax ?? limitDefaults.messageBytesMax,
+    queueBytesHigh: limitDefaults.queueBytesHigh,
+  });
+  const unanswered = conversation.run();
+  if (unanswered > 0) tell(2, `client: ${unanswered} of the lines had no answer\n`);
+  return status.done;
+}
+
+/** Sends one message and prints its answer. */
+function ask(
+  context: Context,
+  service: string,
+  connection: number,
+  sentence: string,
+  timeout: number | undefined,
+): void {
+  context.schedule(connection, sentence);
+  if (timeout !== undefined) context.timer(timeout * nsPerMs);
+  for (const event of context) {
+    switch (event.type) {
+      case EventType.MessageRx:
+        writeAll(1, Buffer.concat([event.message.bytes, Buffer.from("\n")]));
+        return;
+      case EventType.Disconnection:
+        throw new CommandError(`"${service}" went away without an answer (${event.reason})`);
+      case EventType.Timer:
+        throw new CommandError(`"${service}" did not answer within ${timeout} ms`);
+      case EventType.Error:
+        if (event.error !== undefined && !isClosed(event.error)) throw event.error;
+        break;
+      default:
+        break;
+    }
+  }
+}

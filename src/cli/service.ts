@@ -1,0 +1,139 @@
+/** `service NAME`: starts one of the services and serves until a signal ends it. */
+
+import { readFileSync } from "node:fs";
+import { isatty } from "node:tty";
+import type { Allow } from "../ipc/context.ts";
+import { pollerKinds } from "../native/layout.ts";
+import { loadService, serviceNames } from "../services/catalog.ts";
+import type { Option, Options } from "../services/option.ts";
+import { choice, count, flag, text, UsageError } from "../services/option.ts";
+import type { Running, Startable } from "../services/startable.ts";
+import { commonOptions, readArguments, readWords } from "./arguments.ts";
+import { CommandError, help, run, status } from "./command.ts";
+import { printable, tell } from "./output.ts";
+import { Report } from "./report.ts";
+
+const allow: Option<Allow> = {
+  placeholder: "UIDS",
+  help: 'who may connect: "anyone", or user numbers, as in 0,1000 (default: your own user and root)',
+  read(given) {
+    if (given === "anyone") return "anyone";
+    const users = given.split(",");
+    if (users.every((user) => /^[0-9]{1,10}$/.test(user))) return { users: users.map(Number) };
+    throw new UsageError(`"${given}" is neither "anyone" nor user numbers with commas between`);
+  },
+};
+
+const options = {
+  list: flag("show what can be started"),
+  name: text("OTHER", "serve under another name than NAME"),
+  rundir: text("DIR", "the run directory (default: EARSHOT_RUNDIR, RUNDIR, then the user's own)"),
+  shared: flag("accept a run directory that others use too"),
+  allow,
+  "message-max": count("BYTES", "the longest message (default 16 MiB)"),
+  "queue-max": count("BYTES", "what may wait for a peer that does not read (default 64 MiB)"),
+  "connections-max": count("COUNT", "how many may be connected (default 65536)"),
+  poller: choice("KIND", Object.keys(pollerKinds), "how to wait"),
+  ...commonOptions,
+} as const;
+
+const command = {
+  name: "service",
+  usage: "NAME [OPTIONS…] | --list | --help",
+  about: `
+Starts the service NAME, and says where it listens when it does. SIGINT, SIGTERM or a closed
+terminal end it: it gives up its name, sends what it had taken, and exits; a second one ends it at
+once. What goes wrong with a peer is told on stderr; the others are served all the same.`,
+  options,
+};
+
+await run(command, main);
+
+async function main(given: readonly string[]): Promise<number> {
+  // Until its name is known, the service's own options are not.
+  const [name] = readWords(given, options);
+  const service = name === undefined ? undefined : await find(name);
+  const all = { ...service?.options, ...options };
+  const { words, values } = readArguments<typeof options & Options>(given, all);
+  if (values.help === true) tell(1, help({ ...command, options: all }));
+  else if (values.list === true) await list();
+  else if (name === undefined || service === undefined) throw new UsageError("which one?");
+  else if (words.length > 1) throw new UsageError(`one at a time; "${words[1]}" is one too many`);
+  else await serve(name, service, values);
+  return status.done;
+}
+
+async function find(name: string): Promise<Startable> {
+  const service = await loadService(name);
+  if (service !== undefined) return service;
+  throw new CommandError(`there is no "${name}" to start; there are: ${serviceNames.join(", ")}`);
+}
+
+async function list(): Promise<void> {
+  const width = Math.max(...serviceNames.map((name) => name.length));
+  for (const name of serviceNames) {
+    const { summary } = await find(name);
+    tell(1, `${name.padEnd(width)}  ${summary}\n`);
+  }
+}
+
+type Given = ReturnType<typeof readArguments<typeof options & Options>>["values"];
+
+async function serve(name: string, service: Startable, values: Given): Promise<void> {
+  // All that this process serves shares one context, which takes its poller from here.
+  if (values.poller !== undefined) process.env["EARSHOT_POLLER"] = values.poller;
+  const stop = stopSignals();
+  const report = new Report(values.name ?? name);
+  const running = await service.start(
+    {
+      name: values.name ?? name,
+      options: {
+        rundir: values.rundir,
+        shared: values.shared,
+        allow: values.allow,
+        messageBytesMax: values["message-max"],
+        queueBytesMax: values["queue-max"],
+        connectionsMax: values["connections-max"],
+      },
+      reports: report.handlers,
+    },
+    values,
+  );
+  tell(1, `${running.name}: listening on ${printable(running.path)}\n`);
+  await stop.first;
+  await close(running, stop.second);
+  report.close();
+}
+
+/** Who does not read would hold it up; whoever asks twice does not want to wait for them. */
+async function close(running: Running, again: Promise<void>): Promise<void> {
+  const closed = running.close();
+  await Promise.race([closed, again.then(() => running.close({ now: true }))]);
+}
+
+function stopSignals(): { first: Promise<void>; second: Promise<void> } {
+  const first = Promise.withResolvers<void>();
+  const second = Promise.withResolvers<void>();
+  let count = 0;
+  const stop = () => {
+    count += 1;
+    (count === 1 ? first : second).resolve();
+  };
+  process.on("SIGINT", stop);
+  process.on("SIGTERM", stop);
+  if (!isHangupIgnored()) process.on("SIGHUP", stop);
+  return { first: first.promise, second: second.promise };
+}
+
+/** Whether it was started by `nohup`, or the like, to outlive its terminal. */
+function isHangupIgnored(): boolean {
+  try {
+    const [, ignored] = /^SigIgn:\s*([0-9a-f]+)$/m.exec(
+      readFileSync("/proc/self/status", "latin1"),
+    )!;
+    return (Number.parseInt(ignored!.slice(-1), 16) & 1) === 1;
+  } catch {
+    // Only Linux tells. What has no terminal, as under `nohup`, is not meant to end with one.
+    return ![0, 1, 2].some((descriptor) => isatty(descriptor));
+  }
+}
