@@ -41,6 +41,8 @@ export class Connection implements AsyncDisposable {
   #end: End | undefined;
   #handle = 0;
   #closing = false;
+  /** Sending failed, and the Disconnection that says why is on its way. */
+  #broken = false;
   /** Bytes that wait natively, as last heard, and in the outbox since. */
   #queued = 0;
   #scheduled = 0;
@@ -64,7 +66,7 @@ export class Connection implements AsyncDisposable {
 
   /** Whether messages can be sent: false once it was closed, or has ended. */
   get open(): boolean {
-    return this.#end === undefined && !this.#closing;
+    return this.#end === undefined && !this.#closing && !this.#broken;
   }
 
   /** Resolves when the connection has ended, with why and what was lost; never rejects. */
@@ -94,6 +96,7 @@ export class Connection implements AsyncDisposable {
    * the `drain` handler follows. Throws ECLOSED, EMSGSIZE, or ENOBUFS where the queue policy is to refuse.
    */
   send(payload: Payload): boolean {
+    if (this.#broken && this.onLost !== undefined) return this.#hold(payload);
     this.#checkOpen();
     if (this.#handle === 0) return this.#hold(payload);
     const current = loop();
@@ -103,13 +106,13 @@ export class Connection implements AsyncDisposable {
     if (this.queuedBytes + bound > this.#limits.queueBytesHigh) {
       // Only what the kernel really does not take counts.
       current.context.flush();
-      this.#checkOpen();
+      if (this.#broken) return this.send(payload);
       if (this.#limits.queuePolicy === "refuse") this.#checkRoom(bytesOf(payload).length);
     }
     this.#scheduled += bound;
     current.context.schedule(this.#handle, payload);
     current.sending();
-    return this.#queued <= this.#limits.queueBytesHigh;
+    return !this.#broken && this.#queued <= this.#limits.queueBytesHigh;
   }
 
   /** Resolves when `send` may be called again: at once if it may now. Rejects if the connection ends first. */
@@ -187,12 +190,14 @@ export class Connection implements AsyncDisposable {
     this.#handle = handle;
     this.#peer = peer;
     this.#queued = 0;
+    this.#broken = false;
     loop().add(handle, this);
     const held = this.#held;
     this.#held = [];
     this.#heldBytes = 0;
     for (const bytes of held) this.send(bytes);
-    if (held.length > 0 && this.#queued <= this.#limits.queueBytesHigh) this.#relieve();
+    const waited = held.length > 0 || this.#draining !== undefined;
+    if (waited && this.#queued <= this.#limits.queueBytesHigh) this.#relieve();
   }
 
   /** @internal */
@@ -208,8 +213,8 @@ export class Connection implements AsyncDisposable {
   /** @internal */
   onSent(result: number): void {
     this.#scheduled = 0;
-    // Below zero it has ended or ends, and its Disconnection says so.
     this.#queued = Math.max(0, result);
+    this.#broken ||= result < 0;
   }
 
   /** @internal */
@@ -246,6 +251,7 @@ export class Connection implements AsyncDisposable {
   #disconnect(event: Event): void {
     loop().remove(this.#handle);
     this.#handle = 0;
+    this.#broken = false;
     this.#scheduled = 0;
     this.#queued = 0;
     const requests = this.#requests.fail(this.#resetError(event.reason));
