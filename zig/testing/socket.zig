@@ -1,0 +1,108 @@
+//! One end of a connection in the fake. All that this end ever sent is kept, so the model can compare; what the
+//! other end has not received yet is simply the rest of it.
+//!
+//!     sent   |------------------------------|........|
+//!            0              other.received ^          ^ sent.items.len       at most `capacity` between them
+
+const std = @import("std");
+const sys = @import("sys");
+const assert = std.debug.assert;
+
+pub const Socket = struct {
+    number: u32,
+    other: *Socket,
+    /// Who is at this end, as the other is told.
+    credentials: sys.Credentials,
+    /// How much may lie between the ends, on its way from this one.
+    capacity: usize,
+    sent: std.ArrayList(u8) = .empty,
+    received: usize = 0,
+    /// When the other end last put something on its way here.
+    arrived_ns: u64 = 0,
+    closed: bool = false,
+    /// This end has said that it sends no more, or that it reads no more.
+    writes_ended: bool = false,
+    reads_ended: bool = false,
+    /// The next read that finds nothing says so.
+    reset: bool = false,
+    /// What was on its way here is lost, and nothing more comes.
+    severed: bool = false,
+    accepted: bool = false,
+
+    /// What the owner of this end was told, for the model to know.
+    told: Told = .{},
+    /// How often the owner tried to read.
+    reads: u32 = 0,
+
+    const Told = packed struct {
+        end: bool = false,
+        reset: bool = false,
+        broken: bool = false,
+        failed: bool = false,
+        /// The last read was told to come again although there was something.
+        blocked: bool = false,
+    };
+
+    pub fn unread(socket: *const Socket) []const u8 {
+        if (socket.severed) return "";
+        return socket.other.sent.items[socket.received..];
+    }
+
+    pub fn space(socket: *const Socket) usize {
+        return socket.capacity -| (socket.sent.items.len - socket.other.received);
+    }
+
+    /// Nobody will ever read what is sent from here.
+    pub fn isBroken(socket: *const Socket) bool {
+        return socket.other.closed or socket.other.reads_ended or socket.writes_ended or socket.severed;
+    }
+
+    /// Nothing more will ever come.
+    pub fn isOver(socket: *const Socket) bool {
+        return socket.other.closed or socket.other.writes_ended or socket.reads_ended or socket.severed;
+    }
+
+    pub fn isReadable(socket: *const Socket) bool {
+        return socket.unread().len > 0 or socket.reset or socket.isOver();
+    }
+
+    pub fn isWritable(socket: *const Socket) bool {
+        return socket.isBroken() or socket.space() > 0;
+    }
+
+    /// A hang-up or an error, which pollers report to those who asked for nothing as well.
+    pub fn hasEnded(socket: *const Socket) bool {
+        return socket.other.closed or socket.severed or socket.reset;
+    }
+
+    /// Takes what there is space for.
+    pub fn put(socket: *Socket, arena: std.mem.Allocator, bytes: []const u8, now_ns: u64) usize {
+        assert(!socket.closed and !socket.isBroken());
+        const count = @min(bytes.len, socket.space());
+        socket.sent.appendSlice(arena, bytes[0..count]) catch @panic("out of memory");
+        if (count > 0) socket.other.arrived_ns = now_ns;
+        return count;
+    }
+
+    pub fn take(socket: *Socket, count: usize) []const u8 {
+        assert(!socket.closed);
+        const bytes = socket.unread()[0..count];
+        socket.received += count;
+        return bytes;
+    }
+
+    /// unix(7): who closes without having read everything resets the other.
+    pub fn close(socket: *Socket) void {
+        assert(!socket.closed);
+        if (socket.unread().len > 0) socket.other.reset = true;
+        socket.closed = true;
+    }
+
+    /// As if the kernel had given the connection up: what is on its way is lost in both directions.
+    pub fn sever(socket: *Socket) void {
+        for ([_]*Socket{ socket, socket.other }) |end| {
+            end.severed = true;
+            end.reset = true;
+        }
+    }
+};
