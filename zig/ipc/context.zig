@@ -610,7 +610,7 @@ pub fn ContextType(comptime World: type) type {
         }
 
         fn endService(context: *Context, service: *Service) void {
-            context.poller.remove(service.claim.listener());
+            if (!service.paused) context.poller.remove(service.claim.listener());
             context.deadlines.clear(&service.deadline);
             service.claim.release(&context.system);
             context.statistics.descriptors -= World.Claim.descriptors;
@@ -827,6 +827,7 @@ pub fn ContextType(comptime World: type) type {
                     },
                     .service => |service| {
                         service.in_ready = false;
+                        if (service.paused) continue;
                         if (context.batch.eventsLeft() < accept_max) return context.lineAgain(service);
                         context.accept(service, now_ns);
                     },
@@ -1018,7 +1019,8 @@ pub fn ContextType(comptime World: type) type {
             context.deadlines.set(&service.deadline, service.handle, paused_ns +| accept_pause_ns);
             if (service.paused) return;
             service.paused = true;
-            context.poller.modify(service.claim.listener(), service.handle.number(), .{}) catch {};
+            // Unlike watching it for nothing, this cannot fail, and then report it over and over.
+            context.poller.remove(service.claim.listener());
             service.statistics.count(reason);
             context.statistics.count(reason);
             context.batch.push(.{
@@ -1039,10 +1041,9 @@ pub fn ContextType(comptime World: type) type {
                         // Accepting by hand shows whether descriptors are there again before it is watched again.
                         context.accept(service, now_ns);
                         if (service.deadline.armed) continue;
-                        service.paused = false;
-                        context.poller.modify(service.claim.listener(), service.handle.number(), .{ .readable = true }) catch {
-                            context.pauseAccepting(service, .system, now_ns);
-                        };
+                        if (context.poller.add(service.claim.listener(), service.handle.number(), .{ .readable = true })) {
+                            service.paused = false;
+                        } else |_| context.deadlines.set(&service.deadline, service.handle, now_ns +| accept_pause_ns);
                     },
                     .external => unreachable, // It has no deadline.
                 }
