@@ -979,7 +979,14 @@ pub fn ContextType(comptime World: type) type {
         }
 
         fn welcome(context: *Context, service: *Service, fd: sys.Fd) (AddError || error{Refused})!void {
-            const credentials = context.system.credentials(fd) catch return error.Unexpected;
+            // Nobody knows who it was, so nobody can be let in; those who come after are not to wait for that.
+            const credentials = context.system.credentials(fd) catch |failure| switch (failure) {
+                error.NotConnected => return error.Refused,
+                error.Unexpected => {
+                    context.note(service, .system);
+                    return error.Refused;
+                },
+            };
             const refusal: Reason = if (!service.allow.permits(credentials, context.own_user))
                 .not_allowed
             else if (service.statistics.connections_open >= service.limits.connections_max)
@@ -1021,6 +1028,11 @@ pub fn ContextType(comptime World: type) type {
             service.paused = true;
             // Unlike watching it for nothing, this cannot fail, and then report it over and over.
             context.poller.remove(service.claim.listener());
+            context.note(service, reason);
+        }
+
+        /// Reports trouble that a service had with the system.
+        fn note(context: *Context, service: *Service, reason: Reason) void {
             service.statistics.count(reason);
             context.statistics.count(reason);
             context.batch.push(.{
