@@ -105,6 +105,8 @@ pub const Connection = struct {
     writable: bool = false,
     /// Its owner takes no more messages for now.
     paused: bool = false,
+    /// The poller has said that the conversation is over.
+    hung_up: bool = false,
     /// Whether the poller knows it, and what it watches for.
     watched: bool = true,
     watches_readable: bool = true,

@@ -787,6 +787,7 @@ pub fn ContextType(comptime World: type) type {
                         if (connection.state == .ended) continue;
                         connection.readable = connection.readable or ready.readable or ready.ended;
                         connection.writable = connection.writable or ready.writable or ready.ended;
+                        connection.hung_up = connection.hung_up or ready.ended;
                         context.line(connection);
                     },
                     .service => |service| context.line(service),
@@ -864,8 +865,9 @@ pub fn ContextType(comptime World: type) type {
                 .ended => return true,
             }
             if (connection.paused) {
-                // Only an end is reported without being asked for, again and again; it is looked at on resuming.
                 connection.readable = false;
+                if (!connection.hung_up) return true;
+                // An end is reported without being asked for, again and again; it is looked at on resuming.
                 context.poller.remove(connection.fd);
                 connection.watched = false;
                 return true;
