@@ -743,6 +743,8 @@ pub fn ContextType(comptime World: type) type {
             }
             while (context.batch.events_count == 0 and !context.woken and now_ns < deadline_ns) {
                 const until_ns = @min(deadline_ns, context.deadlines.next() orelse std.math.maxInt(u64));
+                // What was collected may have brought the first deadline.
+                if (now_ns == 0) now_ns = context.clock(timed);
                 try context.poll(if (until_ns == std.math.maxInt(u64)) null else until_ns -| now_ns);
                 now_ns = context.clock(timed);
                 context.collect(now_ns);
