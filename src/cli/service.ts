@@ -15,7 +15,7 @@ import { Report } from "./report.ts";
 
 const allow: Option<Allow> = {
   placeholder: "UIDS",
-  help: 'who may connect: "anyone", or user numbers, as in 0,1000 (default: your own user and root)',
+  help: 'who may connect, if the run directory lets them in: "anyone", or user numbers, as in 0,1000',
   read(given) {
     if (given === "anyone") return "anyone";
     const users = given.split(",");

@@ -8,6 +8,7 @@ import { frame, header } from "../kit/frames.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
 import { RawPeer } from "../kit/raw-peer.ts";
 import { Scratch } from "../kit/scratch.ts";
+import { until } from "../kit/until.ts";
 
 leaveNoTrace();
 leaveNoCommand();
@@ -65,8 +66,7 @@ describe("a service", () => {
     peer.write(frame(new Uint8Array(8 * 1024 * 1024)));
     await peer.written();
     service.signal("SIGTERM");
-    // The name is given up first, and at once.
-    while (scratch.entries().length > 0) await Bun.sleep(1);
+    await until("the name is given up, which comes first", () => scratch.entries().length === 0);
     expect(await service.end()).toMatchObject({ code: 0, signal: null });
   });
 
@@ -76,10 +76,9 @@ describe("a service", () => {
       rundir: scratch.path,
       shell: '{ "$@" 2>&1; echo "status $?" >&2; } | : & echo ": listening on "; wait',
     });
-    let answer = await ask(scratch.path, "pong", "hello");
-    // Nothing says when it listens.
-    while (answer.code !== 0) answer = await ask(scratch.path, "pong", "hello");
-    expect(answer.stdout).toBe("hello\n");
+    await until("it answers, since nothing says when it listens", async () => {
+      return (await ask(scratch.path, "pong", "hello")).stdout === "hello\n";
+    });
     const { stdout } = await run(earshot("list", "--json"), { rundir: scratch.path });
     process.kill(JSON.parse(stdout).services[0].pid, "SIGTERM");
     expect(await service.whenEnded()).toMatchObject({ stderr: "status 0\n" });
