@@ -1,13 +1,14 @@
 //! Builds the native libraries, and runs everything that is tested in Zig.
 //!
 //! Artifacts come first and steps last. A library is one entry in `libraries`, and gets from it a
-//! shared and a static build, an installed header, a header check and the cross builds; a module
-//! that has tests is one entry in `tested`.
+//! shared and a static build, an installed header, the checks of that header and the cross builds;
+//! a module that has tests is one entry in `tested`.
 //!
 //!     zig build                     libraries and headers into PREFIX/lib and PREFIX/include
 //!     zig build test                every Zig test, against the system it runs on
 //!     zig build fuzz -- --seed N    the seeded run; without a seed it picks one and prints it
-//!     zig build headers             each header by itself, as C99 and as C++
+//!     zig build headers             each header: by itself, as C99 and as C++; held against its
+//!                                   library; and used by C programs, its own example among them
 //!     zig build cross               the libraries for every platform, into PREFIX/cross
 //!     zig build floors              the floor programs of the benchmarks, into PREFIX/bin
 
@@ -21,6 +22,12 @@ const Library = struct {
     name: []const u8,
     root: []const u8,
     header: []const u8,
+    /// Holds the header against the root, and the C file beside it says what is read of the header.
+    agreement: []const u8,
+    declarations: []const u8,
+    /// C programs that use the shared library. The first tries everything; the second is given the
+    /// example at the top of the header, and tries that.
+    programs: [2][]const u8,
     /// The major number is the number of the ABI, which the shared library's soname carries: a
     /// program linked with one ABI never starts with another.
     version: std.SemanticVersion,
@@ -31,6 +38,9 @@ const libraries = [_]Library{
         .name = "earshot-ipc",
         .root = "ipc/exports.zig",
         .header = "earshot/ipc.h",
+        .agreement = "testing/c/header.zig",
+        .declarations = "testing/c/header.h",
+        .programs = .{ "testing/c/conversation.c", "testing/c/example.c" },
         .version = .{ .major = 1, .minor = 0, .patch = 0 },
     },
 };
@@ -82,11 +92,12 @@ pub fn build(b: *Build) void {
     // Artifacts.
 
     const library_step = b.step("lib", "Build and install the libraries only");
-    for (libraries) |library| {
-        for ([_]std.builtin.LinkMode{ .dynamic, .static }) |linkage| {
-            const artifact = addLibrary(b, library, linkage, shipped);
-            library_step.dependOn(&b.addInstallArtifact(artifact, .{}).step);
-        }
+    var shared: [libraries.len]*Compile = undefined;
+    for (libraries, &shared) |library, *artifact| {
+        artifact.* = addLibrary(b, library, .dynamic, shipped);
+        const static = addLibrary(b, library, .static, shipped);
+        library_step.dependOn(&b.addInstallArtifact(artifact.*, .{}).step);
+        library_step.dependOn(&b.addInstallArtifact(static, .{}).step);
     }
 
     const test_step = b.step("test", "Run the Zig tests");
@@ -112,10 +123,14 @@ pub fn build(b: *Build) void {
     fuzz_run.addArgs(b.args orelse &.{});
     fuzz_step.dependOn(&fuzz_run.step);
 
-    const headers_step = b.step("headers", "Compile each header by itself, as C99 and as C++");
-    for (libraries) |library| {
+    const headers_step = b.step("headers", "Hold each header against compilers, library and use");
+    for (libraries, shared) |library, artifact| {
         headers_step.dependOn(&addHeaderCheck(b, library, .c, target).step);
         headers_step.dependOn(&addHeaderCheck(b, library, .cpp, target).step);
+        const agreement = addAgreement(b, library, debugged);
+        headers_step.dependOn(&agreement.step);
+        test_step.dependOn(&agreement.step);
+        for (addPrograms(b, library, artifact)) |run| headers_step.dependOn(&run.step);
     }
 
     const cross_step = b.step("cross", "Build the libraries for every platform");
@@ -150,7 +165,7 @@ pub fn build(b: *Build) void {
     const install_step = b.getInstallStep();
     install_step.dependOn(library_step);
     for (libraries) |library| {
-        const source = b.path(b.fmt("include/{s}", .{library.header}));
+        const source = headerPath(b, library);
         install_step.dependOn(&b.addInstallHeaderFile(source, library.header).step);
     }
 }
@@ -202,9 +217,10 @@ fn addLibrary(
         // Whoever links the static library with another compiler has no other place to get it from.
         .static => artifact.bundle_compiler_rt = true,
         // The shared one has libc beside it, whose memcpy is several times faster than the one that
-        // comes with Zig's runtime and would take its place; nothing else of the runtime is needed.
+        // comes with Zig's runtime and would take its place. Nothing else of the runtime is needed,
+        // but by a debug build, whose traces take more arithmetic.
         .dynamic => {
-            artifact.bundle_compiler_rt = false;
+            artifact.bundle_compiler_rt = settings.optimize == .Debug;
             artifact.root_module.stack_check = false;
             artifact.linker_allow_shlib_undefined = false;
         },
@@ -220,6 +236,19 @@ fn addHeaderCheck(
     language: Module.CSourceLanguage,
     target: Build.ResolvedTarget,
 ) *Compile {
+    return b.addObject(.{
+        .name = b.fmt("{s}-header-{t}", .{ library.name, language }),
+        .root_module = createForeignModule(b, headerPath(b, library), language, target),
+    });
+}
+
+/// What is written in another language against a header, and may give no warning.
+fn createForeignModule(
+    b: *Build,
+    file: Build.LazyPath,
+    language: Module.CSourceLanguage,
+    target: Build.ResolvedTarget,
+) *Module {
     const module = b.createModule(.{ .target = target, .optimize = .Debug, .link_libc = true });
     const standard = switch (language) {
         .c => "-std=c99",
@@ -228,14 +257,82 @@ fn addHeaderCheck(
     };
     module.addIncludePath(b.path("include"));
     module.addCSourceFile(.{
-        .file = b.path(b.fmt("include/{s}", .{library.header})),
+        .file = file,
         .language = language,
         .flags = &.{ standard, "-Wall", "-Wextra", "-Wpedantic", "-Werror" },
     });
-    return b.addObject(.{
-        .name = b.fmt("{s}-header-{t}", .{ library.name, language }),
-        .root_module = module,
+    return module;
+}
+
+/// A header is written by hand, so a test compares all of it with what the library exports.
+fn addAgreement(b: *Build, library: Library, settings: Settings) *Build.Step.Run {
+    const declarations = b.addTranslateC(.{
+        .root_source_file = b.path(library.declarations),
+        .target = settings.target,
+        .optimize = settings.optimize,
     });
+    declarations.addIncludePath(b.path("include"));
+    const module = b.createModule(moduleOptions(b, library.agreement, settings));
+    module.addImport("header", declarations.createModule());
+    module.addImport("exports", createModule(b, library.root, settings));
+    const run = b.addRunArtifact(b.addTest(.{
+        .name = b.fmt("{s}-header", .{library.name}),
+        .root_module = module,
+    }));
+    run.skip_foreign_checks = true;
+    return run;
+}
+
+/// The programs of a library, each in a run directory of its own.
+fn addPrograms(b: *Build, library: Library, shared: *Compile) [2]*Build.Step.Run {
+    const example = addProgram(b, b.addWriteFiles().add(
+        b.fmt("{s}-example.c", .{library.name}),
+        readExample(b, library),
+    ), shared);
+    var runs: [2]*Build.Step.Run = undefined;
+    for (library.programs, &runs) |path, *run| {
+        run.* = b.addRunArtifact(addProgram(b, b.path(path), shared));
+        run.*.addArg("/tmp/earshot-c-XXXXXX");
+        run.*.expectExitCode(0);
+        run.*.has_side_effects = true;
+        run.*.skip_foreign_checks = true;
+    }
+    runs[1].addArtifactArg(example);
+    return runs;
+}
+
+fn addProgram(b: *Build, file: Build.LazyPath, shared: *Compile) *Compile {
+    const target = shared.root_module.resolved_target.?;
+    const program = b.addExecutable(.{
+        .name = std.fs.path.stem(file.basename(b, null)),
+        .root_module = createForeignModule(b, file, .c, target),
+    });
+    program.root_module.linkLibrary(shared);
+    return program;
+}
+
+/// The program in the first comment of a header: what is indented there, from the first line that
+/// includes something to the brace that ends it.
+fn readExample(b: *Build, library: Library) []const u8 {
+    const indent = " *     ";
+    const path = b.pathFromRoot(b.fmt("include/{s}", .{library.header}));
+    const io = b.graph.io;
+    const text = std.Io.Dir.cwd().readFileAlloc(io, path, b.allocator, .unlimited) catch |err|
+        std.debug.panic("{s}: {t}", .{ path, err });
+    const start = std.mem.find(u8, text, "\n" ++ indent ++ "#include") orelse
+        std.debug.panic("{s}: its first comment has no example", .{path});
+    var program: std.ArrayList(u8) = .empty;
+    var lines = std.mem.splitScalar(u8, text[start + 1 ..], '\n');
+    while (lines.next()) |line| {
+        const rest = if (std.mem.startsWith(u8, line, indent)) line[indent.len..] else "";
+        program.print(b.allocator, "{s}\n", .{rest}) catch @panic("out of memory");
+        if (std.mem.eql(u8, rest, "}")) break;
+    }
+    return program.items;
+}
+
+fn headerPath(b: *Build, library: Library) Build.LazyPath {
+    return b.path(b.fmt("include/{s}", .{library.header}));
 }
 
 fn parsePlatform(platform: []const u8) std.Target.Query {

@@ -1,0 +1,806 @@
+/*
+ * libearshot-ipc: processes on one machine find each other by name and talk.
+ *
+ * A context owns descriptors (services, connections, external ones) and timers. One call,
+ * earshot_ipc_wait, sends what was handed over, waits if nothing is ready, and fills a batch of
+ * events with what has happened. This program serves `pong`, which sends everything back:
+ *
+ *     #include <earshot/ipc.h>
+ *     #include <stdio.h>
+ *
+ *     int main(void)
+ *     {
+ *         char path[EARSHOT_IPC_RUN_DIRECTORY_BYTES_MAX];
+ *         earshot_ipc_context *context;
+ *         earshot_ipc_areas areas;
+ *
+ *         if (earshot_ipc_abi() != EARSHOT_IPC_ABI) return 1;
+ *         if (earshot_ipc_context_open(NULL, &context, NULL) < 0) return 1;
+ *         if (earshot_ipc_context_areas(context, &areas) < 0) return 1;
+ *         int32_t result = earshot_ipc_run_directory(
+ *             NULL, 0, NULL, 0, NULL, 0, NULL, 0, path, sizeof path);
+ *         if (result < 0) return 1;
+ *         result = earshot_ipc_serve(context, path, result, "pong", 4, NULL, NULL, 0, NULL, 0);
+ *         while (result >= 0) {
+ *             result = earshot_ipc_wait(context, -1, -1, 0);
+ *             for (int32_t i = 0; i < result; i++) {
+ *                 const earshot_ipc_event *event = &areas.events[i];
+ *                 const uint8_t *message = areas.inbox + event->offset;
+ *                 if (event->type != EARSHOT_IPC_EVENT_TYPE_MESSAGE_RX) continue;
+ *                 if (event->flags & EARSHOT_IPC_EVENT_FLAG_LOAN)
+ *                     message = (const uint8_t *)(uintptr_t)event->data;
+ *                 earshot_ipc_schedule(context, event->source, message, event->length, 0);
+ *             }
+ *         }
+ *         fprintf(stderr, "pong: code %d, errno %d\n", result, areas.control->error_number);
+ *         earshot_ipc_context_close(context);
+ *         return 1;
+ *     }
+ *
+ * Results   are int32_t: a value from 0 up, or an earshot_ipc_code below 0. After a code, the
+ *           control page of the context says more: see earshot_ipc_control.
+ * Threads   A context belongs to the thread that opened it; to any other, its calls answer
+ *           EARSHOT_IPC_CODE_WRONG_THREAD and do nothing. Any thread may call earshot_ipc_ring,
+ *           earshot_ipc_area_reference, earshot_ipc_area_release and earshot_ipc_loan_release, and
+ *           whatever takes no context. There is no state but a context's: a process may have many.
+ * Memory    What is handed over for a call is read during that call and never kept. What the
+ *           library hands out stays its own, and is written at each call how long it is good.
+ * Pointers  One that is missing is a default where that is said, and nothing beside a count of 0;
+ *           else it is EARSHOT_IPC_CODE_INVALID_ARGUMENT.
+ * Units     Sizes and lengths are in bytes, times in nanoseconds on the monotonic clock. Text is
+ *           bytes with a length: it neither needs nor gets a zero at its end.
+ * Forking   Descriptors are close-on-exec. A child that goes on without exec leaves the contexts of
+ *           its parent alone.
+ */
+#ifndef EARSHOT_IPC_H
+#define EARSHOT_IPC_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- numbers ---- */
+
+/*
+ * What this header describes. A program begins by comparing it with earshot_ipc_abi(), the
+ * library's own: where they differ, something that was there means something else.
+ */
+#define EARSHOT_IPC_ABI 1
+
+/* In the flags of a message: it was too large for the inbox, and `data` is its address. */
+#define EARSHOT_IPC_EVENT_FLAG_LOAN 1
+
+/* On the wire and in the outbox a message is its length, as a big-endian uint32_t of so many bytes,
+ * then its bytes: `hello` is 00 00 00 05 68 65 6c 6c 6f, and an empty message is 00 00 00 00. */
+#define EARSHOT_IPC_HEADER_BYTES 4
+
+/* What overwrites the bytes of an old batch, where that was asked for. */
+#define EARSHOT_IPC_POISON_BYTE 0xdb
+
+/* The longest name of a service. */
+#define EARSHOT_IPC_NAME_BYTES_MAX 64
+
+/* Room in which earshot_ipc_run_directory never fails for want of it. */
+#define EARSHOT_IPC_RUN_DIRECTORY_BYTES_MAX 4096
+
+/* How many users, and how many groups, a service's lists can hold. */
+#define EARSHOT_IPC_ALLOW_ENTRIES_MAX 1024
+
+/* The highest message_bytes_max there can be. */
+#define EARSHOT_IPC_MESSAGE_BYTES_LIMIT 2147483643
+
+/*
+ * Names a connection, service, timer or external descriptor of one context. It is above 0, fits an
+ * int32_t, and goes stale with what it names: a stale one is EARSHOT_IPC_CODE_CLOSED, and never
+ * something else that came later.
+ */
+typedef uint32_t earshot_ipc_handle;
+
+/* What a context reports; earshot_ipc_event says what its fields hold then. Up to 8, the numbers
+ * are LibIPC's. */
+enum earshot_ipc_event_type {
+    /* Something went wrong that ended no connection; `reason` says what. For a peer that was
+     * refused (EARSHOT_IPC_REASON_NOT_ALLOWED, EARSHOT_IPC_REASON_CONNECTIONS_LIMIT):
+     *   source  the service           length  the peer's user
+     *   data    its process, 0 where the system does not tell
+     * For a service that could not accept; if that makes it pause, it goes on again by itself:
+     *   source  the service           detail  the system's error number */
+    EARSHOT_IPC_EVENT_TYPE_ERROR = 0,
+    /* A service has accepted a connection.
+     *   source  the connection        origin  its service
+     *   length  the peer's user       offset  its group
+     *   detail  its process, 0 where the system does not tell */
+    EARSHOT_IPC_EVENT_TYPE_CONNECTION = 1,
+    /* A connection has ended: its last event, after which its handle is stale. `reason` says why.
+     *   source  the connection        origin  its service, 0 for one that connected
+     *   detail  the system's error number, 0 where it had no part in it
+     *   length  messages that were handed over to be sent, and did not get as far as the system
+     *   data    their bytes, headers included */
+    EARSHOT_IPC_EVENT_TYPE_DISCONNECTION = 2,
+    /* A message has arrived, whole.
+     *   source  the connection        origin  its service, 0 for one that connected
+     *   length  its bytes, which may be none
+     *   offset  where in the inbox they lie; with EARSHOT_IPC_EVENT_FLAG_LOAN in `flags`, `data` is
+     *           their address instead */
+    EARSHOT_IPC_EVENT_TYPE_MESSAGE_RX = 3,
+    /* A message whose report was asked for is with the system, which keeps it for the peer.
+     *   source  the connection        origin  its service, 0 for one that connected
+     *   length  its bytes             data    the token it was given with, as a uint32_t */
+    EARSHOT_IPC_EVENT_TYPE_MESSAGE_TX = 4,
+    /* A timer is due. A one-shot timer's handle is stale from then on.
+     *   source  the timer             data    periods since its last event, at least 1 */
+    EARSHOT_IPC_EVENT_TYPE_TIMER = 5,
+    /* An external descriptor is readable, or has ended. This comes again for as long as it is so.
+     *   source  its handle            detail  the descriptor */
+    EARSHOT_IPC_EVENT_TYPE_EXTERNAL = 6,
+    /* LibIPC's, of switches. No context reports them yet. */
+    EARSHOT_IPC_EVENT_TYPE_SWITCH_RX = 7,
+    EARSHOT_IPC_EVENT_TYPE_SWITCH_TX = 8,
+    /* The queue of a connection that was over its queue_bytes_high, or that refused a message, has
+     * emptied to half of that mark.
+     *   source  the connection        origin  its service, 0 for one that connected
+     *   data    bytes still queued */
+    EARSHOT_IPC_EVENT_TYPE_DRAIN = 9
+};
+
+/* Why a connection ended, a peer was refused or an error was reported. Statistics count each. */
+enum earshot_ipc_reason {
+    EARSHOT_IPC_REASON_NONE = 0,
+    /* This side closed it. */
+    EARSHOT_IPC_REASON_CLOSED = 1,
+    /* The peer closed it, having read everything. */
+    EARSHOT_IPC_REASON_PEER_CLOSED = 2,
+    /* The peer went away without reading everything it had been sent. */
+    EARSHOT_IPC_REASON_PEER_RESET = 3,
+    /* A length over message_bytes_max arrived. */
+    EARSHOT_IPC_REASON_MESSAGE_TOO_LONG = 4,
+    /* The peer went away in the middle of a message. */
+    EARSHOT_IPC_REASON_TRUNCATED = 5,
+    /* The peer began a message and then sent nothing for stall_ns. */
+    EARSHOT_IPC_REASON_STALLED = 6,
+    /* The peer does not read, and the queue to it reached queue_bytes_max. */
+    EARSHOT_IPC_REASON_QUEUE_LIMIT = 7,
+    /* The peer's user or group is not allowed here. */
+    EARSHOT_IPC_REASON_NOT_ALLOWED = 8,
+    /* The service has connections_max connections. */
+    EARSHOT_IPC_REASON_CONNECTIONS_LIMIT = 9,
+    /* The peer sent descriptors nobody had asked for. */
+    EARSHOT_IPC_REASON_DESCRIPTORS_UNASKED = 10,
+    /* There was no memory for what the peer sent or was to be sent. */
+    EARSHOT_IPC_REASON_OUT_OF_MEMORY = 11,
+    /* The system reported an error that has no reason of its own. */
+    EARSHOT_IPC_REASON_SYSTEM = 12,
+    /* No descriptor was left to accept with. */
+    EARSHOT_IPC_REASON_DESCRIPTOR_LIMIT = 13,
+    /* What was handed over to be sent was not whole messages. */
+    EARSHOT_IPC_REASON_MALFORMED = 14
+};
+
+/* What a call returns that fails. `detail` is the one in earshot_ipc_control, 0 where nothing is
+ * said of it. */
+enum earshot_ipc_code {
+    EARSHOT_IPC_CODE_OK = 0,
+    /* An argument is out of its range, or is missing. */
+    EARSHOT_IPC_CODE_INVALID_ARGUMENT = -1,
+    /* The handle is stale, is of another kind, or its connection has ended. */
+    EARSHOT_IPC_CODE_CLOSED = -2,
+    /* The context belongs to another thread. */
+    EARSHOT_IPC_CODE_WRONG_THREAD = -3,
+    EARSHOT_IPC_CODE_OUT_OF_MEMORY = -4,
+    /* This system has no such poller, or no such descriptor. */
+    EARSHOT_IPC_CODE_NOT_AVAILABLE = -5,
+    /* The context holds as many things as it can name. */
+    EARSHOT_IPC_CODE_HANDLE_LIMIT = -6,
+    /* The process or the system is out of descriptors. */
+    EARSHOT_IPC_CODE_DESCRIPTOR_LIMIT = -7,
+    /* The system watches no more descriptors for this user. */
+    EARSHOT_IPC_CODE_WATCH_LIMIT = -8,
+    /* The system starts no more threads. */
+    EARSHOT_IPC_CODE_THREAD_LIMIT = -9,
+    /* The message is over the connection's message_bytes_max. */
+    EARSHOT_IPC_CODE_MESSAGE_TOO_LONG = -10,
+    /* The queue is at its limit, and the connection's policy is to refuse. */
+    EARSHOT_IPC_CODE_QUEUE_FULL = -11,
+    /* The bytes in the outbox are not whole messages. */
+    EARSHOT_IPC_CODE_MALFORMED = -12,
+    /* The name breaks a rule. detail: the rule, an earshot_ipc_name_fault. */
+    EARSHOT_IPC_CODE_NAME_INVALID = -20,
+    /* The path is longer than a socket's can be. detail: its length. */
+    EARSHOT_IPC_CODE_PATH_TOO_LONG = -21,
+    /* Nobody serves that name here. */
+    EARSHOT_IPC_CODE_SERVICE_MISSING = -22,
+    /* A socket is there, and nobody listens on it any more. */
+    EARSHOT_IPC_CODE_SERVICE_GONE = -23,
+    /* The service's queue of new connections is full. Try again. */
+    EARSHOT_IPC_CODE_SERVICE_BUSY = -24,
+    /* What is at the path is not a service. */
+    EARSHOT_IPC_CODE_SERVICE_FOREIGN = -25,
+    /* Somebody serves that name. detail: that process, or 0 if it does not say. */
+    EARSHOT_IPC_CODE_ALREADY_SERVED = -26,
+    /* Something that is not a socket is at the path, and stays there. */
+    EARSHOT_IPC_CODE_PATH_TAKEN = -27,
+    EARSHOT_IPC_CODE_PERMISSION = -28,
+    EARSHOT_IPC_CODE_NO_SPACE = -29,
+    /* The path of the run directory does not start with a slash. */
+    EARSHOT_IPC_CODE_PATH_RELATIVE = -30,
+    /* The path of the run directory holds a zero byte. */
+    EARSHOT_IPC_CODE_PATH_INVALID = -31,
+    EARSHOT_IPC_CODE_DIRECTORY_MISSING = -40,
+    /* The run directory is a link. */
+    EARSHOT_IPC_CODE_DIRECTORY_LINK = -41,
+    EARSHOT_IPC_CODE_NOT_DIRECTORY = -42,
+    /* The run directory is another user's. detail: that user. */
+    EARSHOT_IPC_CODE_DIRECTORY_OWNER = -43,
+    /* Others can write to the run directory. detail: its mode. */
+    EARSHOT_IPC_CODE_DIRECTORY_WRITABLE = -44,
+    /* The directory in which the run directory is to be made is missing. */
+    EARSHOT_IPC_CODE_PARENT_MISSING = -45,
+    /* The run directory was moved or removed meanwhile. */
+    EARSHOT_IPC_CODE_DIRECTORY_GONE = -46,
+    /* The socket of a service that is gone is another user's, and not ours to replace. */
+    EARSHOT_IPC_CODE_SOCKET_OWNER = -50,
+    /* What is in the place of the lock is not a plain file. */
+    EARSHOT_IPC_CODE_LOCK_NOT_FILE = -51,
+    /* The lock is another user's. */
+    EARSHOT_IPC_CODE_LOCK_OWNER = -52,
+    /* The system reported something else; its error number and call say what. */
+    EARSHOT_IPC_CODE_UNEXPECTED = -99
+};
+
+/* The system's call that failed, by the name of its manual page. */
+enum earshot_ipc_syscall {
+    EARSHOT_IPC_SYSCALL_NONE = 0,
+    EARSHOT_IPC_SYSCALL_SOCKET = 1,
+    EARSHOT_IPC_SYSCALL_BIND = 2,
+    EARSHOT_IPC_SYSCALL_LISTEN = 3,
+    EARSHOT_IPC_SYSCALL_ACCEPT = 4,
+    EARSHOT_IPC_SYSCALL_CONNECT = 5,
+    EARSHOT_IPC_SYSCALL_RECV = 6,
+    EARSHOT_IPC_SYSCALL_SEND = 7,
+    EARSHOT_IPC_SYSCALL_CLOSE = 8,
+    EARSHOT_IPC_SYSCALL_POLL = 9,
+    EARSHOT_IPC_SYSCALL_EPOLL_CREATE1 = 10,
+    EARSHOT_IPC_SYSCALL_EPOLL_CTL = 11,
+    EARSHOT_IPC_SYSCALL_EPOLL_WAIT = 12,
+    EARSHOT_IPC_SYSCALL_KQUEUE = 13,
+    EARSHOT_IPC_SYSCALL_KEVENT = 14,
+    EARSHOT_IPC_SYSCALL_EVENTFD = 15,
+    EARSHOT_IPC_SYSCALL_PIPE = 16,
+    EARSHOT_IPC_SYSCALL_MMAP = 17,
+    EARSHOT_IPC_SYSCALL_OPEN = 18,
+    EARSHOT_IPC_SYSCALL_MKDIR = 19,
+    EARSHOT_IPC_SYSCALL_FSTAT = 20,
+    EARSHOT_IPC_SYSCALL_FLOCK = 21,
+    EARSHOT_IPC_SYSCALL_UNLINK = 22,
+    EARSHOT_IPC_SYSCALL_CHMOD = 23,
+    EARSHOT_IPC_SYSCALL_GETSOCKOPT = 24,
+    EARSHOT_IPC_SYSCALL_SETSOCKOPT = 25,
+    EARSHOT_IPC_SYSCALL_FCNTL = 26,
+    EARSHOT_IPC_SYSCALL_CLOCK_GETTIME = 27,
+    EARSHOT_IPC_SYSCALL_SOCKETPAIR = 28,
+    EARSHOT_IPC_SYSCALL_PIDFD_OPEN = 29,
+    EARSHOT_IPC_SYSCALL_READ = 30,
+    EARSHOT_IPC_SYSCALL_WRITE = 31
+};
+
+/* What a context waits with. poll is everywhere, epoll on Linux, kqueue on macOS and FreeBSD. */
+enum earshot_ipc_poller_kind {
+    EARSHOT_IPC_POLLER_KIND_POLL = 1,
+    EARSHOT_IPC_POLLER_KIND_EPOLL = 2,
+    EARSHOT_IPC_POLLER_KIND_KQUEUE = 3
+};
+
+/* What becomes of a connection whose queue is at queue_bytes_max. */
+enum earshot_ipc_queue_policy {
+    /* It ends, with the reason EARSHOT_IPC_REASON_QUEUE_LIMIT. */
+    EARSHOT_IPC_QUEUE_POLICY_CLOSE = 0,
+    /* What is to be sent is EARSHOT_IPC_CODE_QUEUE_FULL, and the connection goes on. */
+    EARSHOT_IPC_QUEUE_POLICY_REFUSE = 1
+};
+
+/* How a connection is closed. */
+enum earshot_ipc_close_how {
+    /* What was taken is still sent, within drain_ns; what arrives is read no more. */
+    EARSHOT_IPC_CLOSE_HOW_DRAIN = 0,
+    /* At once; what is queued is lost, and its disconnection says how much that was. */
+    EARSHOT_IPC_CLOSE_HOW_NOW = 1
+};
+
+/* The rule that a service's name breaks. */
+enum earshot_ipc_name_fault {
+    EARSHOT_IPC_NAME_FAULT_EMPTY = 0,
+    /* It is longer than EARSHOT_IPC_NAME_BYTES_MAX. */
+    EARSHOT_IPC_NAME_FAULT_TOO_LONG = 1,
+    EARSHOT_IPC_NAME_FAULT_LEADING_DOT = 2,
+    /* It holds something other than letters and digits of ASCII, '.', '_' and '-'. */
+    EARSHOT_IPC_NAME_FAULT_CHARACTER = 3,
+    /* It ends in .lock or .memory, in whatever case. */
+    EARSHOT_IPC_NAME_FAULT_RESERVED_ENDING = 4
+};
+
+/* How it stands with a service. */
+enum earshot_ipc_inspection_state {
+    /* Served. */
+    EARSHOT_IPC_INSPECTION_STATE_LIVE = 0,
+    /* A socket whose owner is gone. */
+    EARSHOT_IPC_INSPECTION_STATE_STALE = 1,
+    /* Served by a program that keeps no lock, as LibIPC's do. */
+    EARSHOT_IPC_INSPECTION_STATE_FOREIGN = 2,
+    /* We lack the permission to find out. */
+    EARSHOT_IPC_INSPECTION_STATE_UNKNOWN = 3
+};
+
+/* ---- the batch ----
+ *
+ * A context shares four areas of memory with its owner, mapped once and never moved:
+ *
+ *     control   what the last call that failed left behind
+ *     events    the records of the batch, as many as earshot_ipc_wait returned
+ *     inbox     the bytes of the batch's messages
+ *     outbox    messages to be sent, written by the owner without a call
+ *
+ * A batch is good until the next earshot_ipc_wait or earshot_ipc_context_close; every other call
+ * leaves it as it is. Events come in the order in which things were found; those of one connection
+ * are in the order in which they happened. One connection brings some 256 KiB to a batch at most,
+ * so that a busy one starves nobody. Closing something does not take back what the batch already
+ * says of it. A message that must live longer is copied, or, if it is a loan, taken.
+ */
+
+/* One thing that happened. Which fields hold what is written at each earshot_ipc_event_type; the
+ * others are 0. */
+typedef struct earshot_ipc_event {
+    uint8_t type;                /* earshot_ipc_event_type */
+    uint8_t flags;               /* EARSHOT_IPC_EVENT_FLAG_LOAN or 0 */
+    uint16_t reason;             /* earshot_ipc_reason */
+    earshot_ipc_handle source;   /* whom it is about */
+    earshot_ipc_handle origin;   /* the service it came through */
+    uint32_t offset;
+    uint32_t length;
+    int32_t detail;
+    uint64_t data;
+} earshot_ipc_event;
+
+/*
+ * Messages for one connection in the outbox. They follow this, each with its header, as they go
+ * over the wire; then come as many bytes as lead to a multiple of 4, where the next run begins:
+ *
+ *     | connection | bytes | messages | token_or_result | 00 00 00 05 h e l l o | 00 00 00 |
+ *     0            4       8          12                16                      25         28
+ *
+ * earshot_ipc_wait and earshot_ipc_flush send the runs, and say of each in token_or_result what
+ * became of it. From 0 up, all of it was taken, and so many bytes are now queued for its connection
+ * (at most INT32_MAX is said); over queue_bytes_high, it is better to wait for
+ * EARSHOT_IPC_EVENT_TYPE_DRAIN. Below 0, none of it was taken:
+ *
+ *     EARSHOT_IPC_CODE_CLOSED             the connection takes nothing any more
+ *     EARSHOT_IPC_CODE_MESSAGE_TOO_LONG   one of them is over message_bytes_max
+ *     EARSHOT_IPC_CODE_QUEUE_FULL         its queue is full, and its policy is to refuse
+ *     EARSHOT_IPC_CODE_OUT_OF_MEMORY      there is no memory to queue it
+ *     EARSHOT_IPC_CODE_MALFORMED          it is not that many whole messages, or has a token and is
+ *                                         not one; the connection ends, with that reason
+ *
+ * A connection that its owner has not closed may turn out to be at its end when something is sent:
+ * its disconnection, still to be reported, then counts those messages among the lost. Whether a run
+ * is whole messages is only looked at where some of it has to be queued.
+ */
+typedef struct earshot_ipc_run {
+    earshot_ipc_handle connection;
+    /* Of the messages, headers included, without the padding. */
+    uint32_t bytes;
+    uint32_t messages;
+    /* In: 0, or for a run of a single message a token, whose EARSHOT_IPC_EVENT_TYPE_MESSAGE_TX is
+     * to be reported. Out: what became of the run. */
+    int32_t token_or_result;
+} earshot_ipc_run;
+
+/*
+ * The beginning of the control page. Once a call on the context has returned a code, error_number,
+ * syscall and detail say what it met; a call that succeeds leaves them as they are, and so do
+ * EARSHOT_IPC_CODE_WRONG_THREAD and a missing context. The rest is the library's.
+ */
+typedef struct earshot_ipc_control {
+    uint32_t references;
+    int32_t error_number;        /* the system's errno, 0 where it had no part in it */
+    uint32_t syscall;            /* earshot_ipc_syscall */
+    uint32_t reserved;
+    int64_t detail;              /* goes with the code */
+    uint64_t events_bytes;
+    uint64_t inbox_bytes;
+    uint64_t outbox_bytes;
+    uint64_t total_bytes;
+} earshot_ipc_control;
+
+/* Where the areas are, and how far they go. */
+typedef struct earshot_ipc_areas {
+    earshot_ipc_control *control;
+    earshot_ipc_event *events;
+    uint8_t *inbox;
+    uint8_t *outbox;             /* aligned for an earshot_ipc_run */
+    uint32_t events_bytes;
+    uint32_t inbox_bytes;
+    uint32_t outbox_bytes;
+    uint32_t reserved;
+} earshot_ipc_areas;
+
+/* ---- options ----
+ *
+ * Each call that takes options takes NULL for the defaults. To change one of them, begin with the
+ * defaults: earshot_ipc_service_options options = EARSHOT_IPC_SERVICE_OPTIONS_DEFAULT;
+ * Zeros are not the defaults. What is reserved stays 0.
+ */
+
+/* How a context is made. */
+typedef struct earshot_ipc_context_options {
+    /* earshot_ipc_poller_kind, or 0 for the system's best. */
+    uint32_t poller;
+    /* 1 overwrites the bytes of a batch when the next begins, so that a stale view shows. */
+    uint32_t poison;
+    /* 0 for 1 MiB; else from 524,292 to 2^30. */
+    uint32_t inbox_bytes;
+    /* 0 for 1 MiB; else from 4096 to 2^30. */
+    uint32_t outbox_bytes;
+    /* How long a wait may look for traffic before it sleeps; it does so only while that has been
+     * worth it. 0 for not at all, -1 for the default. */
+    int64_t spin_ns;
+} earshot_ipc_context_options;
+
+#define EARSHOT_IPC_CONTEXT_OPTIONS_DEFAULT { 0, 0, 0, 0, -1 }
+
+/* What one connection may take up. */
+typedef struct earshot_ipc_limits {
+    /* The longest message, both ways: up to EARSHOT_IPC_MESSAGE_BYTES_LIMIT. A peer that announces
+     * a longer one is dropped. */
+    uint32_t message_bytes_max;
+    /* Connections of one service; further ones are refused. Of no meaning to who connects. */
+    uint32_t connections_max;
+    /* Over this many queued bytes the owner had better wait for EARSHOT_IPC_EVENT_TYPE_DRAIN. At
+     * most queue_bytes_max. */
+    uint64_t queue_bytes_high;
+    /* What may be queued for a peer that does not read: room for the longest message with its
+     * header at least, 2^40 at most. */
+    uint64_t queue_bytes_max;
+    /* A peer that begins a message and then sends nothing for so long is dropped; 0 waits for ever.
+     * At most 2^60. */
+    uint64_t stall_ns;
+    /* How long a connection that was closed goes on sending what it had taken. At most 2^60. */
+    uint64_t drain_ns;
+    /* earshot_ipc_queue_policy */
+    uint32_t queue_policy;
+    uint32_t reserved;
+} earshot_ipc_limits;
+
+#define EARSHOT_IPC_LIMITS_DEFAULT                                                                 \
+    {                                                                                              \
+        16 * 1024 * 1024, 65536, 1024 * 1024, 64 * 1024 * 1024, 30000000000, 5000000000,           \
+            EARSHOT_IPC_QUEUE_POLICY_CLOSE, 0                                                      \
+    }
+
+/* How a name is served. */
+typedef struct earshot_ipc_service_options {
+    /* Of each of its connections. */
+    earshot_ipc_limits limits;
+    /* The socket's permission bits: who gets as far as being looked at. */
+    uint32_t mode;
+    /* How many connections may wait to be accepted; systems cut this to a limit of their own. */
+    uint32_t backlog;
+    /* 1 lets everybody in, whatever the lists say. */
+    uint32_t allow_everyone;
+    /* 1 accepts a run directory that others use as well: the own user's or root's, and with the
+     * sticky bit if others can write to it. */
+    uint32_t shared;
+} earshot_ipc_service_options;
+
+#define EARSHOT_IPC_SERVICE_OPTIONS_DEFAULT { EARSHOT_IPC_LIMITS_DEFAULT, 0600, 4096, 0, 0 }
+
+/* How a connection is made. */
+typedef struct earshot_ipc_connect_options {
+    earshot_ipc_limits limits;
+    /* As in earshot_ipc_service_options. */
+    uint32_t shared;
+    uint32_t reserved;
+} earshot_ipc_connect_options;
+
+#define EARSHOT_IPC_CONNECT_OPTIONS_DEFAULT { EARSHOT_IPC_LIMITS_DEFAULT, 0, 0 }
+
+/* ---- answers ----
+ *
+ * Two of them bear the name of the call that gives them, as struct stat does.
+ */
+
+/* Who is at the other end, as the system saw it when the connection was made. */
+struct earshot_ipc_peer {
+    uint32_t uid;
+    uint32_t gid;
+    int32_t pid;                 /* 0 where the system does not tell */
+    uint32_t reserved;
+};
+
+/* What a call without a context met; the others leave it in earshot_ipc_control. */
+typedef struct earshot_ipc_failure {
+    int32_t error_number;        /* the system's errno, 0 where it had no part in it */
+    uint32_t syscall;            /* earshot_ipc_syscall */
+    int64_t detail;              /* goes with the code */
+} earshot_ipc_failure;
+
+/* What is found at a name in a run directory. */
+typedef struct earshot_ipc_inspection {
+    uint32_t state;              /* earshot_ipc_inspection_state */
+    int32_t pid;                 /* who serves, 0 where nobody does or it cannot be told */
+    uint32_t uid;                /* whose socket it is */
+    uint32_t reserved;
+} earshot_ipc_inspection;
+
+/* What a connection, a service or a context has done so far. A service's figures are the sum of its
+ * connections', a context's the sum of everything's, and both keep those of the ended ones. */
+struct earshot_ipc_statistics {
+    uint64_t messages_received;
+    uint64_t messages_sent;      /* those that are with the system */
+    uint64_t bytes_received;     /* on the wire: messages and their headers */
+    uint64_t bytes_sent;
+    uint64_t queued_bytes;       /* taken to be sent, and not with the system yet */
+    uint64_t messages_lost;      /* taken to be sent, and their connection ended first */
+    uint64_t connections_accepted;
+    uint64_t connections_made;   /* by earshot_ipc_connect; only a context has these */
+    uint64_t connections_open;
+    uint64_t descriptors;        /* held now; external ones are not ours */
+    /* How many connections ended, were refused or had trouble, by earshot_ipc_reason. */
+    uint64_t reasons[EARSHOT_IPC_REASON_MALFORMED + 1];
+};
+
+/* ---- the library ---- */
+
+/* The ABI of the library that is loaded, to be compared with EARSHOT_IPC_ABI. */
+int32_t earshot_ipc_abi(void);
+
+/* The same in full: JSON with every size, offset, number and signature. It is the library's, is
+ * good for ever, and ends with a zero byte. */
+const char *earshot_ipc_manifest(void);
+
+/* ---- a context ---- */
+
+typedef struct earshot_ipc_context earshot_ipc_context;
+
+/*
+ * Opens a context for the calling thread and puts it into `context`, or NULL there where it fails.
+ * Without options it has the defaults. `failure` may be missing.
+ */
+int32_t earshot_ipc_context_open(
+    const earshot_ipc_context_options *options,
+    earshot_ipc_context **context,
+    earshot_ipc_failure *failure);
+
+/*
+ * Ends a context and everything in it, at once: of what is queued, the system gets what it takes
+ * now. Names are given up. No callback comes after this returns, and no other thread may be in
+ * earshot_ipc_ring any more. Areas that are referenced and loans that were taken stay.
+ */
+int32_t earshot_ipc_context_close(earshot_ipc_context *context);
+
+/* Where the areas of a context are. They stay there until it is closed. */
+int32_t earshot_ipc_context_areas(earshot_ipc_context *context, earshot_ipc_areas *areas);
+
+/* Keeps all areas mapped beyond the context's end, so that whoever still looks at them sees old
+ * bytes and not a fault. To be made while they are still there. Any thread may call it. */
+void earshot_ipc_area_reference(earshot_ipc_control *control);
+
+/* Gives back one such reference; the memory goes with the last one and the context. Any thread may
+ * call it. The first argument is not used: it makes this a finalizer such as runtimes call, with
+ * the memory's address and a pointer of one's own. */
+void earshot_ipc_area_release(void *area, earshot_ipc_control *control);
+
+/*
+ * Takes over a message with EARSHOT_IPC_EVENT_FLAG_LOAN, by the address in its `data`; otherwise it
+ * goes with its batch. EARSHOT_IPC_CODE_CLOSED if the batch has no such loan, or no longer.
+ */
+int32_t earshot_ipc_loan_take(earshot_ipc_context *context, uint8_t *message);
+
+/* Frees a message that was taken over, even after its context has gone. Any thread may call it. The
+ * second argument is not used, for a finalizer's sake. */
+void earshot_ipc_loan_release(uint8_t *message, void *unused);
+
+/* ---- waiting ---- */
+
+/*
+ * Sends the first `outbox_bytes` of the outbox (whole runs, of which only the last may lack its
+ * padding) and what was scheduled, waits until there is something to report, and returns how many
+ * events the batch now holds. The batch before it is gone, its loans included.
+ *
+ *   timeout_ns   how long to wait at most: 0 for not at all, negative for ever
+ *   spin_ns      how long to look for traffic before sleeping; negative leaves it to the context
+ *
+ * 0 means that the time is over, that somebody has rung, or that a run was not taken, which is said
+ * in the run. EARSHOT_IPC_CODE_INVALID_ARGUMENT is a run that reaches beyond outbox_bytes, or
+ * outbox_bytes beyond the outbox; what stood before it in the outbox was sent, and the batch is
+ * empty.
+ */
+int32_t earshot_ipc_wait(
+    earshot_ipc_context *context,
+    int64_t timeout_ns,
+    int64_t spin_ns,
+    uint32_t outbox_bytes);
+
+/* Sends the same as earshot_ipc_wait, and does nothing else: the batch stays good. */
+int32_t earshot_ipc_flush(earshot_ipc_context *context, uint32_t outbox_bytes);
+
+/* Called on a thread of the library's. */
+typedef void (*earshot_ipc_callback)(void);
+
+/*
+ * For a program with an event loop of its own, which must not block in earshot_ipc_wait: has a
+ * thread sleep in its stead. Returns 1 if there is something to report or to send already, and then
+ * nothing is waited for; else 0, and the callback is called once when there is something to report,
+ * or somebody rings. Arming anew before that replaces the first time. The loop then goes:
+ *
+ *     arm -- 0 --> other work -- callback --> wait, with a timeout of 0; the batch; flush --> arm
+ *      \---- 1 --------------------------------^
+ *
+ * The callback is to wake the loop (write into a pipe, post a task) and may call nothing here but
+ * earshot_ipc_ring. It may come without anything to report. The first one given is kept for as long
+ * as the context lives. What is in the outbox is not known to this: flush it first.
+ */
+int32_t earshot_ipc_arm(earshot_ipc_context *context, earshot_ipc_callback callback);
+
+/* Lets a wait on the owner's thread return, or the next one if there is none, perhaps with nothing
+ * to report. Any thread may call it while the context is open; several may count as one. */
+void earshot_ipc_ring(earshot_ipc_context *context);
+
+/* ---- adding ----
+ *
+ * Each returns a handle, above 0.
+ */
+
+/*
+ * Serves a name in a run directory, which is made, with mode 0700, if only its last part is
+ * missing. Connections are reported by EARSHOT_IPC_EVENT_TYPE_CONNECTION. The name is held until
+ * the service is closed; what a killed owner left is replaced.
+ *
+ * Who may connect is decided by what the system says of the peer, before its first byte is read:
+ * everybody if allow_everyone, else whose user is in `users` or whose group is in `groups`, else,
+ * without either list, this process's own user and root.
+ *
+ * Fails with what is wrong with the name, the path, the directory or the lock; with
+ * EARSHOT_IPC_CODE_ALREADY_SERVED, and with EARSHOT_IPC_CODE_INVALID_ARGUMENT where the options are
+ * out of their ranges.
+ */
+int32_t earshot_ipc_serve(
+    earshot_ipc_context *context,
+    const char *directory,
+    uint32_t directory_bytes,
+    const char *name,
+    uint32_t name_bytes,
+    const earshot_ipc_service_options *options,
+    const uint32_t *users,
+    uint32_t users_count,
+    const uint32_t *groups,
+    uint32_t groups_count);
+
+/*
+ * Connects to a name in a run directory. It does not block, and the connection can be written to at
+ * once: no event tells that it is made. EARSHOT_IPC_CODE_SERVICE_BUSY is the one code after which
+ * it is worth trying again a moment later.
+ */
+int32_t earshot_ipc_connect(
+    earshot_ipc_context *context,
+    const char *directory,
+    uint32_t directory_bytes,
+    const char *name,
+    uint32_t name_bytes,
+    const earshot_ipc_connect_options *options);
+
+/*
+ * Reports when a descriptor is readable or has ended, again and again until that is no longer so.
+ * It stays the caller's, who closes this handle first and the descriptor then. One that cannot be
+ * waited for, such as a plain file, is always readable.
+ */
+int32_t earshot_ipc_watch(earshot_ipc_context *context, int32_t descriptor);
+
+/* A timer that is due in first_ns, and then every period_ns, or never again if that is 0. */
+int32_t earshot_ipc_timer(earshot_ipc_context *context, int64_t first_ns, int64_t period_ns);
+
+/* ---- sending ----
+ *
+ * Both copy the message, return the bytes now queued for its connection (at most INT32_MAX is
+ * said), and keep the order of one connection, also with what comes from the outbox. They fail with
+ * EARSHOT_IPC_CODE_CLOSED, EARSHOT_IPC_CODE_MESSAGE_TOO_LONG, EARSHOT_IPC_CODE_QUEUE_FULL and
+ * EARSHOT_IPC_CODE_OUT_OF_MEMORY, and then the message was not taken.
+ */
+
+/* Queues one message, to be sent with everything else by the next wait or flush. A token other than
+ * 0 asks for an EARSHOT_IPC_EVENT_TYPE_MESSAGE_TX, which carries it. */
+int32_t earshot_ipc_schedule(
+    earshot_ipc_context *context,
+    earshot_ipc_handle connection,
+    const void *message,
+    uint32_t bytes,
+    int32_t token);
+
+/* Sends one message now, behind what is queued for its connection already. 0 means that the system
+ * has all of it; the rest goes out while waiting. */
+int32_t earshot_ipc_write(
+    earshot_ipc_context *context,
+    earshot_ipc_handle connection,
+    const void *message,
+    uint32_t bytes);
+
+/* With 1, reads nothing more from a connection, so that its peer comes to wait; with 0, goes on.
+ * What the batch already has of it stays. That its peer has gone may go unnoticed until then. */
+int32_t earshot_ipc_pause(
+    earshot_ipc_context *context,
+    earshot_ipc_handle connection,
+    uint32_t paused);
+
+/* ---- closing ---- */
+
+/*
+ * Ends what the handle names. For a connection, `how` is an earshot_ipc_close_how and a later wait
+ * reports the disconnection. A service gives up its name at once, and its connections go on; timers
+ * and external descriptors end at once as well. None of these three is reported.
+ */
+int32_t earshot_ipc_close(earshot_ipc_context *context, earshot_ipc_handle handle, uint32_t how);
+
+/* The same for everything in the context. */
+int32_t earshot_ipc_close_all(earshot_ipc_context *context, uint32_t how);
+
+/* ---- asking ---- */
+
+/* Who is at the other end. Good until the disconnection has been reported. */
+int32_t earshot_ipc_peer(
+    earshot_ipc_context *context,
+    earshot_ipc_handle connection,
+    struct earshot_ipc_peer *peer);
+
+/*
+ * A descriptor of the peer's process, which goes on meaning that process when its number is already
+ * another's; it is the caller's to close. EARSHOT_IPC_CODE_NOT_AVAILABLE where the system has none.
+ */
+int32_t earshot_ipc_peer_process(earshot_ipc_context *context, earshot_ipc_handle connection);
+
+/* The figures of a connection or a service, or of the whole context for the handle 0. */
+int32_t earshot_ipc_statistics(
+    earshot_ipc_context *context,
+    earshot_ipc_handle handle,
+    struct earshot_ipc_statistics *statistics);
+
+/* ---- the run directory ---- */
+
+/*
+ * How it stands with a name in a run directory, without a context. A service that is live notices
+ * nothing. EARSHOT_IPC_CODE_SERVICE_MISSING if nothing has that name, EARSHOT_IPC_CODE_PATH_TAKEN
+ * if something has that is not a socket. `shared` is as in earshot_ipc_service_options; `failure`
+ * may be missing.
+ */
+int32_t earshot_ipc_inspect(
+    const char *directory,
+    uint32_t directory_bytes,
+    uint32_t shared,
+    const char *name,
+    uint32_t name_bytes,
+    earshot_ipc_inspection *inspection,
+    earshot_ipc_failure *failure);
+
+/*
+ * Writes where services are found into `path` and returns its length: the first that is set of
+ * `option`, EARSHOT_RUNDIR, RUNDIR, `earshot` in XDG_RUNTIME_DIR, and else /tmp/earshot-UID. For a
+ * variable that is NULL the environment of the process is asked; an empty one counts as unset,
+ * there as here. EARSHOT_IPC_CODE_PATH_TOO_LONG if `path` has too little room.
+ */
+int32_t earshot_ipc_run_directory(
+    const char *option,
+    uint32_t option_bytes,
+    const char *earshot_rundir,
+    uint32_t earshot_rundir_bytes,
+    const char *rundir,
+    uint32_t rundir_bytes,
+    const char *xdg_runtime_dir,
+    uint32_t xdg_runtime_dir_bytes,
+    char *path,
+    uint32_t path_bytes);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,309 @@
+/*
+ * A program in C that serves a name and connects to it, in one context: what the header promises,
+ * checked from the other side of it.
+ *
+ *     conversation TEMPLATE      where mkdtemp(3) makes its run directory
+ */
+#include "must.h"
+#include <earshot/ipc.h>
+#include <poll.h>
+#include <pthread.h>
+#include <string.h>
+
+static const int64_t second_ns = 1000000000;
+
+static earshot_ipc_context *context;
+static earshot_ipc_areas areas;
+static earshot_ipc_handle service, client, server;
+
+/* How far the batch has been walked. */
+static int32_t at, count;
+
+static earshot_ipc_event next_event(uint32_t outbox_bytes)
+{
+    while (at >= count) {
+        count = earshot_ipc_wait(context, 10 * second_ns, -1, outbox_bytes);
+        MUST(count > 0);
+        at = 0;
+        outbox_bytes = 0;
+    }
+    return areas.events[at++];
+}
+
+static earshot_ipc_event expect_event(uint8_t type)
+{
+    earshot_ipc_event event = next_event(0);
+    MUST(event.type == type);
+    return event;
+}
+
+static uint8_t *message_of(const earshot_ipc_event *event)
+{
+    int is_loan = (event->flags & EARSHOT_IPC_EVENT_FLAG_LOAN) != 0;
+    return is_loan ? (uint8_t *)(uintptr_t)event->data : areas.inbox + event->offset;
+}
+
+static earshot_ipc_handle connect_to(const char *name)
+{
+    int32_t handle = earshot_ipc_connect(
+        context, directory, strlen(directory), name, strlen(name), NULL);
+    MUST(handle > 0);
+    return handle;
+}
+
+static void open_both_ends(uint32_t poller)
+{
+    earshot_ipc_context_options options = EARSHOT_IPC_CONTEXT_OPTIONS_DEFAULT;
+    earshot_ipc_failure failure;
+    struct earshot_ipc_peer peer;
+    earshot_ipc_event event;
+
+    MUST(earshot_ipc_abi() == EARSHOT_IPC_ABI);
+    options.inbox_bytes = 524291;
+    MUST(earshot_ipc_context_open(&options, &context, &failure) ==
+        EARSHOT_IPC_CODE_INVALID_ARGUMENT);
+    MUST(context == NULL && failure.error_number == 0);
+    options.inbox_bytes = 524292;
+    options.poller = poller;
+    options.poison = 1;
+    MUST(earshot_ipc_context_open(&options, &context, &failure) == 0);
+    MUST(earshot_ipc_context_areas(context, &areas) == 0);
+
+    service = earshot_ipc_serve(
+        context, directory, strlen(directory), "talk", 4, NULL, NULL, 0, NULL, 0);
+    MUST((int32_t)service > 0);
+    client = connect_to("talk");
+    event = expect_event(EARSHOT_IPC_EVENT_TYPE_CONNECTION);
+    server = event.source;
+    MUST(event.origin == service && event.length == getuid());
+    MUST(earshot_ipc_peer(context, client, &peer) == 0);
+    MUST(peer.uid == getuid() && peer.gid == getgid());
+}
+
+/* One message goes over, is reported, and comes back. */
+static void echo(uint32_t bytes)
+{
+    uint8_t *given = malloc(bytes + 1), *kept = NULL;
+    uint32_t i;
+    int arrived = 0, reported = 0, drains = 0;
+
+    for (i = 0; i < bytes; i++) given[i] = (uint8_t)(i * 31 + bytes);
+    MUST(earshot_ipc_schedule(context, client, bytes > 0 ? given : NULL, bytes, -7) > 0);
+    while (arrived < 2 || !reported) {
+        earshot_ipc_event event = next_event(0);
+        if (event.type == EARSHOT_IPC_EVENT_TYPE_MESSAGE_TX) {
+            MUST(event.source == client && event.length == bytes && (int32_t)event.data == -7);
+            reported = 1;
+            continue;
+        }
+        if (event.type == EARSHOT_IPC_EVENT_TYPE_DRAIN) {
+            drains++;
+            continue;
+        }
+        MUST(event.type == EARSHOT_IPC_EVENT_TYPE_MESSAGE_RX && event.length == bytes);
+        MUST(event.source == (arrived == 0 ? server : client));
+        MUST(memcmp(message_of(&event), given, bytes) == 0);
+        if (arrived++ == 0)
+            MUST(earshot_ipc_write(context, server, message_of(&event), bytes) >= 0);
+        else if (event.flags & EARSHOT_IPC_EVENT_FLAG_LOAN) {
+            kept = message_of(&event);
+            MUST(earshot_ipc_loan_take(context, kept) == 0);
+            MUST(earshot_ipc_loan_take(context, kept) == EARSHOT_IPC_CODE_CLOSED);
+        }
+    }
+    /* A view is gone with the next wait, and a message that was taken is not. */
+    MUST(at == count && earshot_ipc_wait(context, 0, 0, 0) == 0);
+    MUST((kept != NULL) == (bytes > 256 * 1024) && (drains == 2) == (bytes > 1024 * 1024));
+    MUST(kept == NULL || memcmp(kept, given, bytes) == 0);
+    earshot_ipc_loan_release(kept, NULL);
+    free(given);
+}
+
+/* Writes a run into the outbox and returns what it takes up there. */
+static uint32_t put_run(
+    uint32_t offset,
+    earshot_ipc_handle connection,
+    const void *frames,
+    uint32_t bytes,
+    uint32_t messages,
+    int32_t token)
+{
+    earshot_ipc_run run = { connection, bytes, messages, token };
+    memcpy(areas.outbox + offset, &run, sizeof run);
+    memcpy(areas.outbox + offset + sizeof run, frames, bytes);
+    return (uint32_t)((sizeof run + bytes + 3) / 4 * 4);
+}
+
+static int32_t result_at(uint32_t offset)
+{
+    return ((earshot_ipc_run *)(areas.outbox + offset))->token_or_result;
+}
+
+static void send_from_outbox(void)
+{
+    uint32_t first = put_run(0, client, "\0\0\0\5hello\0\0\0\0", 13, 2, 0);
+    uint32_t all = first + put_run(first, client, "\0\0\0\1!", 5, 1, 9);
+    uint32_t i;
+
+    MUST(first == 32 && at == count);
+    for (i = 0; i < 3; i++) {
+        earshot_ipc_event event = next_event(i == 0 ? all : 0);
+        if (event.type == EARSHOT_IPC_EVENT_TYPE_MESSAGE_TX) {
+            MUST(event.data == 9);
+            event = next_event(0);
+        }
+        MUST(event.type == EARSHOT_IPC_EVENT_TYPE_MESSAGE_RX && event.source == server);
+        MUST(event.length == (i == 0 ? 5u : i == 1 ? 0u : 1u));
+        MUST(i != 0 || memcmp(message_of(&event), "hello", 5) == 0);
+    }
+    MUST(result_at(0) == 0 && result_at(first) == 0);
+    while (at < count) expect_event(EARSHOT_IPC_EVENT_TYPE_MESSAGE_TX);
+}
+
+static void pass_time(void)
+{
+    int32_t timer;
+
+    MUST(earshot_ipc_wait(context, 0, 0, 0) == 0);
+    MUST(earshot_ipc_wait(context, 1000000, -1, 0) == 0);
+    timer = earshot_ipc_timer(context, 1000000, 0);
+    MUST(expect_event(EARSHOT_IPC_EVENT_TYPE_TIMER).source == (earshot_ipc_handle)timer);
+    MUST(earshot_ipc_close(context, timer, EARSHOT_IPC_CLOSE_HOW_NOW) == EARSHOT_IPC_CODE_CLOSED);
+    earshot_ipc_ring(context);
+    MUST(earshot_ipc_wait(context, -1, -1, 0) == 0);
+}
+
+/* Lies on the stack of every thread, the library's included. */
+static __thread char ballast[768 * 1024];
+
+static int bell[2];
+
+static void ring_bell(void)
+{
+    ballast[0] = '!';
+    MUST(write(bell[1], ballast, 1) == 1);
+}
+
+static void let_a_thread_wait(void)
+{
+    struct pollfd rung;
+
+    MUST(pipe(bell) == 0);
+    rung.fd = bell[0];
+    rung.events = POLLIN;
+    MUST(earshot_ipc_arm(context, ring_bell) == 0);
+    MUST(earshot_ipc_write(context, client, "!", 1) == 0);
+    MUST(poll(&rung, 1, 10000) == 1);
+    count = earshot_ipc_wait(context, 0, -1, 0);
+    at = 0;
+    MUST(expect_event(EARSHOT_IPC_EVENT_TYPE_MESSAGE_RX).source == server);
+    MUST(earshot_ipc_schedule(context, client, "!", 1, 0) == 5);
+    MUST(earshot_ipc_arm(context, ring_bell) == 1);
+    expect_event(EARSHOT_IPC_EVENT_TYPE_MESSAGE_RX);
+}
+
+static void *intrude(void *unused)
+{
+    (void)unused;
+    MUST(earshot_ipc_wait(context, 0, 0, 0) == EARSHOT_IPC_CODE_WRONG_THREAD);
+    MUST(earshot_ipc_watch(context, 0) == EARSHOT_IPC_CODE_WRONG_THREAD);
+    MUST(earshot_ipc_context_close(context) == EARSHOT_IPC_CODE_WRONG_THREAD);
+    earshot_ipc_ring(context);
+    return NULL;
+}
+
+/* What a program does wrong is a code. */
+static void do_wrong(void)
+{
+    const uint32_t length = strlen(directory);
+    const earshot_ipc_control *met = areas.control;
+    earshot_ipc_inspection found;
+    pthread_t other;
+
+    MUST(earshot_ipc_serve(context, directory, length, "talk", 4, NULL, NULL, 0, NULL, 0) ==
+        EARSHOT_IPC_CODE_ALREADY_SERVED);
+    MUST(met->detail == getpid());
+    MUST(earshot_ipc_connect(context, directory, length, "../talk", 7, NULL) ==
+        EARSHOT_IPC_CODE_NAME_INVALID);
+    MUST(met->detail == EARSHOT_IPC_NAME_FAULT_LEADING_DOT);
+    MUST(earshot_ipc_connect(context, directory, length, "nobody", 6, NULL) ==
+        EARSHOT_IPC_CODE_SERVICE_MISSING);
+    MUST(met->error_number != 0 && met->syscall == EARSHOT_IPC_SYSCALL_CONNECT);
+    /* The system had no part in this one, and is not said to have. */
+    MUST(earshot_ipc_write(context, service, "!", 1) == EARSHOT_IPC_CODE_CLOSED);
+    MUST(met->error_number == 0 && met->syscall == EARSHOT_IPC_SYSCALL_NONE);
+    MUST(earshot_ipc_inspect(directory, length, 0, "talk", 4, &found, NULL) == 0);
+    MUST(found.state == EARSHOT_IPC_INSPECTION_STATE_LIVE && found.pid == getpid());
+
+    MUST(earshot_ipc_wait(NULL, 0, 0, 0) == EARSHOT_IPC_CODE_INVALID_ARGUMENT);
+    MUST(earshot_ipc_wait(context, 0, 0, 8) == EARSHOT_IPC_CODE_INVALID_ARGUMENT);
+    MUST(earshot_ipc_write(context, client, NULL, 1) == EARSHOT_IPC_CODE_INVALID_ARGUMENT);
+    MUST(earshot_ipc_arm(context, NULL) == EARSHOT_IPC_CODE_INVALID_ARGUMENT);
+    MUST(earshot_ipc_statistics(context, 0, NULL) == EARSHOT_IPC_CODE_INVALID_ARGUMENT);
+    MUST(earshot_ipc_context_open(NULL, NULL, NULL) == EARSHOT_IPC_CODE_INVALID_ARGUMENT);
+
+    MUST(pthread_create(&other, NULL, intrude, NULL) == 0 && pthread_join(other, NULL) == 0);
+    MUST(earshot_ipc_wait(context, -1, -1, 0) == 0);
+}
+
+/* A run that is not what it says costs its connection, and nobody else theirs. */
+static void send_nonsense(void)
+{
+    earshot_ipc_handle victim = connect_to("talk");
+    earshot_ipc_event event;
+
+    expect_event(EARSHOT_IPC_EVENT_TYPE_CONNECTION);
+    MUST(at == count);
+    event = next_event(put_run(0, victim, "\0\0\0\0\0\0\0\0", 8, 2, 1));
+    MUST(result_at(0) == EARSHOT_IPC_CODE_MALFORMED);
+    while (event.type != EARSHOT_IPC_EVENT_TYPE_DISCONNECTION || event.source != victim)
+        event = next_event(0);
+    MUST(event.reason == EARSHOT_IPC_REASON_MALFORMED);
+}
+
+static void close_everything(void)
+{
+    struct earshot_ipc_statistics statistics;
+    earshot_ipc_event event;
+
+    MUST(earshot_ipc_close(context, client, EARSHOT_IPC_CLOSE_HOW_DRAIN) == 0);
+    do event = next_event(0);
+    while (event.type != EARSHOT_IPC_EVENT_TYPE_DISCONNECTION || event.source != server);
+    MUST(event.origin == service && event.reason == EARSHOT_IPC_REASON_PEER_CLOSED);
+    MUST(earshot_ipc_statistics(context, 0, &statistics) == 0);
+    MUST(statistics.connections_made == 2 && statistics.connections_open == 0);
+    MUST(statistics.reasons[EARSHOT_IPC_REASON_MALFORMED] == 1);
+    MUST(statistics.messages_sent == statistics.messages_received);
+
+    /* Who holds a reference may look at the areas when the context has gone. */
+    earshot_ipc_area_reference(areas.control);
+    MUST(earshot_ipc_context_close(context) == 0);
+    MUST(areas.inbox[areas.inbox_bytes - 1] == 0);
+    earshot_ipc_area_release(areas.inbox, areas.control);
+}
+
+/* The system's own poller is 0. */
+static void converse(uint32_t poller)
+{
+    open_both_ends(poller);
+    echo(0);
+    echo(5);
+    echo(256 * 1024);
+    echo(3000000);
+    send_from_outbox();
+    pass_time();
+    let_a_thread_wait();
+    do_wrong();
+    send_nonsense();
+    close_everything();
+}
+
+int main(int arguments_count, char **arguments)
+{
+    MUST(arguments_count == 2);
+    make_directory(arguments[1]);
+    converse(0);
+    converse(EARSHOT_IPC_POLLER_KIND_POLL);
+    remove_directory();
+    return 0;
+}
