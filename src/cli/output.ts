@@ -7,7 +7,7 @@ const full = new Set(["EAGAIN", "EWOULDBLOCK"]);
 const retryMs = 1;
 
 /** Writes all of it, and waits while the reader is slow. Throws EPIPE if the reader is gone. */
-export function writeAll(descriptor: 1 | 2, bytes: Uint8Array): void {
+export function writeAll(descriptor: number, bytes: Uint8Array): void {
   let written = 0;
   while (written < bytes.length) {
     try {
