@@ -55,6 +55,8 @@ pub const Actor = struct {
     next_token: i32 = 1,
     /// Answers what it receives.
     answers: bool,
+    /// Reads nothing more from who does not read its answers.
+    is_careful: bool,
     /// Its messages may be as long as its limits allow.
     sends_large: bool,
     /// The run comes to its end: it sends nothing by itself any more.
@@ -69,6 +71,7 @@ pub const Actor = struct {
             .memory = .{ .kernel = kernel, .child = child },
             .watched = .{ .kernel = kernel, .number = number },
             .answers = die.boolean(),
+            .is_careful = die.boolean(),
             .sends_large = kernel.oneIn(8),
         };
         kernel.beginCall();
@@ -296,7 +299,9 @@ pub const Actor = struct {
             if (failure != error.Closed) side.complain("does not pause and says {t}", .{failure});
             return;
         };
-        if (!side.closed_by_owner) side.paused = paused;
+        if (side.closed_by_owner) return;
+        if (side.paused and !paused) side.resumed_ns = actor.kernel.now_ns;
+        side.paused = paused;
     }
 
     pub fn closeService(actor: *Actor, service: *Service) void {
@@ -385,12 +390,22 @@ pub const Actor = struct {
         const early = timeout_ns > 0 and kernel.now_ns < start_ns +| @as(u64, @intCast(timeout_ns));
         if (count == 0 and (timeout_ns < 0 or early) and kernel.wake_clears == clears and !outbox.hasRefused(actor))
             actor.complain("comes back early and has nothing to tell", .{});
+        actor.expectLoans(count);
         for (actor.context.batch.events[0..count]) |*event| actor.meet(event, start_ns);
         actor.expectServed();
         if (count < actor.context.batch.events.len - batch_rest) {
             actor.watched.expectFired(if (count == 0) kernel.now_ns -| lateness_ns_max else start_ns);
         }
         return count;
+    }
+
+    /// Only the buffers of this batch are kept for the reader.
+    fn expectLoans(actor: *Actor, count: u32) void {
+        var loans: usize = 0;
+        for (actor.context.batch.events[0..count]) |*event| {
+            loans += @intFromBool(event.type == .message_rx and event.flags & ipc.event.flag_loan != 0);
+        }
+        if (actor.context.loans.items.len != loans) actor.complain("keeps buffers of an old batch", .{});
     }
 
     fn meet(actor: *Actor, event: *const Event, start_ns: u64) void {
@@ -406,7 +421,11 @@ pub const Actor = struct {
             },
             .message_rx => actor.meetMessage(event),
             .message_tx => (actor.sideOf(event) orelse return).expectReport(event),
-            .drain => (actor.sideOf(event) orelse return).expectDrain(event, actor.batch_number),
+            .drain => {
+                const side = actor.sideOf(event) orelse return;
+                side.expectDrain(event, actor.batch_number);
+                if (actor.is_careful and side.paused and !side.pressed) actor.pause(side, false);
+            },
             .timer => actor.watched.meetTimer(event, start_ns),
             .external => actor.watched.meetExternal(event),
             .@"error" => actor.meetError(event),
@@ -442,6 +461,9 @@ pub const Actor = struct {
         if (!service.allow.permits(who, FakeSystem.own_user)) return actor.complain("lets user {d} in", .{who.uid});
         actor.accepted += 1;
         _ = actor.addSide(socket, event.source, event.origin, service.limits);
+        var open: u32 = 0;
+        for (actor.sides.items) |side| open += @intFromBool(side.origin == event.origin and !side.socket.closed);
+        if (open > service.limits.connections_max) actor.complain("has {d} connections of {d}", .{ open, service.limits.connections_max });
     }
 
     fn meetMessage(actor: *Actor, event: *const Event) void {
@@ -453,7 +475,9 @@ pub const Actor = struct {
             actor.context.take(start) catch return actor.complain("does not hand over a message", .{});
             actor.taken.append(actor.kernel.arena, start) catch @panic("out of memory");
         }
-        if (actor.answers and !actor.is_resting and actor.kernel.oneIn(2)) actor.send(side);
+        if (actor.is_resting) return;
+        if (actor.answers and actor.kernel.oneIn(2)) actor.send(side);
+        if (actor.is_careful and side.pressed and !side.paused) actor.pause(side, true);
     }
 
     fn meetError(actor: *Actor, event: *const Event) void {
@@ -599,6 +623,16 @@ pub const Actor = struct {
             if (!side.disconnected) side.complain("was closed and is not reported", .{});
         }
         if (actor.context.table.used != 0) actor.complain("keeps {d} objects", .{actor.context.table.used});
+    }
+
+    /// Everybody reads but its own owner, who has paused some connections: those send all the same.
+    pub fn auditPaused(actor: *Actor) void {
+        for (actor.sides.items) |side| {
+            if (side.disconnected or side.malformed or !side.paused or side.sealed or side.socket.told.broken) continue;
+            side.compare();
+            if (side.unsentBytes() > 0) side.complain("does not send while it is paused", .{});
+            if (side.pressed) side.complain("owes a drain while it is paused", .{});
+        }
     }
 
     /// Nothing is left to do: what was to be said has been said, what was to be read has been read.

@@ -12,6 +12,10 @@ pub const delays_max = 3;
 const watches_max = 256;
 /// How often a sleeper looks whether the outside has done something, before it sleeps to its end.
 const glances_max = 16;
+/// Nobody is interrupted more often than this within one wait of its context.
+const interrupts_max = 20;
+/// After so many calls within one wait of its context, somebody rings.
+const patience_waits = 100;
 /// Between a look at the clock and a sleep, time passes.
 const late_ns_max = 20 * std.time.ns_per_us;
 
@@ -92,6 +96,10 @@ pub const FakePoller = struct {
             const lost = kernel.random().uintLessThan(usize, poller.watches.items.len);
             poller.watches.items[lost].interest = .{};
         }
+        // It may wait for what never comes, such as a free descriptor.
+        if (kernel.waits > patience_waits) {
+            if (kernel.rescue) |signal| signal.lit = true;
+        }
         const until_ns = kernel.now_ns +| (timeout_ns orelse std.math.maxInt(u64));
         if (poller.duty) |duty| {
             const due_ns = duty.next(duty.pointer) orelse until_ns;
@@ -100,7 +108,8 @@ pub const FakePoller = struct {
         for (0..glances_max) |_| {
             const count = poller.gather(ready);
             if (count > 0 or timeout_ns == 0) return count;
-            if (kernel.happens(.wait_interrupted) or kernel.isPlanted(.sleepless)) return 0;
+            if (kernel.isPlanted(.sleepless)) return 0;
+            if (kernel.waits < interrupts_max and kernel.happens(.wait_interrupted)) return 0;
             kernel.letOthers();
             if (!poller.somethingReady()) kernel.now_ns +|= kernel.random().uintAtMost(u64, @min(until_ns - kernel.now_ns, 200_000));
             if (kernel.now_ns >= until_ns) return 0;
@@ -110,8 +119,12 @@ pub const FakePoller = struct {
             if (count > 0) return count;
         }
         if (timeout_ns == null) {
-            kernel.complain("{d} sleeps for ever", .{poller.system.number});
-            return error.Unexpected;
+            const signal = kernel.rescue orelse {
+                kernel.complain("{d} sleeps for ever", .{poller.system.number});
+                return error.Unexpected;
+            };
+            signal.lit = true;
+            return 0;
         }
         kernel.now_ns = until_ns;
         return poller.gather(ready);

@@ -82,6 +82,8 @@ pub const Kernel = struct {
     told_ns: u64 = 0,
     thread: u64 = 1,
     meanwhile: ?Meanwhile = null,
+    /// Rung for a context that would sleep for ever otherwise, if that is meant to be.
+    rescue: ?*Signal = null,
     in_meanwhile: bool = false,
     /// Calls since `beginCall`.
     calls: u32 = 0,
@@ -254,14 +256,15 @@ pub const Kernel = struct {
         return kernel.sockets.items[@intCast(number)].other;
     }
 
-    /// From one byte, where nothing ever goes through in one piece, to as much as Linux has by default.
+    /// From one byte, where nothing ever goes through in one piece, to more than one read takes.
     fn drawCapacity(kernel: *Kernel) usize {
         const die = kernel.random();
-        return switch (die.uintLessThan(u8, 8)) {
-            0 => die.intRangeAtMost(usize, 1, 8),
-            1, 2, 3 => die.intRangeAtMost(usize, 9, 300),
-            4, 5, 6 => die.intRangeAtMost(usize, 301, 20_000),
-            else => 212_992,
+        return switch (die.uintLessThan(u8, 32)) {
+            0...3 => die.intRangeAtMost(usize, 1, 8),
+            4...15 => die.intRangeAtMost(usize, 9, 300),
+            16...27 => die.intRangeAtMost(usize, 301, 20_000),
+            28...30 => 212_992,
+            else => 1 << 20,
         };
     }
 

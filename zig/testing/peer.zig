@@ -66,6 +66,12 @@ pub const Peer = struct {
         }
     }
 
+    /// One that floods is never behind, however fast the others are.
+    pub fn flood(peer: *Peer) void {
+        if (peer.socket.closed or peer.manner != .flooding) return;
+        peer.write();
+    }
+
     fn reads(peer: *const Peer) bool {
         return switch (peer.manner) {
             .deaf, .covering_ears => false,

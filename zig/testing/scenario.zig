@@ -26,6 +26,8 @@ const peers_max = 12;
 const rounds_max = 50_000;
 /// A context that is asked to wait while nothing happens asks its poller once, and once more when the time is over.
 const idle_waits_max = 2;
+/// Long enough for somebody who is never served to be noticed (`actor.unserved_waits_max`).
+const hurried_waits = 150;
 /// After so many waits in vain it has stopped spinning, whatever went before.
 const spinning_waits_max = 8;
 
@@ -167,7 +169,8 @@ const Scenario = struct {
             26 => switch (die.uintLessThan(u8, 24)) {
                 0 => actor.closeAll(if (die.boolean()) .drain else .now),
                 1, 2 => scenario.closeService(actor),
-                3...8 => scenario.addService(actor),
+                3 => scenario.hurry(actor),
+                4...9 => scenario.addService(actor),
                 else => kernel.now_ns += die.uintLessThan(u64, 2_000_000_000),
             },
             27 => actor.watched.addTimer(&actor.context),
@@ -201,13 +204,22 @@ const Scenario = struct {
             0...4 => 0,
             5 => die.uintLessThan(u16, 10_000),
             6 => die.uintLessThan(u32, 50_000_000),
-            else => forever: {
-                // Somebody must be there to wake it.
-                actor.ring();
-                break :forever -1;
-            },
+            else => -1,
         };
+        // Somebody must be there to wake it from that.
+        kernel.rescue = actor.context.wake.signal;
+        if (timeout_ns < 0 and die.boolean()) actor.ring();
         _ = actor.wait(timeout_ns, spin_ns);
+        kernel.rescue = null;
+    }
+
+    /// A context has no rest for a while, and yet everybody is to have a turn.
+    fn hurry(scenario: *Scenario, actor: *Actor) void {
+        for (0..hurried_waits) |_| {
+            if (scenario.kernel.complaint != null) return;
+            for (scenario.peers[0..scenario.peers_count]) |*peer| peer.flood();
+            _ = actor.wait(0, 0);
+        }
     }
 
     /// A context connects to a service.
@@ -278,8 +290,10 @@ const Scenario = struct {
     // Rest
 
     fn rest(scenario: *Scenario) void {
+        for (scenario.all()) |actor| actor.watched.closeAll(&actor.context);
+        if (!scenario.untilQuiet()) return;
         for (scenario.all()) |actor| {
-            actor.watched.closeAll(&actor.context);
+            actor.auditPaused();
             for (actor.sides.items) |side| if (side.paused) actor.pause(side, false);
         }
         if (!scenario.untilQuiet()) return;

@@ -59,6 +59,7 @@ pub const Side = struct {
     malformed: bool = false,
     /// Its owner reads nothing from it for now.
     paused: bool = false,
+    resumed_ns: u64 = 0,
     /// Its owner has called to close it, and so cares no more for what it cannot send.
     given_up: bool = false,
     /// That call is why it ends.
@@ -227,8 +228,8 @@ pub const Side = struct {
             .peer_reset => socket.told.reset or socket.told.broken,
             .message_too_long => (ipc.frame.payloadLength(rest) orelse 0) > side.limits.message_bytes_max,
             .truncated => socket.told.end and rest.len > 0,
-            .stalled => side.limits.stall_ns > 0 and rest.len > 0 and
-                (socket.told.blocked or kernel.told_ns + clock_ns_max >= socket.arrived_ns +| side.limits.stall_ns),
+            .stalled => side.limits.stall_ns > 0 and rest.len > 0 and !side.paused and (socket.told.blocked or
+                kernel.told_ns + clock_ns_max >= @max(socket.arrived_ns, side.resumed_ns) +| side.limits.stall_ns),
             .queue_limit => side.limits.queue_policy == .close and side.unsentBytes() > side.limits.queue_bytes_max,
             .out_of_memory => kernel.happened.get(.allocation_failed) > 0,
             .system => socket.told.failed or kernel.happened.get(.rewatch_failed) > 0,
