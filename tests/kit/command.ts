@@ -63,6 +63,8 @@ export class Command implements AsyncDisposable {
     ];
     this.ended = Promise.all(read).then(() => {
       this.#isOver = true;
+      // Bun keeps our end of it otherwise, until it is collected.
+      this.hangUp();
       running.delete(this);
       const { exitCode: code, signalCode: signal } = this.#process;
       const { stdout, stderr } = this;
