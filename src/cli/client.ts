@@ -11,6 +11,8 @@ import { tell, writeAll } from "./output.ts";
 
 /** Long enough for a service that is busy; one that never answers is not waited for all day. */
 const lastAnswersTimeoutMs = 2000;
+/** A service that takes nothing for so long does not read. */
+const sendTimeoutMs = 5000;
 const nsPerMs = 1e6;
 
 const options = {
@@ -54,6 +56,7 @@ function main(given: readonly string[]): number {
     return status.done;
   }
   const conversation = new Conversation(context, name, connection, {
+    sendTimeout: values.timeout || sendTimeoutMs,
     answerTimeout: values.timeout ?? lastAnswersTimeoutMs,
     lineBytesMax: messageBytesMax ?? limitDefaults.messageBytesMax,
     queueBytesHigh: limitDefaults.queueBytesHigh,

@@ -2,10 +2,10 @@
  * Lines from the keyboard, or whatever standard input is, to a service, and its answers to standard output, both at
  * once: one context waits for the two.
  *
- *     reading ◀──drained── holding back
- *      │   └──queue too full──▶ ┘
- *      ▼ end of input
- *     awaiting answers ──as many as lines, or none for too long──▶ sending the rest ──▶ done
+ *     talking ──end of input──▶ sending ──all is with the kernel──▶ awaiting ──▶ done
+ *      │   ▲                    as long as it is taken              as many answers as lines,
+ *      ▼   └──drained                                               or none for too long
+ *     holding back, because the queue is full
  */
 
 import { readSync } from "node:fs";
@@ -26,7 +26,9 @@ const noMore = new Set(["EIO", "EBADF"]);
 const nothingYet = new Set(["EAGAIN", "EWOULDBLOCK", "EINTR"]);
 
 export type Terms = {
-  /** How long to wait for an answer when there is no more input, in milliseconds. */
+  /** When there is no more input: how long to wait until the service takes more of what is left, in milliseconds. */
+  readonly sendTimeout: number;
+  /** When it has taken all: how long to wait until it answers. */
   readonly answerTimeout: number;
   readonly lineBytesMax: number;
   /** Over this many bytes queued nothing more is read until they have drained. */
@@ -40,11 +42,14 @@ export class Conversation {
   readonly #terms: Terms;
   readonly #lines: Lines;
   readonly #buffer = Buffer.allocUnsafe(readBytes);
-  #state: "talking" | "awaiting" | "sending" | "done" = "talking";
+  #state: "talking" | "sending" | "awaiting" | "done" = "talking";
   /** Standard input among what the context watches; undefined while it is not read. */
   #input: number | undefined;
   #sent = 0;
   #answered = 0;
+  /** Reads whose last line is not with the kernel yet. */
+  #unsent = 0;
+  #queuedBytes = 0;
   /** Those of this batch, with their newlines. */
   #answers: Uint8Array[] = [];
 
@@ -60,14 +65,31 @@ export class Conversation {
   run(): number {
     this.#input = this.#context.external(standardInput);
     while (this.#state !== "done") {
-      const isPatient = this.#state !== "awaiting";
-      const events = this.#context.wait(isPatient ? undefined : this.#terms.answerTimeout);
+      const events = this.#context.wait(this.#patience());
       this.#batch(events);
-      if (this.#state === "awaiting" && (events.length === 0 || this.#answered >= this.#sent)) {
-        this.#finish();
-      }
+      if (this.#state === "sending") this.#afterSending(events.length > 0);
+      if (this.#state === "awaiting") this.#afterAwaiting(events.length > 0);
     }
     return Math.max(0, this.#sent - this.#answered);
+  }
+
+  /** How long to wait for whatever happens next, in milliseconds. */
+  #patience(): number | undefined {
+    if (this.#state === "sending") return this.#terms.sendTimeout;
+    return this.#state === "awaiting" ? this.#terms.answerTimeout : undefined;
+  }
+
+  #afterSending(hasHappened: boolean): void {
+    const before = this.#queuedBytes;
+    this.#countQueued();
+    if (this.#unsent === 0) this.#state = "awaiting";
+    else if (!hasHappened && this.#queuedBytes >= before) {
+      throw new CommandError(`"${this.#service}" does not read; not all lines were sent`);
+    }
+  }
+
+  #afterAwaiting(hasHappened: boolean): void {
+    if (!hasHappened || this.#answered >= this.#sent) this.#state = "done";
   }
 
   #batch(events: Event[]): void {
@@ -89,12 +111,14 @@ export class Conversation {
       case EventType.External:
         this.#read();
         break;
+      case EventType.MessageTx:
+        this.#unsent -= 1;
+        break;
       case EventType.Drain:
         if (this.#state === "talking") this.#input ??= this.#context.external(standardInput);
         break;
       case EventType.Disconnection:
-        this.#disconnected(event);
-        break;
+        throw new CommandError(`"${this.#service}" is gone (${event.reason})`);
       case EventType.Error:
         if (event.error !== undefined && !isClosed(event.error)) throw event.error;
         break;
@@ -114,9 +138,10 @@ export class Conversation {
       this.#endInput();
       return;
     }
-    for (const line of this.#lines.cut(this.#buffer.subarray(0, count))) this.#send(line);
+    this.#send(this.#lines.cut(this.#buffer.subarray(0, count)));
+    this.#countQueued();
     // A service that does not keep up makes us wait, and not our memory grow.
-    if (this.#queuedBytes() > this.#terms.queueBytesHigh) this.#stopReading();
+    if (this.#queuedBytes > this.#terms.queueBytesHigh) this.#stopReading();
   }
 
   /** How many bytes; 0 at the end, undefined for nothing yet. */
@@ -131,14 +156,26 @@ export class Conversation {
     }
   }
 
-  #send(line: Uint8Array): void {
-    this.#context.schedule(this.#connection, line);
-    this.#sent += 1;
+  /** The last one is reported when it is with the kernel, and so are those before it. */
+  #send(lines: Iterable<Uint8Array>): void {
+    let last: Uint8Array | undefined;
+    for (const line of lines) {
+      if (last !== undefined) this.#context.schedule(this.#connection, last);
+      last = line;
+      this.#sent += 1;
+    }
+    if (last === undefined) return;
+    this.#context.schedule(this.#connection, last, { report: 1 });
+    this.#unsent += 1;
   }
 
-  #queuedBytes(): number {
+  #countQueued(): void {
     this.#context.flush();
-    return this.#unlessEnded(() => this.#context.statistics(this.#connection).queuedBytes) ?? 0;
+    try {
+      this.#queuedBytes = this.#context.statistics(this.#connection).queuedBytes;
+    } catch (error) {
+      if (!isClosed(error)) throw error;
+    }
   }
 
   #stopReading(): void {
@@ -149,37 +186,9 @@ export class Conversation {
 
   #endInput(): void {
     const rest = this.#lines.rest();
-    if (rest !== undefined) this.#send(rest);
+    if (rest !== undefined) this.#send([rest]);
     this.#stopReading();
-    this.#state = "awaiting";
-  }
-
-  // ---- the end ----
-
-  /** What was taken is still sent; the disconnection tells whether all of it could be. */
-  #finish(): void {
     this.#state = "sending";
-    this.#unlessEnded(() => this.#context.closeHandle(this.#connection));
-  }
-
-  #disconnected({ reason, lost }: Event): void {
-    if (this.#state !== "sending") {
-      throw new CommandError(`"${this.#service}" is gone (${reason})`);
-    }
-    if (lost.messages > 0) {
-      throw new CommandError(`"${this.#service}" did not take the last ${lost.messages} lines`);
-    }
-    this.#state = "done";
-  }
-
-  /** Undefined if the connection has ended and its Disconnection is on the way. */
-  #unlessEnded<Result>(call: () => Result): Result | undefined {
-    try {
-      return call();
-    } catch (error) {
-      if (isClosed(error)) return undefined;
-      throw error;
-    }
   }
 }
 

@@ -206,6 +206,20 @@ describe("without a text", () => {
     expect(bytes).toBe(9_999_000);
   });
 
+  test("says so when a service does not read what is left to be sent", async () => {
+    using scratch = new Scratch();
+    await using service = await startService(["pong"], { rundir: scratch.path });
+    service.signal("SIGSTOP");
+    // More than the kernel holds.
+    const input = `${"x".repeat(9999)}\n`.repeat(80);
+    const words = earshot("client", "pong", "--timeout", "50");
+    expect(await run(words, { rundir: scratch.path, input })).toMatchObject({
+      code: 1,
+      stdout: "",
+      stderr: 'client: "pong" does not read; not all lines were sent\n',
+    });
+  });
+
   test("waits with a service that does not keep up", async () => {
     using scratch = new Scratch();
     const opened = Promise.withResolvers<void>();
