@@ -354,10 +354,11 @@ pub fn ContextType(comptime World: type) type {
             token: i32,
         ) SendError!u64 {
             const connection = try context.connectionOf(handle);
-            if (!connection.takesMessages()) return error.Closed;
             const total = head.len + body.len;
-            // A report speaks of one message.
-            if (token != 0 and (messages != 1 or total < frame.header_bytes)) return context.malformed(connection);
+            // No message is shorter than its header, and a report speaks of one message.
+            if (messages > total / frame.header_bytes or (token != 0 and messages != 1))
+                return context.malformed(connection);
+            if (!connection.takesMessages()) return error.Closed;
             if (connection.queue.bytes() > 0) {
                 context.sendQueued(connection);
                 if (!connection.takesMessages()) return context.lost(connection, messages, total);
@@ -463,7 +464,7 @@ pub fn ContextType(comptime World: type) type {
         }
 
         fn lose(context: *Context, connection: *Connection, messages: u32, bytes: usize) void {
-            connection.messages_lost += messages;
+            connection.messages_lost +|= messages;
             connection.bytes_lost += bytes;
             context.statistics.messages_lost += messages;
             if (context.serviceOf(connection)) |service| service.statistics.messages_lost += messages;
@@ -1117,7 +1118,7 @@ pub fn ContextType(comptime World: type) type {
                     .source = handle,
                     .origin = connection.origin,
                     .length = sent.length,
-                    .data = @intCast(sent.token),
+                    .data = @as(u32, @bitCast(sent.token)),
                 });
             } else return false;
             if (connection.drained and connection.state != .ended) {

@@ -247,18 +247,23 @@ static void do_wrong(void)
 }
 
 /* A run that is not what it says costs its connection, and nobody else theirs. */
-static void send_nonsense(void)
+static void send_nonsense(uint32_t messages, int32_t token)
 {
     earshot_ipc_handle victim = connect_to("talk");
+    earshot_ipc_handle other = expect_event(EARSHOT_IPC_EVENT_TYPE_CONNECTION).source;
     earshot_ipc_event event;
+    int ends;
 
-    expect_event(EARSHOT_IPC_EVENT_TYPE_CONNECTION);
     MUST(at == count);
-    event = next_event(put_run(0, victim, "\0\0\0\0\0\0\0\0", 8, 2, 1));
+    event = next_event(put_run(0, victim, "\0\0\0\0\0\0\0\0", 8, messages, token));
     MUST(result_at(0) == EARSHOT_IPC_CODE_MALFORMED);
-    while (event.type != EARSHOT_IPC_EVENT_TYPE_DISCONNECTION || event.source != victim)
+    for (ends = 1;; ends++) {
+        MUST(event.type == EARSHOT_IPC_EVENT_TYPE_DISCONNECTION);
+        MUST(event.source == other || event.source == victim);
+        MUST(event.source == other || event.reason == EARSHOT_IPC_REASON_MALFORMED);
+        if (ends == 2) return;
         event = next_event(0);
-    MUST(event.reason == EARSHOT_IPC_REASON_MALFORMED);
+    }
 }
 
 static void close_everything(void)
@@ -271,8 +276,8 @@ static void close_everything(void)
     while (event.type != EARSHOT_IPC_EVENT_TYPE_DISCONNECTION || event.source != server);
     MUST(event.origin == service && event.reason == EARSHOT_IPC_REASON_PEER_CLOSED);
     MUST(earshot_ipc_statistics(context, 0, &statistics) == 0);
-    MUST(statistics.connections_made == 2 && statistics.connections_open == 0);
-    MUST(statistics.reasons[EARSHOT_IPC_REASON_MALFORMED] == 1);
+    MUST(statistics.connections_made == 3 && statistics.connections_open == 0);
+    MUST(statistics.reasons[EARSHOT_IPC_REASON_MALFORMED] == 2);
     MUST(statistics.messages_sent == statistics.messages_received);
 
     /* Who holds a reference may look at the areas when the context has gone. */
@@ -294,7 +299,8 @@ static void converse(uint32_t poller)
     pass_time();
     let_a_thread_wait();
     do_wrong();
-    send_nonsense();
+    send_nonsense(2, 1);
+    send_nonsense(UINT32_MAX, 0);
     close_everything();
 }
 
