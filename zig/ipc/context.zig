@@ -150,7 +150,7 @@ pub fn ContextType(comptime World: type) type {
                     error.WatchLimit => error.DescriptorLimit,
                     error.Unexpected => error.Unexpected,
                 };
-            context.statistics.descriptors = 2;
+            context.statistics.descriptors = World.System.Wake.descriptors;
         }
 
         /// Closes everything at once; what is queued goes out as far as the kernel takes it now.
@@ -645,7 +645,11 @@ pub fn ContextType(comptime World: type) type {
         /// The figures of a connection or service, or of the whole context for `Handle.none`.
         pub fn statisticsOf(context: *Context, handle: Handle) CloseError!Statistics {
             try context.check();
-            if (handle == .none) return context.statistics;
+            if (handle == .none) {
+                var figures = context.statistics;
+                figures.descriptors += context.poller.held();
+                return figures;
+            }
             switch (context.table.get(handle) orelse return error.Closed) {
                 .service => |service| return service.statistics,
                 .connection => |connection| return .{

@@ -211,6 +211,9 @@ pub const Wake = struct {
     source: Fd,
     target: Fd,
 
+    /// How many it holds.
+    pub const descriptors = 2;
+
     pub fn create(system: *System) sys.WakeError!Wake {
         var fds: [2]Fd = undefined;
         if (c.pipe(&fds) != 0) return createFailed(system);

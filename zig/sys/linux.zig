@@ -178,6 +178,9 @@ pub fn lockHeld(system: *System, fd: Fd) sys.LockError!bool {
 pub const Wake = struct {
     fd: Fd,
 
+    /// How many it holds.
+    pub const descriptors = 1;
+
     pub fn create(system: *System) sys.WakeError!Wake {
         const fd = c.eventfd(0, linux.EFD.CLOEXEC | linux.EFD.NONBLOCK);
         if (fd >= 0) return .{ .fd = fd };

@@ -84,6 +84,10 @@ pub const FakePoller = struct {
         poller.setWatched(fd, false);
     }
 
+    pub fn held(_: *const FakePoller) u32 {
+        return 1;
+    }
+
     pub fn wait(poller: *FakePoller, ready: []pollers.Ready, timeout_ns: ?u64) pollers.WaitError!usize {
         const kernel = poller.system.kernel;
         kernel.waits += 1;

@@ -215,6 +215,8 @@ pub const FakeSystem = struct {
         fd: sys.Fd,
         signal: *kernels.Signal,
 
+        pub const descriptors = 1;
+
         pub fn descriptor(wake: Wake) sys.Fd {
             return wake.fd;
         }

@@ -143,6 +143,10 @@ pub const Epoll = struct {
         return found;
     }
 
+    pub fn held(epoll: *const Epoll) u32 {
+        return if (epoll.beacon == null) 1 else 2;
+    }
+
     pub fn waitable(epoll: *const Epoll) ?Fd {
         return epoll.fd;
     }

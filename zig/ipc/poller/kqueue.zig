@@ -212,6 +212,11 @@ pub const Kqueue = struct {
         }
     }
 
+    pub fn held(kqueue: *const Kqueue) u32 {
+        _ = kqueue;
+        return 1;
+    }
+
     pub fn waitable(kqueue: *const Kqueue) ?Fd {
         return kqueue.fd;
     }

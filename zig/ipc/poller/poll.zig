@@ -97,6 +97,11 @@ pub const Poll = struct {
         };
     }
 
+    pub fn held(poll: *const Poll) u32 {
+        _ = poll;
+        return 0;
+    }
+
     pub fn waitable(poll: *const Poll) ?Fd {
         _ = poll;
         return null;

@@ -117,6 +117,13 @@ pub const Poller = union(Kind) {
         }
     }
 
+    /// How many descriptors it holds of its own.
+    pub fn held(poller: *const Poller) u32 {
+        switch (poller.*) {
+            inline else => |*backend| return backend.held(),
+        }
+    }
+
     /// A descriptor that is readable whenever `wait` would return at once, so that another thread
     /// or loop can sleep on it; null where there is none, and `descriptors` is there instead.
     pub fn waitable(poller: *const Poller) ?Fd {
@@ -145,6 +152,7 @@ fn check(comptime Backend: type) void {
         .{ "modify", fn (*Backend, Fd, u64, Interest) AddError!void },
         .{ "remove", fn (*Backend, Fd) void },
         .{ "wait", fn (*Backend, []Ready, ?u64) WaitError!usize },
+        .{ "held", fn (*const Backend) u32 },
         .{ "waitable", fn (*const Backend) ?Fd },
         .{ "hang_up_needs_interest", bool },
     };
