@@ -49,5 +49,6 @@ test {
     _ = @import("run_directory.zig");
     _ = @import("service.zig");
     _ = @import("statistics.zig");
+    _ = @import("suite.zig");
     _ = @import("waiter.zig");
 }

@@ -232,7 +232,8 @@ pub const Side = struct {
                 kernel.told_ns + clock_ns_max >= @max(socket.arrived_ns, side.resumed_ns) +| side.limits.stall_ns),
             .queue_limit => side.limits.queue_policy == .close and side.unsentBytes() > side.limits.queue_bytes_max,
             .out_of_memory => kernel.happened.get(.allocation_failed) > 0,
-            .system => socket.told.failed or kernel.happened.get(.rewatch_failed) > 0,
+            .system => socket.told.failed or
+                kernel.happened.get(.watch_failed) + kernel.happened.get(.rewatch_failed) > 0,
             else => false,
         };
     }

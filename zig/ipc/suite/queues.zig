@@ -1,0 +1,212 @@
+//! What is queued for peers that read slowly or not at all: pressure, drains, limits, reports, and what is lost.
+
+const std = @import("std");
+const contexts = @import("../context.zig");
+const Kind = @import("../poller/poller.zig").Kind;
+const Limits = @import("../connection.zig").Limits;
+const rigs = @import("rig.zig");
+const Rig = rigs.Rig;
+const testing = std.testing;
+const expect = testing.expect;
+const expectEqual = testing.expectEqual;
+const expectError = testing.expectError;
+
+const small: Limits = .{
+    .message_bytes_max = 10_000,
+    .queue_bytes_high = 20_000,
+    .queue_bytes_max = 100_000,
+};
+
+pub fn Suite(comptime kind: Kind) type {
+    return struct {
+        test "pressure is told to the sender, and a drain follows when the peer reads" {
+            var rig: Rig = undefined;
+            try rig.begin(kind);
+            defer rig.end();
+            const peer = try rig.pair(small);
+            var messages = try rig.fill(peer);
+            const payload: [10_000]u8 = @splat('f');
+            var queued: u64 = 0;
+            while (queued <= small.queue_bytes_high) : (messages += 1)
+                queued = try rig.context.schedule(peer.handle, &payload, 0);
+            try rig.untilQuiet();
+            try expectEqual(0, rig.countOf(.drain));
+            for (0..messages) |_| try rig.expectDrinks(peer.fd, &payload);
+            try rig.until(.drain, 1);
+            try expect((try rig.find(.drain, peer.handle)).data <= small.queue_bytes_high / 2);
+            try rig.untilQuiet();
+            try expectEqual(1, rig.countOf(.drain));
+        }
+
+        test "a peer that never reads is dropped at the limit, and what it lost is counted" {
+            var rig: Rig = undefined;
+            try rig.begin(kind);
+            defer rig.end();
+            const peer = try rig.pair(small);
+            const other = try rig.pair(small);
+            const payload: [10_000]u8 = @splat('n');
+            var sent: u32 = 0;
+            const failure = while (true) : (sent += 1) {
+                _ = rig.context.schedule(peer.handle, &payload, 0) catch |failure| break failure;
+            };
+            try expectEqual(error.Closed, failure);
+            // The one over which it ended is among them.
+            sent += 1;
+            const with_kernel = try rig.context.statisticsOf(peer.handle);
+            try rig.until(.disconnection, 1);
+            try rig.expectEnd(peer.handle, .queue_limit);
+            const event = try rig.find(.disconnection, peer.handle);
+            try expectEqual(sent - with_kernel.messages_sent, event.length);
+            try expectEqual(sent * @as(u64, payload.len + 4) - with_kernel.bytes_sent, event.data);
+            const figures = try rig.context.statisticsOf(.none);
+            try expectEqual(event.length, figures.messages_lost);
+            try expectEqual(0, figures.queued_bytes);
+            _ = try rig.context.write(other.handle, "unharmed");
+            try rig.expectDrinks(other.fd, "unharmed");
+        }
+
+        test "or, by choice, the sender is refused, and may go on after a drain" {
+            var rig: Rig = undefined;
+            try rig.begin(kind);
+            defer rig.end();
+            var limits = small;
+            limits.queue_policy = .refuse;
+            const peer = try rig.pair(limits);
+            const payload: [10_000]u8 = @splat('r');
+            var sent: usize = 0;
+            const failure = while (true) : (sent += 1) {
+                _ = rig.context.schedule(peer.handle, &payload, 0) catch |failure| break failure;
+            };
+            try expectEqual(error.QueueFull, failure);
+            try expectError(error.QueueFull, rig.context.write(peer.handle, &payload));
+            for (0..sent) |_| try rig.expectDrinks(peer.fd, &payload);
+            try rig.until(.drain, 1);
+            _ = try rig.context.write(peer.handle, "again");
+            try rig.expectDrinks(peer.fd, "again");
+            try expectEqual(0, rig.countOf(.disconnection));
+        }
+
+        test "a message over the limit is refused and harms nothing" {
+            var rig: Rig = undefined;
+            try rig.begin(kind);
+            defer rig.end();
+            const peer = try rig.pair(small);
+            const payload: [10_001]u8 = @splat('t');
+            try expectError(error.MessageTooLong, rig.context.schedule(peer.handle, &payload, 0));
+            try expectError(error.MessageTooLong, rig.context.write(peer.handle, &payload));
+            _ = try rig.context.write(peer.handle, payload[0..10_000]);
+            try rig.expectDrinks(peer.fd, payload[0..10_000]);
+        }
+
+        test "a report comes when the kernel has the message, in order, and only if asked for" {
+            var rig: Rig = undefined;
+            try rig.begin(kind);
+            defer rig.end();
+            const peer = try rig.pair(.{});
+            const before = try rig.fill(peer);
+            const payload: [10_000]u8 = @splat('f');
+            _ = try rig.context.schedule(peer.handle, "one", 1);
+            _ = try rig.context.schedule(peer.handle, "silent", 0);
+            _ = try rig.context.schedule(peer.handle, "two", -2);
+            try rig.untilQuiet();
+            try expectEqual(0, rig.countOf(.message_tx));
+            for (0..before) |_| try rig.expectDrinks(peer.fd, &payload);
+            for ([_][]const u8{ "one", "silent", "two" }) |text| try rig.expectDrinks(peer.fd, text);
+            try rig.until(.message_tx, 2);
+            try rig.untilQuiet();
+            var tokens: [2]u64 = undefined;
+            var count: usize = 0;
+            for (rig.seen.items) |seen| {
+                if (seen.event.type != .message_tx) continue;
+                try expectEqual(peer.handle, seen.event.source);
+                try expectEqual(3, seen.event.length);
+                tokens[count] = seen.event.data;
+                count += 1;
+            }
+            try testing.expectEqualSlices(u64, &.{ 1, @as(u32, @bitCast(@as(i32, -2))) }, tokens[0..count]);
+        }
+
+        test "what was sent is reported even if the connection has ended since" {
+            var rig: Rig = undefined;
+            try rig.begin(kind);
+            defer rig.end();
+            const peer = try rig.pair(.{});
+            _ = try rig.context.schedule(peer.handle, "last words", 3);
+            try rig.context.close(peer.handle, .drain);
+            try rig.until(.disconnection, 1);
+            try expectEqual(3, (try rig.find(.message_tx, peer.handle)).data);
+            try rig.expectEnd(peer.handle, .closed);
+            try rig.expectDrinks(peer.fd, "last words");
+        }
+
+        test "a paused connection is not read, and goes on sending" {
+            var rig: Rig = undefined;
+            try rig.begin(kind);
+            defer rig.end();
+            const peer = try rig.pair(.{});
+            try rig.context.pause(peer.handle, true);
+            try rig.feedMessage(peer.fd, "later");
+            const before = try rig.fill(peer);
+            const payload: [10_000]u8 = @splat('f');
+            for (0..before) |_| try rig.expectDrinks(peer.fd, &payload);
+            try rig.untilQuiet();
+            try expectEqual(0, rig.countOf(.message_rx));
+            try rig.context.pause(peer.handle, false);
+            try rig.until(.message_rx, 1);
+            try rig.expectMessages(peer.handle, &.{"later"});
+        }
+
+        test "whoever stops reading in the middle of a flood still gets rid of what is queued" {
+            var rig: Rig = undefined;
+            try rig.begin(kind);
+            defer rig.end();
+            const peer = try rig.pair(.{});
+            const before = try rig.fill(peer);
+            // More than one read takes, so that the connection is in line for another when it is paused.
+            const flood: [1 << 20]u8 = @splat(0);
+            var fed: usize = 0;
+            for (0..1000) |_| {
+                fed += rig.sendSome(peer.fd, flood[0 .. flood.len - fed % 4]);
+                if (try rig.context.wait(0, 0, 0, Rig.code) > 0 and rig.context.pending()) break;
+            }
+            try rig.context.pause(peer.handle, true);
+            const payload: [10_000]u8 = @splat('f');
+            for (0..before) |_| try rig.expectDrinks(peer.fd, &payload);
+        }
+
+        test "a paused connection whose peer is gone costs no time, and ends when it is resumed" {
+            var rig: Rig = undefined;
+            try rig.begin(kind);
+            defer rig.end();
+            const peer = try rig.pair(.{});
+            try rig.context.pause(peer.handle, true);
+            rig.drop(peer.fd);
+            const begin_ns = rig.system.monotonic();
+            try expectEqual(0, try rig.wait(5 * std.time.ns_per_ms));
+            try expect(rig.system.monotonic() - begin_ns >= 5 * std.time.ns_per_ms);
+            try expectEqual(0, rig.countOf(.disconnection));
+            try rig.context.pause(peer.handle, false);
+            try rig.until(.disconnection, 1);
+            try rig.expectEnd(peer.handle, .peer_closed);
+        }
+
+        test "limits that contradict each other are refused" {
+            var rig: Rig = undefined;
+            try rig.begin(kind);
+            defer rig.end();
+            const bad = [_]Limits{
+                .{ .message_bytes_max = 100, .queue_bytes_max = 103, .queue_bytes_high = 10 },
+                .{ .queue_bytes_high = 2, .queue_bytes_max = 1, .message_bytes_max = 0 },
+                .{ .message_bytes_max = std.math.maxInt(u32) },
+                .{ .stall_ns = std.math.maxInt(u64) },
+                .{ .queue_policy = @enumFromInt(7) },
+            };
+            const fds = try rig.system.pair();
+            defer for (fds) |fd| rig.system.close(fd);
+            for (bad) |limits| try expectError(error.InvalidArgument, rig.context.addConnection(fds[0], limits));
+            var context: contexts.ContextType(@import("../ipc.zig").World) = undefined;
+            try expectError(error.InvalidArgument, context.init(testing.allocator, .{}, .{ .sizes = .{ .inbox_bytes = 1 } }));
+            try expectError(error.InvalidArgument, context.init(testing.allocator, .{}, .{ .sizes = .{ .outbox_bytes = 1 } }));
+        }
+    };
+}
