@@ -46,3 +46,30 @@ test "an empty message is a message; a cut one is not" {
     try std.testing.expectEqual(@as(usize, 4), walker.at);
     try std.testing.expectEqual(null, payloadLength("\x00\x00\x00"));
 }
+
+test "the shared vectors: headers, and streams cut at each byte" {
+    const vectors = @import("vectors.zig");
+    const frames = try vectors.read(vectors.Frames, "frames");
+    defer frames.deinit();
+    for (frames.value.lengths) |vector| {
+        const header = try vectors.unhex(vector.header);
+        defer std.testing.allocator.free(header);
+        try std.testing.expectEqualSlices(u8, header, &encodeHeader(vector.bytes));
+        try std.testing.expectEqual(vector.bytes, payloadLength(header));
+    }
+    for (frames.value.streams) |stream| {
+        const wire = try vectors.unhex(stream.wire);
+        defer std.testing.allocator.free(wire);
+        for (0..wire.len + 1) |cut| {
+            var walker: Walker = .{ .bytes = wire[0..cut] };
+            for (stream.payloads, stream.ends) |digits, end| {
+                if (end > cut) break;
+                const payload = try vectors.unhex(digits);
+                defer std.testing.allocator.free(payload);
+                try std.testing.expectEqualSlices(u8, payload, walker.next().?);
+                try std.testing.expectEqual(end, walker.at);
+            }
+            try std.testing.expectEqual(null, walker.next());
+        }
+    }
+}

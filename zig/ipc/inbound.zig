@@ -166,3 +166,153 @@ pub const Inbound = struct {
         }
     }
 };
+
+/// A peer whose bytes come in the pieces that a test makes of them; behind the last it goes away.
+const Pieces = struct {
+    pieces: []const []const u8,
+    at: usize = 0,
+
+    const Received = union(enum) { bytes: usize, would_block, end, reset, failed };
+
+    fn receive(pieces: *Pieces, _: void, into: []u8) Received {
+        if (pieces.pieces.len == 0) return .end;
+        const rest = pieces.pieces[0][pieces.at..];
+        const count = @min(rest.len, into.len);
+        @memcpy(into[0..count], rest[0..count]);
+        pieces.at += count;
+        if (pieces.at == pieces.pieces[0].len) {
+            pieces.pieces = pieces.pieces[1..];
+            pieces.at = 0;
+        }
+        return .{ .bytes = count };
+    }
+};
+
+/// An inbound with all that it receives by.
+const Rig = struct {
+    const allocator = std.testing.allocator;
+
+    system: @import("sys").System = .{},
+    batch: Batch = undefined,
+    inbound: Inbound = .{},
+    loans: std.ArrayList([*]u8) = .empty,
+
+    fn init(rig: *Rig) !void {
+        rig.* = .{};
+        rig.batch = try .init(&rig.system, .{});
+    }
+
+    fn deinit(rig: *Rig) void {
+        rig.nextBatch();
+        rig.loans.deinit(allocator);
+        rig.inbound.deinit(allocator);
+        rig.batch.deinit(&rig.system);
+    }
+
+    fn nextBatch(rig: *Rig) void {
+        for (rig.loans.items) |payload| Loan.free(allocator, payload);
+        rig.loans.clearRetainingCapacity();
+        rig.batch.reset(true);
+    }
+
+    /// Receives all pieces, each in a batch of its own, and holds the messages against `payloads`, of which each is
+    /// owed at once. Returns how it ended.
+    fn run(
+        rig: *Rig,
+        pieces: []const []const u8,
+        message_bytes_max: u32,
+        payloads: []const []const u8,
+    ) !Reason {
+        var peer: Pieces = .{ .pieces = pieces };
+        var messages: usize = 0;
+        while (true) {
+            rig.nextBatch();
+            const outcome = rig.inbound.receive(
+                allocator,
+                &peer,
+                {},
+                &rig.batch,
+                &rig.loans,
+                message_bytes_max,
+                .from(1),
+                .none,
+            );
+            try std.testing.expectEqual(rig.batch.events_count, outcome.messages);
+            for (rig.batch.events[0..rig.batch.events_count]) |event| {
+                try std.testing.expectEqualSlices(u8, payloads[messages], rig.payloadOf(event));
+                messages += 1;
+            }
+            if (outcome.end == .none) continue;
+            try std.testing.expectEqual(payloads.len, messages);
+            return outcome.end;
+        }
+    }
+
+    fn payloadOf(rig: *Rig, event: events.Event) []const u8 {
+        if (event.flags & events.flag_loan == 0) return rig.batch.inbox[event.offset..][0..event.length];
+        const payload: [*]const u8 = @ptrFromInt(event.data);
+        return payload[0..event.length];
+    }
+};
+
+/// The bytes that several texts of hexadecimal digits stand for.
+fn unhexAll(arena: std.mem.Allocator, digits: []const []const u8) ![]const []const u8 {
+    const all = try arena.alloc([]const u8, digits.len);
+    for (all, digits) |*one, text| {
+        const bytes = try arena.alloc(u8, text.len / 2);
+        one.* = try std.fmt.hexToBytes(bytes, text);
+    }
+    return all;
+}
+
+test "the shared vectors: whole messages however their bytes come, and an end for everything else" {
+    const vectors = @import("vectors.zig");
+    const frames = try vectors.read(vectors.Frames, "frames");
+    defer frames.deinit();
+    var arenas: std.heap.ArenaAllocator = .init(std.testing.allocator);
+    defer arenas.deinit();
+    const arena = arenas.allocator();
+    for (frames.value.streams) |stream| {
+        const wire = (try unhexAll(arena, &.{stream.wire}))[0];
+        const payloads = try unhexAll(arena, stream.payloads);
+        for (1..wire.len) |cut| try expectEnd(.peer_closed, &.{ wire[0..cut], wire[cut..] }, 1024, payloads);
+        try expectEnd(.peer_closed, &.{wire}, 1024, payloads);
+        const single = try arena.alloc([]const u8, wire.len);
+        for (single, 0..) |*piece, at| piece.* = wire[at..][0..1];
+        try expectEnd(.peer_closed, single, 1024, payloads);
+    }
+    for (frames.value.truncated) |stream| {
+        const wire = (try unhexAll(arena, &.{stream.wire}))[0];
+        try expectEnd(.truncated, &.{wire}, 1024, try unhexAll(arena, stream.payloads));
+    }
+    for (frames.value.too_long) |stream| {
+        const wire = (try unhexAll(arena, &.{stream.wire}))[0];
+        const payloads = try unhexAll(arena, stream.payloads);
+        try expectEnd(.message_too_long, &.{wire}, stream.message_bytes_max, payloads);
+        for (1..wire.len) |cut| try expectEnd(
+            .message_too_long,
+            &.{ wire[0..cut], wire[cut..] },
+            stream.message_bytes_max,
+            payloads,
+        );
+    }
+    for (frames.value.lengths) |vector| {
+        const header = (try unhexAll(arena, &.{vector.header}))[0];
+        const payload = try arena.alloc(u8, vector.bytes);
+        for (payload, 0..) |*byte, at| byte.* = @truncate(at *% 31 +% (at >> 8));
+        const pieces: []const []const u8 = if (payload.len == 0) &.{header} else &.{ header, payload };
+        try expectEnd(.peer_closed, pieces, 16 * 1024 * 1024, &.{payload});
+    }
+}
+
+fn expectEnd(
+    end: Reason,
+    pieces: []const []const u8,
+    message_bytes_max: u32,
+    payloads: []const []const u8,
+) !void {
+    var rig: Rig = undefined;
+    try rig.init();
+    defer rig.deinit();
+    try std.testing.expectEqual(end, try rig.run(pieces, message_bytes_max, payloads));
+}

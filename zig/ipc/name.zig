@@ -101,3 +101,17 @@ test "a bad name tells which rule it breaks" {
         try std.testing.expect(case[1].text().len > 0);
     }
 }
+
+test "the shared vectors" {
+    const Names = struct {
+        version: u32,
+        name_bytes_max: usize,
+        good: []const []const u8,
+        bad: []const struct { name: []const u8, fault: Fault },
+    };
+    const names = try @import("vectors.zig").read(Names, "names");
+    defer names.deinit();
+    try std.testing.expectEqual(names.value.name_bytes_max, name_bytes_max);
+    for (names.value.good) |name| try std.testing.expectEqual(null, find(name));
+    for (names.value.bad) |bad| try std.testing.expectEqual(bad.fault, find(bad.name));
+}

@@ -461,3 +461,38 @@ test "the path of a socket is checked and measured" {
     try testing.expectError(error.PathTooLong, directory.socketPath(&buffer, name));
     try testing.expectEqual(sys.socket_path_bytes_max + 1, directory.socketPathBytes(name));
 }
+
+test "the shared vectors: where it is, and whom it is safe from" {
+    const Vectors = struct {
+        version: u32,
+        places: []const struct {
+            what: []const u8,
+            option: ?[]const u8 = null,
+            environment: Environment,
+            /// `{uid}` stands for the user's number.
+            path: []const u8,
+        },
+        trust: []const struct {
+            /// In octal.
+            mode: []const u8,
+            shared: bool,
+            fault: ?enum { writable },
+        },
+    };
+    const vectors = try @import("vectors.zig").read(Vectors, "run-directory");
+    defer vectors.deinit();
+    for (vectors.value.places) |place| {
+        var buffer: [path_bytes_max]u8 = undefined;
+        const bytes = std.mem.replace(u8, place.path, "{uid}", "1234", &buffer);
+        const length = place.path.len - bytes * ("{uid}".len - "1234".len);
+        try expectResolved(buffer[0..length], place.option, place.environment);
+    }
+    var scratch = try Scratch.init();
+    defer scratch.deinit();
+    for (vectors.value.trust) |case| {
+        scratch.makeDirectory("run", try std.fmt.parseInt(u32, case.mode, 8));
+        defer scratch.remove("run");
+        const opened = tryOpen(scratch.path("run"), .{ .shared = case.shared });
+        if (case.fault == null) try opened else try testing.expectError(error.Writable, opened);
+    }
+}
