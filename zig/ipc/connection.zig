@@ -57,6 +57,9 @@ pub const QueuePolicy = enum(u32) {
     _,
 };
 
+/// Room for more reports than this is given back when none is left, so that an idle connection costs next to nothing.
+const idle_reports_max = 32;
+
 /// A message whose sending is to be reported, and where in the connection's bytes it ends.
 const Report = struct { end: u64, length: u32, token: i32 };
 
@@ -202,8 +205,14 @@ pub const Connection = struct {
     }
 
     /// The next report that is due.
-    pub fn popReport(connection: *Connection) ?Report {
-        const first = connection.reports.front() orelse return null;
+    pub fn popReport(connection: *Connection, allocator: std.mem.Allocator) ?Report {
+        const first = connection.reports.front() orelse {
+            if (connection.reports.buffer.len > idle_reports_max) {
+                connection.reports.deinit(allocator);
+                connection.reports = .empty;
+            }
+            return null;
+        };
         if (first.end > connection.bytes_sent) return null;
         return connection.reports.popFront();
     }

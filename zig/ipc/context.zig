@@ -1116,7 +1116,7 @@ pub fn ContextType(comptime World: type) type {
         fn report(context: *Context, connection: *Connection) bool {
             const handle = connection.handle;
             while (context.batch.eventsLeft() > 2) {
-                const sent = connection.popReport() orelse break;
+                const sent = connection.popReport(context.allocator) orelse break;
                 context.batch.push(.{
                     .type = .message_tx,
                     .source = handle,

@@ -154,6 +154,8 @@ pub const Inbound = struct {
     fn carry(inbound: *Inbound, allocator: std.mem.Allocator, rest: []const u8) error{OutOfMemory}!void {
         if (frame.payloadLength(rest)) |length| {
             if (length > batches.inbox_message_bytes_max) {
+                // What was carried before is not needed until the whole of it is here.
+                inbound.partial.clearAndFree(allocator);
                 inbound.loan = try .begin(allocator, length, rest[frame.header_bytes..]);
                 return;
             }
