@@ -2,6 +2,7 @@
 
 const std = @import("std");
 const contexts = @import("../context.zig");
+const frame = @import("../frame.zig");
 const Kind = @import("../poller/poller.zig").Kind;
 const Limits = @import("../connection.zig").Limits;
 const rigs = @import("rig.zig");
@@ -188,6 +189,40 @@ pub fn Suite(comptime kind: Kind) type {
             try rig.context.pause(peer.handle, false);
             try rig.until(.disconnection, 1);
             try rig.expectEnd(peer.handle, .peer_closed);
+        }
+
+        test "an idle connection costs next to nothing, whatever it has done before" {
+            var memory: std.testing.FailingAllocator = .init(testing.allocator, .{});
+            var rig: Rig = undefined;
+            try rig.beginWith(kind, .{}, memory.allocator());
+            defer rig.end();
+            const peer = try rig.pair(.{});
+            const payload = try testing.allocator.alloc(u8, 500_000);
+            defer testing.allocator.free(payload);
+            _ = rigs.pattern(payload, 3);
+            // Many reports, a long queue, a message in many pieces, and one too large for the inbox behind it.
+            for (1..5000) |token| _ = try rig.context.schedule(peer.handle, "report", @intCast(token));
+            _ = try rig.context.schedule(peer.handle, payload, 5000);
+            for (1..5000) |_| try rig.expectDrinks(peer.fd, "report");
+            try rig.expectDrinks(peer.fd, payload);
+            try rig.until(.message_tx, 5000);
+            try rig.feed(peer.fd, &frame.encodeHeader(200_000));
+            try rig.feed(peer.fd, payload[0..150_000]);
+            try rig.untilQuiet();
+            const end_and_more = try std.mem.concat(testing.allocator, u8, &.{
+                payload[150_000..200_000],
+                &frame.encodeHeader(@intCast(payload.len)),
+                payload,
+            });
+            defer testing.allocator.free(end_and_more);
+            try rig.feed(peer.fd, end_and_more);
+            try rig.until(.message_rx, 2);
+            try rig.expectMessages(peer.handle, &.{ payload[0..200_000], payload });
+            try rig.untilQuiet();
+            const before = memory.allocated_bytes - memory.freed_bytes;
+            try rig.context.close(peer.handle, .now);
+            try rig.until(.disconnection, 1);
+            try expect(before - (memory.allocated_bytes - memory.freed_bytes) <= 4096);
         }
 
         test "limits that contradict each other are refused" {
