@@ -54,5 +54,12 @@ export function mappedBytes(): number {
   );
 }
 
+/** Memory of a process that is no file's and is really there; 0 where that cannot be told. */
+export function residentBytes(pid: number | "self" = "self"): number {
+  if (!hasProc) return 0;
+  const [, kib] = /^RssAnon:\s*(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))!;
+  return Number(kib) * 1024;
+}
+
 /** Whether descriptors, threads and mappings can be counted here. */
 export const canCount = hasProc;

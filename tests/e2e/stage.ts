@@ -1,0 +1,195 @@
+/**
+ * What each test in here is played on: a service in a process of its own, bystanders in another who talk to it all the
+ * while and check every answer, and peers of any manners in this one.
+ *
+ *     await onStage({ limits }, async (stage) => { … });
+ *
+ * When the act is over, no bystander may have been disturbed; the service holds the descriptors and about the memory it
+ * held before, has counted what the act said would go wrong and nothing else, and has told of it on stderr.
+ */
+
+import { expect } from "bun:test";
+import type { Connection, ConnectOptions, Limits, Reason, Statistics } from "../../src/index.ts";
+import { connect } from "../../src/index.ts";
+import { canCount, descriptors, residentBytes } from "../kit/census.ts";
+import type { StartOptions } from "../kit/child.ts";
+import { Child } from "../kit/child.ts";
+import { RawPeer } from "../kit/raw-peer.ts";
+import { Scratch } from "../kit/scratch.ts";
+import { until } from "../kit/until.ts";
+import type { BystandersSettings } from "./programs/bystanders.ts";
+import type { Ended, PongSettings } from "./programs/pong.ts";
+
+export type StageOptions = StartOptions & {
+  limits?: Limits;
+  /** What serves `pong`, if it is not `programs/pong.ts`: a script that can be asked the same. */
+  program?: URL;
+};
+
+const bystandersCount = 3;
+/** Enough to say that somebody is being served. */
+const someAnswers = 10;
+/** What collectors and allocators keep for later; what is moved around in here is more. */
+const memorySlackBytes = 32 * 1024 * 1024;
+/** How a connection ends when all is well. */
+const orderly: readonly Reason[] = ["closed", "peer_closed"];
+
+const pong = new URL("./programs/pong.ts", import.meta.url);
+const bystanders = new URL("./programs/bystanders.ts", import.meta.url);
+
+type Progress = { answers: number[]; troubles: string[] };
+
+export class Stage {
+  readonly rundir: string;
+  /** Where the service listens. */
+  readonly path: string;
+  readonly service: Child;
+  readonly #bystanders: Child;
+  readonly #peers: RawPeer[] = [];
+  readonly #clients: Connection[] = [];
+  readonly #expected: Partial<Record<Reason, number>> = {};
+
+  constructor(rundir: string, service: Child, others: Child) {
+    this.rundir = rundir;
+    this.path = `${rundir}/pong`;
+    this.service = service;
+    this.#bystanders = others;
+  }
+
+  async peer(options: { reads?: boolean } = {}): Promise<RawPeer> {
+    const peer = await RawPeer.connect(this.path, options);
+    this.#peers.push(peer);
+    return peer;
+  }
+
+  async client(options: ConnectOptions = {}): Promise<Connection> {
+    const client = await connect("pong", { rundir: this.rundir, ...options });
+    this.#clients.push(client);
+    return client;
+  }
+
+  /** Says that the service will count `reason` so often, besides what was said before. */
+  goesWrong(reason: Reason, count = 1): void {
+    if (orderly.includes(reason)) return;
+    this.#expected[reason] = (this.#expected[reason] ?? 0) + count;
+  }
+
+  statistics(): Promise<Statistics> {
+    return this.service.ask("statistics");
+  }
+
+  /** Resolves when the service has counted `reason`. */
+  async counted(reason: Reason): Promise<void> {
+    await until(
+      `the service has counted ${reason}`,
+      async () => ((await this.statistics()).reasons[reason] ?? 0) > 0,
+    );
+  }
+
+  /** Resolves with how they ended when so many more connections have ended. */
+  async ended(count: number): Promise<Ended[]> {
+    const all: Ended[] = [];
+    await until(
+      () => `${count} connections have ended, instead of ${all.length}`,
+      async () => all.push(...(await this.service.ask<Ended[]>("ended"))) >= count,
+    );
+    return all;
+  }
+
+  /** Resolves when every bystander has had some answers more. */
+  async othersAreServed(): Promise<void> {
+    const before = await this.#progress();
+    let now = before;
+    await until(
+      () => `all bystanders get answers: ${JSON.stringify([before, now])}`,
+      async () => {
+        now = await this.#progress();
+        return now.answers.every((count, each) => count >= before.answers[each]! + someAnswers);
+      },
+    );
+  }
+
+  /** Everybody of the act leaves. */
+  async clear(): Promise<void> {
+    for (const peer of this.#peers) peer.close();
+    await Promise.all(this.#clients.map((client) => client.close({ now: true })));
+    await until(
+      "the service knows that they have left",
+      async () => (await this.statistics()).connectionsOpen === bystandersCount,
+    );
+  }
+
+  async census(): Promise<Record<string, number>> {
+    return canCount ? descriptors(this.service.pid) : await Promise.resolve({});
+  }
+
+  async memory(): Promise<number> {
+    await this.service.ask("collect");
+    return residentBytes(this.service.pid);
+  }
+
+  async expectCounted(): Promise<void> {
+    const { reasons } = await this.statistics();
+    for (const reason of orderly) delete reasons[reason];
+    expect(reasons).toEqual(this.#expected);
+  }
+
+  async end(): Promise<void> {
+    const { troubles } = await this.#bystanders.ask<Progress>("leave");
+    expect(troubles).toEqual([]);
+    const { code, signal, stderr } = await this.service.finish();
+    expect({ code, signal }).toEqual({ code: 0, signal: null });
+    const reasons = Object.keys(this.#expected);
+    for (const reason of reasons) expect(stderr).toMatch(new RegExp(`\\b${reason}\\b`));
+    if (reasons.length === 0) expect(stderr).toBe("");
+  }
+
+  async #progress(): Promise<Progress> {
+    const progress = await this.#bystanders.ask<Progress>("progress");
+    expect(progress.troubles).toEqual([]);
+    return progress;
+  }
+}
+
+export async function onStage(
+  options: StageOptions,
+  act: (stage: Stage) => Promise<void>,
+): Promise<void> {
+  const { limits = {}, program = pong, ...start } = options;
+  using scratch = new Scratch();
+  const settings: PongSettings = { rundir: scratch.path, limits };
+  await using service = await Child.start(program, settings, start);
+  const company: BystandersSettings = { rundir: scratch.path, count: bystandersCount };
+  await using others = await Child.start(bystanders, company);
+  const stage = new Stage(scratch.path, service, others);
+  await stage.othersAreServed();
+  const before = { census: await stage.census(), memory: await stage.memory() };
+
+  await act(stage);
+  await stage.othersAreServed();
+  await stage.clear();
+  await expectBack(stage, before);
+  await stage.expectCounted();
+  await stage.end();
+}
+
+type Holdings = { census: Record<string, number>; memory: number };
+
+async function expectBack(stage: Stage, before: Holdings): Promise<void> {
+  let census = before.census;
+  await until(
+    () => `descriptors ${JSON.stringify(census)} are ${JSON.stringify(before.census)} again`,
+    async () => {
+      census = await stage.census();
+      return Bun.deepEquals(census, before.census);
+    },
+  );
+  let { memory } = before;
+  await until(
+    () => `${memory} bytes of memory are about ${before.memory} again`,
+    async () => {
+      memory = await stage.memory();
+      return memory <= before.memory + memorySlackBytes;
+    },
+  );
+}
