@@ -27,6 +27,8 @@ export type StageOptions = StartOptions & {
 };
 
 const bystandersCount = 3;
+/** Of one message, unless the service's limit is lower. */
+const bystandersBytesMax = 300;
 /** Enough to say that somebody is being served. */
 const someAnswers = 10;
 /** What collectors and allocators keep for later; what is moved around in here is more. */
@@ -159,7 +161,8 @@ export async function onStage(
   using scratch = new Scratch();
   const settings: PongSettings = { rundir: scratch.path, limits };
   await using service = await Child.start(program, settings, start);
-  const company: BystandersSettings = { rundir: scratch.path, count: bystandersCount };
+  const bytesMax = Math.min(bystandersBytesMax, limits.messageBytesMax ?? bystandersBytesMax);
+  const company: BystandersSettings = { rundir: scratch.path, count: bystandersCount, bytesMax };
   await using others = await Child.start(bystanders, company);
   const stage = new Stage(scratch.path, service, others);
   await stage.othersAreServed();

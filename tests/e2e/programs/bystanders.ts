@@ -4,19 +4,18 @@ import { connect } from "../../../src/index.ts";
 import { answer, settings } from "../../kit/answer.ts";
 import { Random } from "../../kit/random.ts";
 
-export type BystandersSettings = { rundir: string; count: number };
+export type BystandersSettings = { rundir: string; count: number; bytesMax: number };
 
-const { rundir, count } = settings<BystandersSettings>();
+const { rundir, count, bytesMax } = settings<BystandersSettings>();
 const answers: number[] = [];
 const troubles: string[] = [];
-const bytesMax = 300;
 let going = true;
 
 async function bystand(number: number): Promise<void> {
   const random = new Random(number);
   const client = await connect("pong", { rundir });
   while (going) {
-    const question = random.bytes(random.below(bytesMax));
+    const question = random.bytes(random.below(bytesMax + 1));
     const { bytes } = await client.request(question);
     if (!Buffer.from(bytes).equals(question)) throw new Error(`answer ${answers[number]} is wrong`);
     answers[number]! += 1;

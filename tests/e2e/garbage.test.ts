@@ -1,0 +1,139 @@
+/** Bytes that are no messages end their own connection, with a reason, and nobody else's. */
+
+import { describe, expect, test } from "bun:test";
+import type { Reason } from "../../src/index.ts";
+import { frame, header, headerBytes, join } from "../kit/frames.ts";
+import { leaveNoTrace } from "../kit/no-trace.ts";
+import { Random } from "../kit/random.ts";
+import { onStage } from "./stage.ts";
+
+leaveNoTrace();
+
+describe("is dropped, and what it had said before is heard", () => {
+  test.each([
+    ["a length over the limit", header(16 * 1024 * 1024 + 1)],
+    ["the greatest length", header(0xffff_ffff)],
+    ["the greatest length that has a sign", header(0x8000_0000)],
+    ["an HTTP request", Buffer.from("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")],
+    ["a greeting of TLS", Buffer.from("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "latin1")],
+    ["lines of text", Buffer.from("hello\nis anybody there?\n")],
+  ])("who sends %s", async (_, bytes) => {
+    await onStage({}, async (stage) => {
+      const stranger = await stage.peer();
+      stranger.write(bytes);
+      await stranger.gone();
+      const turncoat = await stage.peer();
+      turncoat.write(frame("hello"));
+      await turncoat.received(1);
+      turncoat.write(bytes);
+      await turncoat.gone();
+      expect(turncoat.texts).toEqual(["hello"]);
+      expect(await stage.ended(2)).toMatchObject([
+        { reason: "message_too_long", messages: 0 },
+        { reason: "message_too_long", messages: 1 },
+      ]);
+      stage.goesWrong("message_too_long", 2);
+    });
+  });
+});
+
+test("who announces the limit and sends nothing costs next to no memory", async () => {
+  await onStage({ limits: { stallTimeout: 0 } }, async (stage) => {
+    const before = await stage.memory();
+    const count = 100;
+    for (let number = 0; number < count; number++) {
+      const peer = await stage.peer();
+      peer.write(header(16 * 1024 * 1024));
+      await peer.written();
+    }
+    await stage.othersAreServed();
+    // A tenth of what was announced would be 160 MiB.
+    expect((await stage.memory()) - before).toBeLessThan(64 * 1024 * 1024);
+    stage.goesWrong("truncated", count);
+  });
+});
+
+/** Says what a reader must make of the bytes of a stream that then ends. */
+function judge(bytes: Uint8Array, limit: number) {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  let at = 0;
+  let hash = 0n;
+  let messages = 0;
+  const verdict = (reason: Reason) => ({ reason, messages, hash: hash.toString(16) });
+  while (at + headerBytes <= bytes.length) {
+    const length = view.getUint32(at);
+    if (length > limit) return verdict("message_too_long");
+    if (at + headerBytes + length > bytes.length) break;
+    at += headerBytes;
+    hash = Bun.hash.wyhash(bytes.subarray(at, at + length), hash);
+    messages += 1;
+    at += length;
+  }
+  return verdict(at === bytes.length ? "peer_closed" : "truncated");
+}
+
+const limit = 5000;
+
+/** Some messages, and then an end: in order, in mid-frame, or with anything at all. */
+function speech(random: Random): Uint8Array {
+  const frames = Array.from({ length: random.below(50) }, () =>
+    frame(random.bytes(random.below(random.below(8) === 0 ? limit + 1 : 40))),
+  );
+  const whole = frame(random.bytes(1 + random.below(limit)));
+  const endings = [
+    () => new Uint8Array(),
+    () => whole.subarray(0, 1 + random.below(whole.length - 1)),
+    () => random.bytes(1 + random.below(10_000)),
+    // Often enough a length within the limit, so that anything is taken for a message.
+    () => join([new Uint8Array(2), random.bytes(1 + random.below(10_000))]),
+    () => join([header(limit + 1), random.bytes(random.below(100))]),
+  ];
+  return join([...frames, endings[random.below(endings.length)]!()]);
+}
+
+function cut(bytes: Uint8Array, random: Random): Uint8Array[] {
+  const parts: Uint8Array[] = [];
+  for (let at = 0; at < bytes.length; ) {
+    const end = at + 1 + random.below(random.below(4) === 0 ? bytes.length : 200);
+    parts.push(bytes.subarray(at, end));
+    at = end;
+  }
+  return parts;
+}
+
+const seeds = Array.from({ length: 100 }, (_, index) => 20_261_121 + index);
+
+test("of random bytes every whole message is heard up to the first that breaks a rule", async () => {
+  await onStage({ limits: { messageBytesMax: limit } }, async (stage) => {
+    for (const seed of seeds) {
+      const random = new Random(seed);
+      const bytes = speech(random);
+      const peer = await stage.peer();
+      for (const part of cut(bytes, random)) peer.write(part);
+      await peer.written();
+      peer.endWriting();
+      const [ended] = await stage.ended(1);
+      const expected = judge(bytes, limit);
+      expect({ seed, ...ended }).toEqual({ seed, ...expected });
+      stage.goesWrong(expected.reason);
+      peer.close();
+    }
+  });
+});
+
+test("of nothing but random bytes hardly any is taken for a message", async () => {
+  await onStage({}, async (stage) => {
+    for (const seed of seeds.slice(0, 20)) {
+      const bytes = new Random(seed).bytes(100_000);
+      const expected = judge(bytes, 16 * 1024 * 1024);
+      const peer = await stage.peer();
+      peer.write(bytes);
+      await peer.written();
+      peer.endWriting();
+      const [ended] = await stage.ended(1);
+      expect({ seed, ...ended }).toEqual({ seed, ...expected });
+      stage.goesWrong(expected.reason);
+      peer.close();
+    }
+  });
+});
