@@ -48,16 +48,27 @@ function persistence(given: Reconnect): Persistence {
  */
 export async function connect(name: string, options: ConnectOptions = {}): Promise<Connection> {
   const connection = new Connection(name, options, fullLimits(options));
+  const { signal } = options;
   const handle = await find(name, options);
+  if (signal?.aborted === true) {
+    loop().turnAway(handle);
+    throw signal.reason;
+  }
+  const over = new AbortController();
   if (options.reconnect !== undefined && options.reconnect !== false) {
     const how = persistence(options.reconnect === true ? {} : options.reconnect);
     connection.onLost = (end) => {
-      void findAgain(connection, options, how, end);
+      void findAgain(connection, options, how, end, over.signal);
       return true;
     };
   }
+  const abort = () => void connection.close();
+  signal?.addEventListener("abort", abort);
+  connection.onEnded = () => {
+    signal?.removeEventListener("abort", abort);
+    over.abort();
+  };
   connection.attach(handle, loop().context.peer(handle));
-  options.signal?.addEventListener("abort", () => void connection.close(), { once: true });
   connection.opened();
   return connection;
 }
@@ -80,11 +91,15 @@ async function findAgain(
   options: ConnectOptions,
   how: Persistence,
   end: End,
+  over: AbortSignal,
 ): Promise<void> {
   let pause = how.first;
   for (let attempt = 0; attempt < how.attempts; attempt++) {
     // Not all clients of a service that comes back are to come in the same moment.
-    await sleep(pause * (0.5 + Math.random() / 2));
+    // A pause that nobody waits for any more is not to hold the process.
+    await sleep(pause * (0.5 + Math.random() / 2), undefined, { signal: over }).catch(
+      () => undefined,
+    );
     if (!connection.open) return;
     const handle = tryAgain(connection.service, options);
     if (handle !== undefined) {

@@ -10,6 +10,7 @@
  */
 
 import { drainMicrotasks } from "bun:jsc";
+import { IpcError } from "../native/errors.ts";
 import { EventType } from "../native/layout.ts";
 import { Context } from "./context.ts";
 import type { Event } from "./event.ts";
@@ -123,7 +124,19 @@ export class Loop {
   #hand(event: Event): void {
     // A connection that has just been accepted has no listener yet; its service makes it one.
     const handle = event.type === EventType.Connection ? event.service : event.source;
-    this.#listeners.get(handle)?.onEvent(event);
+    const listener = this.#listeners.get(handle);
+    if (listener !== undefined) listener.onEvent(event);
+    else if (event.type === EventType.Connection) this.turnAway(event.connection);
+  }
+
+  /** Ends a connection that nobody is told of: its service was closed meanwhile, or its signal aborted. */
+  turnAway(connection: number): void {
+    try {
+      this.context.closeHandle(connection, { now: true });
+    } catch (error) {
+      if (!isClosed(error)) throw error;
+    }
+    this.soon();
   }
 }
 
@@ -133,6 +146,11 @@ let shared: Loop | undefined;
 export function loop(): Loop {
   shared ??= new Loop();
   return shared;
+}
+
+/** Whether something had ended natively by itself, and what tells of it is on its way. */
+export function isClosed(error: unknown): boolean {
+  return error instanceof IpcError && error.code === "ECLOSED";
 }
 
 /** What a handler threw goes where an uncaught error goes, and everybody else is served all the same. */

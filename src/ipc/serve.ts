@@ -20,9 +20,12 @@ export function serve(
   options: ServeOptions = {},
 ): Promise<Service> {
   return new Promise((resolve) => {
-    options.signal?.throwIfAborted();
+    const { signal } = options;
+    signal?.throwIfAborted();
     const service = new Service(name, handlers, options);
-    options.signal?.addEventListener("abort", () => void service.close(), { once: true });
+    const abort = () => void service.close();
+    signal?.addEventListener("abort", abort);
+    service.onClosed = () => signal?.removeEventListener("abort", abort);
     loop().soon();
     resolve(service);
   });

@@ -7,7 +7,7 @@ import type { Event } from "./event.ts";
 import type { Handlers } from "./handlers.ts";
 import type { FullLimits } from "./limits.ts";
 import { fullLimits } from "./limits.ts";
-import { loop } from "./loop.ts";
+import { loop, throwLater } from "./loop.ts";
 import type { Statistics } from "./statistics.ts";
 
 /** Something that went wrong and ended no connection: a refused peer, or no descriptors to accept with. */
@@ -22,7 +22,7 @@ export type Trouble = {
 
 export type ServeHandlers = Handlers & {
   /** A peer was refused, or accepting pauses; counted in the statistics too. */
-  trouble?: ((service: Service, trouble: Trouble) => void) | undefined;
+  trouble?: ((service: Service, trouble: Trouble) => void | Promise<void>) | undefined;
 };
 
 export type ServeOptions = ServiceOptions & { signal?: AbortSignal | undefined };
@@ -37,6 +37,8 @@ export class Service implements AsyncDisposable {
   #handle: number;
   #closed: Promise<void> | undefined;
   #statistics: Statistics | undefined;
+  /** @internal Told when it gives up its name. */
+  onClosed: (() => void) | undefined;
 
   /** @internal */
   constructor(name: string, handlers: ServeHandlers, options: ServiceOptions) {
@@ -70,6 +72,7 @@ export class Service implements AsyncDisposable {
       loop().remove(this.#handle);
       loop().context.closeHandle(this.#handle);
       this.#handle = 0;
+      this.onClosed?.();
     }
     const open = [...this.#connections].map((connection) => connection.close(options));
     this.#closed = Promise.all(open).then(() => undefined);
@@ -90,7 +93,16 @@ export class Service implements AsyncDisposable {
     if (event.type === EventType.Connection) this.#accept(event);
     else if (event.type === EventType.Error) {
       const { reason, errno, uid, pid } = event;
-      this.#handlers.trouble?.(this, { reason, errno, uid, pid });
+      this.#tell({ reason, errno, uid, pid });
+    }
+  }
+
+  #tell(trouble: Trouble): void {
+    try {
+      const result = this.#handlers.trouble?.(this, trouble);
+      if (result instanceof Promise) result.catch(throwLater);
+    } catch (error) {
+      throwLater(error);
     }
   }
 
