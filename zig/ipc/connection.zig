@@ -116,6 +116,8 @@ pub const Connection = struct {
     watches_writable: bool = false,
     /// The peer takes no more bytes.
     broken: bool = false,
+    /// Its owner has closed it, and so knows that it takes no more messages.
+    given_up: bool = false,
     /// Over the high-water mark, and the owner is waiting for the drain event.
     pressed: bool = false,
     drained: bool = false,

@@ -1,0 +1,120 @@
+//! How messages arrive in a context: one bounded read of a connection at a time, cut into events.
+
+const connections = @import("connection.zig");
+const contexts = @import("context.zig");
+const Connection = connections.Connection;
+
+pub fn ReceiverType(comptime Context: type) type {
+    return struct {
+        pub fn readHot(context: *Context) void {
+            const hot = context.hot;
+            const count = context.hot_count;
+            context.hot_count = 0;
+            for (hot[0..count]) |handle| {
+                const connection = context.connectionOf(handle) catch continue;
+                if (connection.state != .open or connection.in_ready or connection.paused) continue;
+                if (!context.batch.hasRoom(connection.inbound.partial.items.len)) break;
+                if (receive(context, connection, 0)) {
+                    connection.readable = true;
+                    context.line(connection);
+                }
+            }
+            // Who is silent for now stays hot until others come.
+            if (context.hot_count == 0) {
+                context.hot = hot;
+                context.hot_count = count;
+            }
+        }
+
+        /// One read. Returns whether there is probably more.
+        pub fn receive(context: *Context, connection: *Connection, now_ns: u64) bool {
+            const outcome = connection.inbound.receive(
+                context.allocator,
+                &context.system,
+                connection.fd,
+                &context.batch,
+                &context.loans,
+                connection.limits.message_bytes_max,
+                connection.handle,
+                connection.origin,
+            );
+            if (outcome.bytes > 0) noteReceived(context, connection, outcome.messages, outcome.bytes, now_ns);
+            switch (outcome.end) {
+                .none => return outcome.more,
+                .peer_closed => {
+                    // Answers to this batch's messages may follow; the end comes when they are sent.
+                    connection.state = .finishing;
+                    context.deadlines.clear(&connection.deadline);
+                    context.attend(connection);
+                    context.watch(connection);
+                },
+                else => |reason| context.end(connection, reason, if (reason == .system) context.system.failure.errno else 0),
+            }
+            return false;
+        }
+
+        fn noteReceived(context: *Context, connection: *Connection, messages: u32, bytes: u32, now_ns: u64) void {
+            connection.messages_received += messages;
+            connection.bytes_received += bytes;
+            context.statistics.messages_received += messages;
+            context.statistics.bytes_received += bytes;
+            if (context.serviceOf(connection)) |service| {
+                service.statistics.messages_received += messages;
+                service.statistics.bytes_received += bytes;
+            }
+            if (messages > 0) {
+                connection.batch_number = context.batch_number;
+                if (context.hot_count < contexts.hot_max) {
+                    context.hot[context.hot_count] = connection.handle;
+                    context.hot_count += 1;
+                }
+            }
+            noteProgress(context, connection, now_ns);
+        }
+
+        pub fn noteProgress(context: *Context, connection: *Connection, now_ns: u64) void {
+            if (!connection.inbound.midMessage()) return context.deadlines.clear(&connection.deadline);
+            if (connection.limits.stall_ns == 0) return;
+            connection.progress_ns = if (now_ns == 0) context.system.monotonic() else now_ns;
+            // The deadline is not moved with each piece; when it comes due it is set anew if there was progress.
+            if (!connection.deadline.armed) context.deadlines.set(
+                &connection.deadline,
+                connection.handle,
+                connection.progress_ns +| connection.limits.stall_ns,
+            );
+        }
+
+        /// Returns false if the batch has no room for what the connection may bring.
+        pub fn workConnection(context: *Context, connection: *Connection, now_ns: u64) bool {
+            if (connection.writable) {
+                connection.writable = false;
+                if (!connection.broken and connection.queue.bytes() > 0) context.sendQueued(connection);
+            }
+            if (!connection.readable) return true;
+            switch (connection.state) {
+                .open => {},
+                // All there is left to do is to send; a peer that has gone shows when that is tried.
+                .finishing, .draining => {
+                    connection.readable = false;
+                    return true;
+                },
+                .ended => return true,
+            }
+            if (connection.paused) {
+                connection.readable = false;
+                if (!connection.hung_up) return true;
+                // An end is reported without being asked for, again and again; it is looked at on resuming.
+                context.poller.remove(connection.fd);
+                connection.watched = false;
+                return true;
+            }
+            if (!context.batch.hasRoom(connection.inbound.partial.items.len)) return false;
+            connection.readable = false;
+            if (receive(context, connection, now_ns)) {
+                connection.readable = true;
+                context.line(connection);
+            }
+            return true;
+        }
+    };
+}

@@ -1,0 +1,281 @@
+//! How messages leave a context: straight into the kernel where nothing waits for the connection, else by its queue.
+//! Everything that was taken ends up sent, queued, or counted as lost with the connection's disconnection.
+
+const std = @import("std");
+const areFrames = @import("queue.zig").areFrames;
+const batches = @import("batch.zig");
+const connections = @import("connection.zig");
+const contexts = @import("context.zig");
+const frame = @import("frame.zig");
+const SendError = contexts.SendError;
+const WaitError = contexts.WaitError;
+const Connection = connections.Connection;
+const Handle = @import("handle.zig").Handle;
+const Statistics = @import("statistics.zig").Statistics;
+const assert = std.debug.assert;
+
+pub fn SenderType(comptime Context: type) type {
+    return struct {
+        /// Sends the runs in the first `outbox_bytes` of the outbox. Each run's `token_or_result` then holds the
+        /// bytes queued for its connection, or the code for why none of it was taken, as `code` maps it.
+        pub fn flush(context: *Context, outbox_bytes: u32, comptime code: fn (SendError) i32) WaitError!void {
+            try context.check();
+            try sendOutbox(context, outbox_bytes, code);
+            sendUnsent(context);
+        }
+
+        pub fn sendOutbox(context: *Context, outbox_bytes: u32, comptime code: fn (SendError) i32) error{InvalidArgument}!void {
+            const outbox = context.batch.outbox;
+            if (outbox_bytes > outbox.len) return error.InvalidArgument;
+            var at: usize = 0;
+            while (at < outbox_bytes) {
+                if (outbox_bytes - at < @sizeOf(batches.Run) or at % @alignOf(batches.Run) != 0)
+                    return error.InvalidArgument;
+                const run: *batches.Run = @ptrCast(@alignCast(outbox[at..].ptr));
+                at += @sizeOf(batches.Run);
+                if (run.bytes > outbox_bytes - at) return error.InvalidArgument;
+                const frames = outbox[at..][0..run.bytes];
+                at = std.mem.alignForward(usize, at + run.bytes, @alignOf(batches.Run));
+                run.token_or_result = if (sendRun(context, run, frames)) |queued|
+                    @intCast(@min(queued, std.math.maxInt(i32)))
+                else |failure| refused: {
+                    // Its owner is to learn of it now, and not when something else happens.
+                    context.woken = true;
+                    break :refused code(failure);
+                };
+            }
+        }
+
+        fn sendRun(context: *Context, run: *const batches.Run, frames: []const u8) SendError!u64 {
+            const connection = try context.connectionOf(run.connection);
+            const payload_bytes_max = connection.limits.message_bytes_max;
+            // Most runs are shorter than one message may be, and then there is nothing to look for.
+            if (frames.len > frame.header_bytes + @as(usize, payload_bytes_max)) {
+                var walker: frame.Walker = .{ .bytes = frames };
+                while (walker.next()) |payload| {
+                    if (payload.len > payload_bytes_max) return error.MessageTooLong;
+                }
+            }
+            return transmit(context, run.connection, "", frames, run.messages, run.token_or_result);
+        }
+
+        /// Queues one message, to be sent by the next `wait` or `flush`. A `token` other than 0 asks for a
+        /// `message_tx` event. Returns the bytes queued for the connection.
+        pub fn schedule(context: *Context, handle: Handle, payload: []const u8, token: i32) SendError!u64 {
+            try context.check();
+            const connection = try sendable(context, handle, payload.len);
+            const total = frame.header_bytes + payload.len;
+            if (connection.queue.bytes() + total > connection.limits.queue_bytes_max) {
+                // Some of it may be gone by now: only what the peer really does not take counts against it.
+                sendQueued(context, connection);
+                if (!connection.takesMessages()) return lost(context, connection, 1, total);
+                if (connection.queue.bytes() + total > connection.limits.queue_bytes_max)
+                    return overLimit(context, connection, 1, total);
+            }
+            const space = try connection.queue.reserve(context.allocator, total);
+            try noteTaken(context, connection, total, 1, token);
+            space[0..frame.header_bytes].* = frame.encodeHeader(@intCast(payload.len));
+            @memcpy(space[frame.header_bytes..], payload);
+            connection.queue.commit(total, 1);
+            context.statistics.queued_bytes += total;
+            if (context.serviceOf(connection)) |service| service.statistics.queued_bytes += total;
+            if (!connection.in_unsent) {
+                connection.in_unsent = true;
+                context.unsent.pushBackAssumeCapacity(handle);
+            }
+            noteQueue(context, connection);
+            return connection.queue.bytes();
+        }
+
+        /// Sends one message now, behind what is queued for the connection already. What the kernel does not take
+        /// is queued. Returns the bytes queued for the connection: 0 where the kernel has everything.
+        pub fn write(context: *Context, handle: Handle, payload: []const u8) SendError!u64 {
+            try context.check();
+            _ = try sendable(context, handle, payload.len);
+            const header = frame.encodeHeader(@intCast(payload.len));
+            return transmit(context, handle, &header, payload, 1, 0);
+        }
+
+        fn sendable(context: *Context, handle: Handle, payload_bytes: usize) SendError!*Connection {
+            const connection = try context.connectionOf(handle);
+            if (payload_bytes > connection.limits.message_bytes_max) return error.MessageTooLong;
+            if (!connection.takesMessages()) return tooLate(context, connection, 1, frame.header_bytes + payload_bytes);
+            return connection;
+        }
+
+        fn transmit(
+            context: *Context,
+            handle: Handle,
+            head: []const u8,
+            body: []const u8,
+            messages: u32,
+            token: i32,
+        ) SendError!u64 {
+            const connection = try context.connectionOf(handle);
+            const total = head.len + body.len;
+            // No message is shorter than its header, and a report speaks of one message.
+            if (messages > total / frame.header_bytes or (token != 0 and messages != 1))
+                return malformed(context, connection);
+            if (!connection.takesMessages()) return tooLate(context, connection, messages, total);
+            if (connection.queue.bytes() > 0) {
+                sendQueued(context, connection);
+                if (!connection.takesMessages()) return lost(context, connection, messages, total);
+            }
+            const queued = connection.queue.bytes();
+            if (queued + total > connection.limits.queue_bytes_max and queued > 0)
+                return overLimit(context, connection, messages, total);
+            if (queued > 0) {
+                if (head.len == 0 and !areFrames(body, messages)) return malformed(context, connection);
+                const space = try connection.queue.reserve(context.allocator, total);
+                try noteTaken(context, connection, total, messages, token);
+                @memcpy(space[0..head.len], head);
+                @memcpy(space[head.len..], body);
+                connection.queue.commit(total, messages);
+                noteSent(context, connection, connection.bytes_sent, connection.messages_sent, queued);
+                noteQueue(context, connection);
+                return connection.queue.bytes();
+            }
+            try noteTaken(context, connection, total, messages, token);
+            const bytes_sent = connection.bytes_sent;
+            const messages_sent = connection.messages_sent;
+            const sent = connection.send(context.allocator, &context.system, head, body, messages);
+            noteSent(context, connection, bytes_sent, messages_sent, 0);
+            switch (sent) {
+                .taken => {},
+                .malformed => return malformed(context, connection),
+                .out_of_memory => {
+                    // The front of it may be with the kernel, so the connection cannot go on.
+                    const messages_left = messages - @as(u32, @intCast(connection.messages_sent - messages_sent));
+                    lose(context, connection, messages_left, total - @as(usize, @intCast(connection.bytes_sent - bytes_sent)));
+                    context.end(connection, .out_of_memory, 0);
+                    return error.Closed;
+                },
+                .broken, .failed => {
+                    breakOff(context, connection, sent);
+                    return lost(context, connection, messages, total);
+                },
+            }
+            if (connection.queue.bytes() > connection.limits.queue_bytes_max and
+                connection.limits.queue_policy == .close)
+            {
+                context.end(connection, .queue_limit, 0);
+                return error.Closed;
+            }
+            noteQueue(context, connection);
+            return connection.queue.bytes();
+        }
+
+        fn overLimit(context: *Context, connection: *Connection, messages: u32, bytes: usize) SendError {
+            if (connection.limits.queue_policy == .refuse) {
+                // Who was refused waits for a drain event, however little is queued.
+                if (!connection.drained) connection.pressed = true;
+                return error.QueueFull;
+            }
+            context.end(connection, .queue_limit, 0);
+            return lost(context, connection, messages, bytes);
+        }
+
+        /// Unless its owner has closed it, he cannot know yet that it takes no more: the disconnection tells, and
+        /// counts these too.
+        fn tooLate(context: *Context, connection: *Connection, messages: u32, bytes: usize) SendError {
+            if (connection.given_up) return error.Closed;
+            return lost(context, connection, messages, bytes);
+        }
+
+        /// For messages over which the connection ended: its disconnection counts them, as it does those queued before.
+        fn lost(context: *Context, connection: *Connection, messages: u32, bytes: usize) SendError {
+            lose(context, connection, messages, bytes);
+            return error.Closed;
+        }
+
+        fn malformed(context: *Context, connection: *Connection) SendError {
+            context.end(connection, .malformed, 0);
+            return error.Malformed;
+        }
+
+        pub fn sendQueued(context: *Context, connection: *Connection) void {
+            const bytes_sent = connection.bytes_sent;
+            const messages_sent = connection.messages_sent;
+            const queued = connection.queue.bytes();
+            const sent = connection.sendQueued(context.allocator, &context.system);
+            noteSent(context, connection, bytes_sent, messages_sent, queued);
+            switch (sent) {
+                .taken => noteQueue(context, connection),
+                .broken, .failed => breakOff(context, connection, sent),
+                .malformed, .out_of_memory => unreachable, // The queue holds whole frames and needs nothing more.
+            }
+        }
+
+        pub fn sendUnsent(context: *Context) void {
+            while (context.unsent.popFront()) |handle| {
+                const connection = context.connectionOf(handle) catch continue;
+                connection.in_unsent = false;
+                if (connection.state != .ended and !connection.broken) sendQueued(context, connection);
+            }
+        }
+
+        /// The peer takes no more. What it has sent may still be unread, so an open connection goes on until its end.
+        fn breakOff(context: *Context, connection: *Connection, sent: connections.Sent) void {
+            if (sent == .failed) return context.end(connection, .system, context.system.failure.errno);
+            connection.broken = true;
+            dropQueue(context, connection);
+            if (connection.state != .open) return context.end(connection, .peer_reset, 0);
+            context.watch(connection);
+            context.attend(connection);
+        }
+
+        pub fn dropQueue(context: *Context, connection: *Connection) void {
+            const queued = connection.queue.bytes();
+            lose(context, connection, connection.queue.messages, queued);
+            context.statistics.queued_bytes -= queued;
+            if (context.serviceOf(connection)) |service| service.statistics.queued_bytes -= queued;
+            connection.queue.deinit(context.allocator);
+        }
+
+        fn lose(context: *Context, connection: *Connection, messages: u32, bytes: usize) void {
+            connection.messages_lost +|= messages;
+            connection.bytes_lost += bytes;
+            context.statistics.messages_lost += messages;
+            if (context.serviceOf(connection)) |service| service.statistics.messages_lost += messages;
+        }
+
+        fn noteTaken(context: *Context, connection: *Connection, bytes: usize, messages: u32, token: i32) error{OutOfMemory}!void {
+            const end_at = connection.bytes_taken + bytes;
+            if (token != 0) {
+                assert(messages == 1);
+                try connection.report(context.allocator, end_at, @intCast(bytes - frame.header_bytes), token);
+            }
+            connection.bytes_taken = end_at;
+        }
+
+        fn noteSent(context: *Context, connection: *Connection, bytes_before: u64, messages_before: u64, queued_before: usize) void {
+            const bytes = connection.bytes_sent - bytes_before;
+            const messages = connection.messages_sent - messages_before;
+            const queued = connection.queue.bytes();
+            add(&context.statistics, bytes, messages, queued, queued_before);
+            if (context.serviceOf(connection)) |service| add(&service.statistics, bytes, messages, queued, queued_before);
+            if (bytes > 0 and connection.reports.len > 0) context.attend(connection);
+        }
+
+        fn add(statistics: *Statistics, bytes: u64, messages: u64, queued: usize, queued_before: usize) void {
+            statistics.bytes_sent += bytes;
+            statistics.messages_sent += messages;
+            statistics.queued_bytes = statistics.queued_bytes + queued - queued_before;
+        }
+
+        /// After the queue has changed: watch for what is wanted, and tell who waits for it to empty.
+        fn noteQueue(context: *Context, connection: *Connection) void {
+            const queued = connection.queue.bytes();
+            if (queued > connection.limits.queue_bytes_high) {
+                connection.pressed = true;
+                connection.drained = false;
+            } else if (connection.pressed and queued <= connection.limits.queue_bytes_high / 2) {
+                connection.pressed = false;
+                connection.drained = true;
+                context.attend(connection);
+            }
+            if (queued == 0 and connection.state != .open) context.attend(connection);
+            context.watch(connection);
+        }
+    };
+}
