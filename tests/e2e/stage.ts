@@ -18,12 +18,12 @@ import { RawPeer } from "../kit/raw-peer.ts";
 import { Scratch } from "../kit/scratch.ts";
 import { until } from "../kit/until.ts";
 import type { BystandersSettings } from "./programs/bystanders.ts";
-import type { Ended, PongSettings } from "./programs/pong.ts";
+import type { Ended, SubjectSettings } from "./programs/subject.ts";
 
 export type StageOptions = StartOptions & {
   limits?: Limits;
-  /** What serves `pong`, if it is not `programs/pong.ts`: a script that can be asked the same. */
-  program?: URL;
+  /** Who plays the service, of those in `programs` that have a role. Default: pong. */
+  role?: "pong" | "source";
 };
 
 const bystandersCount = 3;
@@ -36,12 +36,11 @@ const memorySlackBytes = 32 * 1024 * 1024;
 /** How a connection ends when all is well. */
 const orderly: readonly Reason[] = ["closed", "peer_closed"];
 
-const pong = new URL("./programs/pong.ts", import.meta.url);
-const bystanders = new URL("./programs/bystanders.ts", import.meta.url);
+const program = (name: string) => new URL(`./programs/${name}.ts`, import.meta.url);
 
 type Progress = { answers: number[]; troubles: string[] };
 
-export class Stage {
+export class Stage implements Disposable {
   readonly rundir: string;
   /** Where the service listens. */
   readonly path: string;
@@ -112,9 +111,16 @@ export class Stage {
   }
 
   /** Everybody of the act leaves. */
-  async clear(): Promise<void> {
+  clear(): void {
     for (const peer of this.#peers) peer.close();
-    await Promise.all(this.#clients.map((client) => client.close({ now: true })));
+    for (const client of this.#clients) void client.close({ now: true });
+  }
+
+  [Symbol.dispose](): void {
+    this.clear();
+  }
+
+  async cleared(): Promise<void> {
     await until(
       "the service knows that they have left",
       async () => (await this.statistics()).connectionsOpen === bystandersCount,
@@ -157,20 +163,21 @@ export async function onStage(
   options: StageOptions,
   act: (stage: Stage) => Promise<void>,
 ): Promise<void> {
-  const { limits = {}, program = pong, ...start } = options;
+  const { limits = {}, role = "pong", ...start } = options;
   using scratch = new Scratch();
-  const settings: PongSettings = { rundir: scratch.path, limits };
-  await using service = await Child.start(program, settings, start);
+  const settings: SubjectSettings = { rundir: scratch.path, limits };
+  await using service = await Child.start(program(role), settings, start);
   const bytesMax = Math.min(bystandersBytesMax, limits.messageBytesMax ?? bystandersBytesMax);
   const company: BystandersSettings = { rundir: scratch.path, count: bystandersCount, bytesMax };
-  await using others = await Child.start(bystanders, company);
-  const stage = new Stage(scratch.path, service, others);
+  await using others = await Child.start(program("bystanders"), company);
+  using stage = new Stage(scratch.path, service, others);
   await stage.othersAreServed();
   const before = { census: await stage.census(), memory: await stage.memory() };
 
   await act(stage);
   await stage.othersAreServed();
-  await stage.clear();
+  stage.clear();
+  await stage.cleared();
   await expectBack(stage, before);
   await stage.expectCounted();
   await stage.end();

@@ -11,7 +11,7 @@ export class RawPeer implements Disposable {
   #unwritten: Uint8Array[] = [];
   #ended = false;
 
-  /** Connects to the socket at `path`. With `reads: false` it never takes a byte. */
+  /** Connects to the socket at `path`. With `reads: false` it takes no byte before `read`. */
   static async connect(path: string, options: { reads?: boolean } = {}): Promise<RawPeer> {
     const peer = new RawPeer();
     const socket = await Bun.connect<undefined>({
@@ -77,6 +77,11 @@ export class RawPeer implements Disposable {
 
   async gone(): Promise<void> {
     await until("the other side has ended it", () => this.#ended);
+  }
+
+  /** Reads from now on, if it has not so far. */
+  read(): void {
+    this.#socket.resume();
   }
 
   /** Will write nothing more, and says so; goes on reading. */

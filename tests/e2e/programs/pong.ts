@@ -1,58 +1,9 @@
-/**
- * pong within given limits, which tells of trouble on stderr as the command `service` does, and can be asked how it is.
- */
+/** Sends every message back. */
 
-import { Report } from "../../../src/cli/report.ts";
-import type { Connection, Limits, Reason } from "../../../src/index.ts";
-import { serve } from "../../../src/index.ts";
-import { answer, settings } from "../../kit/answer.ts";
-import { signalsAsInC } from "./signals.ts";
+import { play } from "./subject.ts";
 
-export type PongSettings = { rundir: string; limits: Limits };
-
-/** What a connection that has ended had brought. */
-export type Ended = {
-  reason: Reason;
-  messages: number;
-  /** Of all payloads, each hashed with what came before as its seed; in hexadecimal. */
-  hash: string;
-};
-
-signalsAsInC();
-const { rundir, limits } = settings<PongSettings>();
-const report = new Report("pong");
-const brought = new WeakMap<Connection, { messages: number; hash: bigint }>();
-const ended: Ended[] = [];
-
-const service = await serve(
-  "pong",
-  {
-    ...report.handlers,
-    open(connection) {
-      brought.set(connection, { messages: 0, hash: 0n });
-    },
-    message(connection, { bytes }) {
-      const all = brought.get(connection)!;
-      all.messages += 1;
-      all.hash = Bun.hash.wyhash(bytes, all.hash);
-      connection.send(bytes);
-    },
-    close(connection, end) {
-      const { messages, hash } = brought.get(connection)!;
-      ended.push({ reason: end.reason, messages, hash: hash.toString(16) });
-      return report.handlers.close?.(connection, end);
-    },
+await play({
+  message(connection, { bytes }) {
+    connection.send(bytes);
   },
-  { rundir, ...limits },
-);
-
-await answer({
-  statistics: () => service.statistics(),
-  /** Those that have ended since this was asked last. */
-  ended: () => ended.splice(0),
-  /** The figures of the connection that came last. */
-  newest: () => [...service.connections].at(-1)?.statistics(),
-  collect: () => Bun.gc(true),
 });
-await service.close();
-report.close();
