@@ -6,7 +6,7 @@ import type { Peer } from "./context.ts";
 import type { Event } from "./event.ts";
 import type { ClientHandlers, End, Lost } from "./handlers.ts";
 import type { FullLimits } from "./limits.ts";
-import { loop, throwLater } from "./loop.ts";
+import { isClosed, loop, throwLater } from "./loop.ts";
 import type { Payload } from "./message.ts";
 import { bytesOf, type Message } from "./message.ts";
 import { Requests } from "./requests.ts";
@@ -84,11 +84,20 @@ export class Connection implements AsyncDisposable {
     return this.#peer;
   }
 
-  /** The figures of this connection; the last ones once it has ended. */
+  /** The figures of this connection; once it has ended, those that were asked for last, or when it was closed. */
   statistics(): Statistics {
-    if (this.#handle !== 0) this.#statistics = loop().context.statistics(this.#handle);
+    this.#count();
     if (this.#statistics === undefined) throw this.#closedError();
     return this.#statistics;
+  }
+
+  #count(): void {
+    if (this.#handle === 0) return;
+    try {
+      this.#statistics = loop().context.statistics(this.#handle);
+    } catch (error) {
+      if (!isClosed(error)) throw error;
+    }
   }
 
   /**
@@ -170,10 +179,12 @@ export class Connection implements AsyncDisposable {
     if (this.#end !== undefined || (this.#closing && !now)) return;
     this.#closing = true;
     if (this.#handle === 0) {
-      this.#finish({ reason: "closed", errno: 0, lost: this.#heldLost() });
+      this.finish({ reason: "closed", errno: 0, lost: nothingLost });
       return;
     }
     const current = loop();
+    current.context.flush();
+    this.#count();
     try {
       current.context.closeHandle(this.#handle, { now });
     } catch (error) {
@@ -306,10 +317,6 @@ export class Connection implements AsyncDisposable {
     return this.#heldBytes <= this.#limits.queueBytesHigh;
   }
 
-  #heldLost(): Lost {
-    return { ...nothingLost, messages: this.#held.length, bytes: this.#heldBytes };
-  }
-
   #pause(paused: boolean): void {
     if (this.#handle === 0) return;
     try {
@@ -377,9 +384,4 @@ export class Connection implements AsyncDisposable {
       { service: this.service },
     );
   }
-}
-
-/** It has ended natively, and its Disconnection is on its way. */
-function isClosed(error: unknown): boolean {
-  return error instanceof IpcError && error.code === "ECLOSED";
 }
