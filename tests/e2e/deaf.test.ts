@@ -92,10 +92,14 @@ test("is waited for by who heeds what send says, and gets everything", async () 
     await peer.received(1 + count);
     expect(numbersOf(peer.payloads.slice(1))).toEqual(upTo(count));
     let after = await poured(stage);
-    await until("the last drain has been told", async () => {
-      after = await poured(stage);
-      return after.drains === after.fulls;
-    });
+    await until(
+      () => `the last drain has been told: ${JSON.stringify(after)}`,
+      async () => {
+        after = await poured(stage);
+        // The very last message may go over the mark after `send` has returned.
+        return after.drains >= after.fulls;
+      },
+    );
     // The one that goes over it, and one that still lies where it was put when that is noticed.
     const overshoot = 2 * (headerBytes + bytes);
     expect(after.queuedBytes).toBeLessThanOrEqual(limits.queueBytesHigh + overshoot);
