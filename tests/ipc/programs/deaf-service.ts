@@ -1,0 +1,7 @@
+/** A service that says who comes, until it is killed. Run by `reconnect.test.ts`. */
+
+import { writeSync } from "node:fs";
+import { serve } from "../../../src/index.ts";
+
+await serve("pong", { open: () => void writeSync(1, "accepted\n") }, { rundir: process.argv[2]! });
+writeSync(1, "listening\n");
