@@ -332,6 +332,7 @@ export class Context implements Disposable {
   async *events(options: { signal?: AbortSignal } = {}): AsyncGenerator<Event, void, undefined> {
     const { signal } = options;
     const ended = () => this.closed || signal?.aborted === true;
+    if (!ended()) this.bell().prepare();
     while (!ended()) {
       for (let event = this.next(); event !== undefined; event = this.next()) {
         yield event;

@@ -33,11 +33,6 @@ export class Outbox {
     this.#words = new Int32Array(area.buffer, area.byteOffset, area.byteLength / 4);
   }
 
-  /** The longest payload that goes through the outbox; a longer one is better sent from where it lies. */
-  get payloadBytesMax(): number {
-    return this.#bytes.length >> 4;
-  }
-
   get isEmpty(): boolean {
     return this.#used === 0;
   }
