@@ -106,7 +106,8 @@ export class Context implements Disposable {
   #doorbell: Doorbell | undefined;
   #count = 0;
   #at = 0;
-  /** What was queued after the run that was settled last. */
+  /** Who is being sent to, and what was queued for it when its last run was settled. */
+  #asked = 0;
   #queued = 0;
   /** Why things that this side asked for could not be done; they come first in the next batch. */
   #errors: Event[] = [];
@@ -233,6 +234,8 @@ export class Context implements Disposable {
   schedule(connection: number, payload: Payload, options?: { report?: number }): number {
     const token = options?.report ?? 0;
     const outbox = this.#outbox;
+    this.#open();
+    this.#asked = connection;
     this.#queued = 0;
     if (sizeBound(payload) < directBytesMin) {
       if (outbox.add(connection, payload, token) > 0) return 0;
@@ -282,7 +285,7 @@ export class Context implements Disposable {
   }
 
   readonly #settle = (connection: number, result: number, messages: number): void => {
-    this.#queued = Math.max(0, result);
+    if (connection === this.#asked) this.#queued = Math.max(0, result);
     if (this.onSent !== undefined) {
       this.onSent(connection, result);
     } else if (result < 0) {
@@ -450,6 +453,7 @@ export class Context implements Disposable {
     if (result < 0) throw errorOf(result, systemFailure(this.#areas.control));
     this.#address = undefined;
     this.#count = 0;
+    this.#errors = [];
     this.#inbox.generation += 1;
     this.#doorbell?.close();
   }

@@ -24,7 +24,8 @@ export class Outbox {
   /** Where each run begins, in words. */
   readonly #runs: number[] = [];
   #used = 0;
-  #connection = 0;
+  /** Whose run the next frame may join. Undefined, since any number may be given for a connection. */
+  #connection: number | undefined;
   #run = 0;
 
   constructor(area: Uint8Array) {
@@ -79,7 +80,7 @@ export class Outbox {
     this.#runs.push(run);
     this.#run = run;
     // A reported message has its run to itself.
-    this.#connection = token === 0 ? connection : 0;
+    this.#connection = token === 0 ? connection : undefined;
     return at;
   }
 
@@ -107,7 +108,7 @@ export class Outbox {
     const runs = this.#runs;
     const count = runs.length;
     this.#used = 0;
-    this.#connection = 0;
+    this.#connection = undefined;
     for (let index = 0; index < count; index++) {
       const run = runs[index]!;
       sent(words[run]!, words[run + runWords - 1]!, words[run + 2]!);
