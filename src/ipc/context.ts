@@ -13,6 +13,7 @@ import {
   ConnectOptions as ConnectLayout,
   ContextOptions as ContextLayout,
   closeHow,
+  constants,
   Failure as FailureLayout,
   Limits as LimitsLayout,
   Peer as PeerLayout,
@@ -256,7 +257,7 @@ export class Context implements Disposable {
             bytes.length,
             token,
           );
-    this.#settle(connection, result, 1);
+    this.#settle(connection, result, 1, constants.header_bytes + bytes.length);
     return this.#queued;
   }
 
@@ -284,7 +285,12 @@ export class Context implements Disposable {
     this.#checked(result);
   }
 
-  readonly #settle = (connection: number, result: number, messages: number): void => {
+  readonly #settle = (
+    connection: number,
+    result: number,
+    messages: number,
+    bytes: number,
+  ): void => {
     if (connection === this.#asked) this.#queued = Math.max(0, result);
     if (this.onSent !== undefined) {
       this.onSent(connection, result);
@@ -292,6 +298,7 @@ export class Context implements Disposable {
       const record = new Uint32Array(eventWords);
       record[1] = connection;
       record[4] = messages;
+      record[6] = bytes;
       const error = errorOf(result, { errno: 0, syscall: 0, detail: 0 });
       this.#errors.push(new Event(record, 0, this.#inbox, this.#take, error));
     }

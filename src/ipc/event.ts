@@ -78,13 +78,13 @@ export class Event {
 
   /** Connection, and Error for a refused peer: the peer's process, 0 where the system does not tell. */
   get pid(): number {
-    if (this.type === EventType.Error) return this.#data;
+    if (this.#isRefusal) return this.#data;
     return this.type === EventType.Connection ? this.#detail : 0;
   }
 
   /** Connection, and Error for a refused peer: the peer's user. */
   get uid(): number {
-    return this.type === EventType.Connection || this.type === EventType.Error ? this.#length : 0;
+    return this.type === EventType.Connection || this.#isRefusal ? this.#length : 0;
   }
 
   /** Connection: the peer's group. */
@@ -92,9 +92,9 @@ export class Event {
     return this.type === EventType.Connection ? this.#offset : 0;
   }
 
-  /** Disconnection: what this side had taken to send and could not. */
+  /** Disconnection: what this side had taken to send and could not. Error with `error`: what was not taken. */
   get lost(): { messages: number; bytes: number } {
-    return this.type === EventType.Disconnection
+    return this.type === EventType.Disconnection || this.error !== undefined
       ? { messages: this.#length, bytes: this.#data }
       : { messages: 0, bytes: 0 };
   }
@@ -117,5 +117,9 @@ export class Event {
   /** Drain: bytes that are still queued. */
   get queuedBytes(): number {
     return this.type === EventType.Drain ? this.#data : 0;
+  }
+  /** Whether it is a service's trouble, and not about what this side asked for. */
+  get #isRefusal(): boolean {
+    return this.type === EventType.Error && this.error === undefined;
   }
 }

@@ -14,8 +14,8 @@ const headerBytes = constants.header_bytes;
 /** UTF-8 takes at most three bytes for each UTF-16 unit. */
 const utf8BytesMax = 3;
 
-/** What became of a run: bytes queued for its connection, or a code below zero. */
-export type Sent = (connection: number, result: number, messages: number) => void;
+/** What became of a run: bytes queued for its connection, or a code below zero. `bytes` are those on the wire. */
+export type Sent = (connection: number, result: number, messages: number, bytes: number) => void;
 
 export class Outbox {
   readonly #bytes: Uint8Array;
@@ -111,7 +111,7 @@ export class Outbox {
     this.#connection = undefined;
     for (let index = 0; index < count; index++) {
       const run = runs[index]!;
-      sent(words[run]!, words[run + runWords - 1]!, words[run + 2]!);
+      sent(words[run]!, words[run + runWords - 1]!, words[run + 2]!, words[run + 1]!);
     }
     runs.length = 0;
   }
