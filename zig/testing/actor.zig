@@ -36,6 +36,9 @@ pub const Service = struct {
     limits: Limits,
     allow: ipc.service.Allow,
     open: bool = true,
+    /// Waits in a row in which nobody was accepted although somebody was there.
+    unserved: u32 = 0,
+    accepts_before: u32 = 0,
 };
 
 pub const Actor = struct {
@@ -214,6 +217,7 @@ pub const Actor = struct {
         const payload = actor.drawPayload(&side.limits);
         const answers = actor.isAnswerable(side);
         const token = actor.drawToken();
+        const queued_before = side.unsentBytes();
         actor.kernel.beginCall();
         const scheduled = actor.kernel.oneIn(2);
         const result = if (scheduled)
@@ -222,6 +226,13 @@ pub const Actor = struct {
             actor.context.write(side.handle, payload.bytes());
         actor.trace("sends {d} bytes by connection {d}: {any}", .{ payload.length, side.handle.number(), result });
         actor.noteSent(side, &.{payload}, if (scheduled) token else 0, answers, result);
+        if (side.malformed) return;
+        const queued = result catch |failure| {
+            const total = queued_before + ipc.frame.header_bytes + payload.length;
+            if (failure == error.QueueFull and total <= side.limits.queue_bytes_max) side.complain("refuses what it has room for", .{});
+            return;
+        };
+        if (queued > side.limits.queue_bytes_max) side.complain("queues {d} bytes of {d}", .{ queued, side.limits.queue_bytes_max });
         if (actor.kernel.oneIn(32)) actor.sendTooMuch(side);
     }
 
@@ -373,6 +384,7 @@ pub const Actor = struct {
         const kernel = actor.kernel;
         var outbox: Outbox = .compose(actor);
         for (actor.sides.items) |side| side.reads_before = side.socket.reads;
+        for (actor.services.items) |*service| service.accepts_before = service.listener.accepts;
         const clears = kernel.wake_clears;
         const failures = kernel.happened.get(.wait_failed);
         const start_ns = kernel.now_ns;
@@ -503,7 +515,7 @@ pub const Actor = struct {
         if (permitted == (event.reason == .not_allowed)) actor.complain("refuses for the wrong reason", .{});
     }
 
-    /// A connection with something to read has its turn, whatever the others do.
+    /// A connection with something to read and a service with somebody to accept have their turn, whatever the others do.
     fn expectServed(actor: *Actor) void {
         for (actor.sides.items) |side| {
             const waits_for_turn = !side.disconnected and !side.closed_by_owner and !side.paused and !side.socket.closed and
@@ -511,6 +523,21 @@ pub const Actor = struct {
             side.unserved = if (waits_for_turn) side.unserved + 1 else 0;
             if (side.unserved > unserved_waits_max) side.complain("is not read in {d} waits", .{side.unserved});
         }
+        for (actor.services.items) |*service| {
+            const listener = service.listener;
+            const waits_for_turn = service.open and listener.backlog.items.len > 0 and
+                listener.accepts == service.accepts_before and !actor.isPaused(service);
+            service.unserved = if (waits_for_turn) service.unserved + 1 else 0;
+            if (service.unserved > unserved_waits_max) actor.complain("does not accept in {d} waits", .{service.unserved});
+        }
+    }
+
+    /// Whether it waits for descriptors to accept with.
+    fn isPaused(actor: *Actor, service: *const Service) bool {
+        return switch (actor.context.table.get(service.handle) orelse return false) {
+            .service => |known| known.paused,
+            else => false,
+        };
     }
 
     // What must hold at any moment

@@ -57,6 +57,7 @@ pub const FakeSystem = struct {
                 return error.Unexpected;
             },
         };
+        listener.accepts += 1;
         if (listener.backlog.items.len == 0 or kernel.happens(.accept_blocked)) return null;
         if (kernel.happens(.accept_failed)) {
             system.fail(.accept, .IO);
@@ -168,8 +169,12 @@ pub const FakeSystem = struct {
         }
         if (total == 0) return .{ .bytes = 0 };
         const most = @min(total, socket.space());
-        if (most == 0 or kernel.happens(.write_blocked)) return .would_block;
+        if (most == 0 or kernel.happens(.write_blocked)) {
+            socket.refused_ns = kernel.now_ns;
+            return .would_block;
+        }
         const count = if (kernel.happens(.short_write)) kernel.random().intRangeAtMost(usize, 1, most) else most;
+        if (count < total) socket.refused_ns = kernel.now_ns;
         kernel.trace("{d} sends {d} of {d} to socket {d}", .{ system.number, count, total, socket.number });
         if (kernel.isPlanted(.send_overstated) and count > 1 and kernel.oneIn(20)) {
             system.sendParts(socket, parts, count - 1);

@@ -22,6 +22,8 @@ pub const Listener = struct {
     number: u32,
     backlog: std.ArrayList(*Socket) = .empty,
     closed: bool = false,
+    /// How often the owner tried to accept.
+    accepts: u32 = 0,
 };
 
 /// A descriptor that something outside makes readable.

@@ -9,6 +9,9 @@ const Socket = @import("socket.zig").Socket;
 
 /// What it has written but the connection not yet taken is kept below this.
 const script_bytes_max = 64 * 1024;
+const flooding_frames = 5000;
+/// What a Unix socket of Linux holds by default. Two reads of it do not fit into a batch if the frames are empty.
+const crowding_bytes = 212_992;
 
 pub const Manner = enum {
     /// Sends frames, reads what comes, ends at some time.
@@ -43,6 +46,8 @@ pub const Peer = struct {
     frames_left: u32,
     /// The longest frame it sends; a boasting one sends a longer one at the end.
     message_bytes_max: u32,
+    /// All its frames are empty, so that there are as many as can be.
+    is_hollow: bool,
 
     pub fn init(kernel: *Kernel, socket: *Socket, message_bytes_max: u32) Peer {
         const die = kernel.random();
@@ -52,6 +57,7 @@ pub const Peer = struct {
             .manner = die.enumValue(Manner),
             .frames_left = die.uintAtMost(u32, 20),
             .message_bytes_max = message_bytes_max,
+            .is_hollow = kernel.oneIn(4),
         };
     }
 
@@ -66,10 +72,18 @@ pub const Peer = struct {
         }
     }
 
+    /// From now on it sends as many frames as fit into the connection.
+    pub fn crowd(peer: *Peer) void {
+        peer.manner = .flooding;
+        peer.is_hollow = peer.kernel.random().boolean();
+        peer.socket.capacity = crowding_bytes;
+    }
+
     /// One that floods is never behind, however fast the others are.
     pub fn flood(peer: *Peer) void {
-        if (peer.socket.closed or peer.manner != .flooding) return;
-        peer.write();
+        if (peer.manner != .flooding) return;
+        while (!peer.socket.closed and !peer.socket.writes_ended and !peer.socket.isBroken() and peer.socket.space() > 0)
+            peer.write();
     }
 
     fn reads(peer: *const Peer) bool {
@@ -102,7 +116,7 @@ pub const Peer = struct {
         if (peer.frames_left == 0 and peer.manner != .flooding) return peer.composeEnd();
         const die = peer.kernel.random();
         var frames = die.intRangeAtMost(u32, 1, 5);
-        if (peer.manner == .flooding) frames = 500 else frames = @min(frames, peer.frames_left);
+        frames = if (peer.manner == .flooding) flooding_frames else @min(frames, peer.frames_left);
         while (frames > 0 and peer.script.items.len < script_bytes_max) : (frames -= 1) {
             peer.composeFrame();
             peer.frames_left -|= 1;
@@ -112,7 +126,7 @@ pub const Peer = struct {
     fn composeFrame(peer: *Peer) void {
         const die = peer.kernel.random();
         const most: u32 = if (die.uintLessThan(u8, 16) == 0) peer.message_bytes_max else @min(peer.message_bytes_max, 64);
-        const payload: Payload = .draw(die, die.uintAtMost(u32, most));
+        const payload: Payload = .draw(die, if (peer.is_hollow) 0 else die.uintAtMost(u32, most));
         peer.append(&ipc.frame.encodeHeader(payload.length));
         peer.append(payload.bytes());
     }

@@ -28,6 +28,9 @@ const rounds_max = 50_000;
 const idle_waits_max = 2;
 /// Long enough for somebody who is never served to be noticed (`actor.unserved_waits_max`).
 const hurried_waits = 150;
+/// Two that send nothing but empty frames fill the events of a batch, and a few more its inbox.
+const crowding_peers = 5;
+const crowding_waits = 5;
 /// After so many waits in vain it has stopped spinning, whatever went before.
 const spinning_waits_max = 8;
 
@@ -170,6 +173,7 @@ const Scenario = struct {
                 0 => actor.closeAll(if (die.boolean()) .drain else .now),
                 1, 2 => scenario.closeService(actor),
                 3 => scenario.hurry(actor),
+                10 => if (kernel.oneIn(4)) scenario.crowd(actor),
                 4...9 => scenario.addService(actor),
                 else => kernel.now_ns += die.uintLessThan(u64, 2_000_000_000),
             },
@@ -179,6 +183,31 @@ const Scenario = struct {
             30 => if (die.boolean()) actor.callStale() else if (actor.drawSide()) |side| actor.pause(side, die.boolean()),
             31 => if (die.boolean()) actor.ring() else scenario.stepClock(),
             else => unreachable,
+        }
+    }
+
+    /// So much happens at once that no batch can hold it.
+    fn crowd(scenario: *Scenario, actor: *Actor) void {
+        const kernel = &scenario.kernel;
+        const die = kernel.random();
+        for (0..crowding_peers) |_| {
+            scenario.meetStranger(actor);
+            if (scenario.peers_count == 0) continue;
+            scenario.peers[scenario.peers_count - 1].crowd();
+        }
+        for (0..crowding_waits) |_| {
+            for (0..die.uintAtMost(usize, 5)) |_| {
+                scenario.connect(actor);
+                actor.watched.addTimer(&actor.context);
+                actor.watched.addExternal(&actor.context);
+                actor.watched.toggle();
+                for (0..20) |_| if (actor.drawSide()) |side| actor.send(side);
+            }
+            if (kernel.complaint != null) return;
+            for (scenario.peers[0..scenario.peers_count]) |*peer| peer.flood();
+            scenario.stepClock();
+            _ = actor.wait(0, 0);
+            actor.audit();
         }
     }
 

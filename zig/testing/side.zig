@@ -86,7 +86,7 @@ pub const Side = struct {
     }
 
     pub fn unsentBytes(side: *const Side) u64 {
-        return side.given_bytes - side.socket.sent.items.len;
+        return side.given_bytes -| side.socket.sent.items.len;
     }
 
     pub fn complain(side: *Side, comptime format: []const u8, arguments: anytype) void {
@@ -221,9 +221,9 @@ pub const Side = struct {
         const lost = event.length > 0;
         const kernel = side.kernel;
         return switch (event.reason) {
-            .closed => side.closed_by_owner and
-                (!lost or side.closed_how == .now or socket.told.broken or
-                    kernel.told_ns >= side.closed_ns +| side.limits.drain_ns),
+            // It has tried to the last moment.
+            .closed => side.closed_by_owner and (!lost or side.closed_how == .now or socket.told.broken or
+                socket.refused_ns + clock_ns_max >= side.closed_ns +| side.limits.drain_ns),
             .peer_closed => socket.told.end and !lost and rest.len == 0,
             .peer_reset => socket.told.reset or socket.told.broken,
             .message_too_long => (ipc.frame.payloadLength(rest) orelse 0) > side.limits.message_bytes_max,

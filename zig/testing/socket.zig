@@ -17,6 +17,8 @@ pub const Socket = struct {
     capacity: usize,
     sent: std.ArrayList(u8) = .empty,
     received: usize = 0,
+    /// When this end last could not send all that it had.
+    refused_ns: u64 = 0,
     /// When the other end last put something on its way here.
     arrived_ns: u64 = 0,
     closed: bool = false,
