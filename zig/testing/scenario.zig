@@ -173,7 +173,7 @@ const Scenario = struct {
                 0 => actor.closeAll(if (die.boolean()) .drain else .now),
                 1, 2 => scenario.closeService(actor),
                 3 => scenario.hurry(actor),
-                10 => if (kernel.oneIn(4)) scenario.crowd(actor),
+                10 => if (kernel.oneIn(16)) scenario.crowd(actor),
                 4...9 => scenario.addService(actor),
                 else => kernel.now_ns += die.uintLessThan(u64, 2_000_000_000),
             },
