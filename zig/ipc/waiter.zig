@@ -101,6 +101,22 @@ pub const Waiter = struct {
         waiter.wake.ring();
     }
 
+    /// Has it sleep on these instead, if it sleeps. The system keeps what a thread sleeps on, even when it is closed:
+    /// without this a peer would not learn that its connection has ended.
+    pub fn renew(waiter: *Waiter, descriptors: []const sys.PollFd) void {
+        if (waiter.state.load(.monotonic) != .armed) return;
+        {
+            waiter.lock();
+            defer waiter.unlock();
+            waiter.descriptors.clearRetainingCapacity();
+            // Without memory for them the owner is called at once, and arms anew.
+            waiter.descriptors.appendSlice(waiter.allocator, descriptors) catch {
+                waiter.deadline_ns = 0;
+            };
+        }
+        waiter.wake.ring();
+    }
+
     fn run(waiter: *Waiter) void {
         var sleeping: std.ArrayList(sys.PollFd) = .empty;
         defer sleeping.deinit(waiter.allocator);
@@ -195,4 +211,30 @@ test "it calls once for what it was armed with, for a deadline, and never after 
     try waiter.arm(&.{}, null);
     waiter.stop();
     try std.testing.expectEqual(@as(u32, 3), Counter.rings.load(.acquire));
+}
+
+test "what is closed while it sleeps ends for the peer when the rest is renewed, and the rest still rings" {
+    var system: sys.System = .{};
+    const closed = try system.pair();
+    defer system.close(closed[1]);
+    const kept = try system.pair();
+    defer for (kept) |fd| system.close(fd);
+    Counter.rings.store(0, .release);
+    var waiter: Waiter = undefined;
+    try waiter.start(std.testing.allocator, &Counter.ring);
+    defer waiter.stop();
+    const descriptors = [_]sys.PollFd{
+        .{ .fd = kept[0], .events = sys.POLL.IN, .revents = 0 },
+        .{ .fd = closed[0], .events = sys.POLL.IN, .revents = 0 },
+    };
+    try waiter.arm(&descriptors, null);
+    // Most likely it sleeps then; if not, there is nothing to be let go.
+    for (0..5) |_| try Counter.pause(&system);
+    system.close(closed[0]);
+    waiter.renew(descriptors[0..1]);
+    var ended = [_]sys.PollFd{.{ .fd = closed[1], .events = sys.POLL.IN, .revents = 0 }};
+    try std.testing.expectEqual(@as(usize, 1), try system.poll(&ended, 10 * std.time.ns_per_s));
+    const part = [_]std.posix.iovec_const{.{ .base = "x", .len = 1 }};
+    try std.testing.expectEqual(sys.Sent{ .bytes = 1 }, system.send(kept[1], &part));
+    try Counter.wait(1);
 }

@@ -28,6 +28,13 @@ pub const Context = struct {
         return context;
     }
 
+    /// What was closed is not kept by a waiter that sleeps on it.
+    fn letGo(context: *Context) void {
+        const waiter = context.waiter orelse return;
+        const poller = &context.inner.poller;
+        if (poller.takeRemoved()) waiter.renew(poller.descriptors().?);
+    }
+
     /// Leaves in the control page what the call met, and returns the code.
     fn fail(context: *Context, failure: codes.Error, detail: i64) i32 {
         // An argument is refused by us, whatever the system said of something else in the same call.
@@ -142,6 +149,7 @@ pub fn wait(
     const context = Context.enter(given) catch |failure| return codes.of(failure);
     const count = context.inner.wait(timeout_ns, spin_ns, outbox_bytes, codes.of) catch |failure|
         return context.fail(failure, 0);
+    context.letGo();
     return @intCast(count);
 }
 
@@ -332,6 +340,7 @@ pub fn closeHandle(given: ?*Context, handle: Handle, how: u32) callconv(.c) i32 
     const close_how = std.enums.fromInt(ipc.context.CloseHow, how) orelse
         return context.fail(error.InvalidArgument, 0);
     context.inner.close(handle, close_how) catch |failure| return context.fail(failure, 0);
+    context.letGo();
     return 0;
 }
 
@@ -340,6 +349,7 @@ pub fn closeAll(given: ?*Context, how: u32) callconv(.c) i32 {
     const close_how = std.enums.fromInt(ipc.context.CloseHow, how) orelse
         return context.fail(error.InvalidArgument, 0);
     context.inner.closeAll(close_how) catch |failure| return context.fail(failure, 0);
+    context.letGo();
     return 0;
 }
 

@@ -21,6 +21,8 @@ pub const Poll = struct {
     slots: std.AutoHashMapUnmanaged(Fd, u32) = .empty,
     /// Where the next wait begins to look, so that a short list of results serves all in turn.
     next: usize = 0,
+    /// One was removed since `descriptors` were copied last.
+    removed: bool = false,
 
     pub const hang_up_needs_interest = false;
 
@@ -56,6 +58,7 @@ pub const Poll = struct {
     pub fn remove(poll: *Poll, fd: Fd) void {
         const removed = poll.slots.fetchRemove(fd) orelse return;
         const slot = removed.value;
+        poll.removed = true;
         _ = poll.fds.swapRemove(slot);
         _ = poll.tokens.swapRemove(slot);
         if (slot < poll.fds.items.len) {

@@ -140,6 +140,17 @@ pub const Poller = union(Kind) {
             .epoll, .kqueue => null,
         };
     }
+
+    /// Whether whoever copied `descriptors` has one that was removed since this was last asked.
+    pub fn takeRemoved(poller: *Poller) bool {
+        switch (poller.*) {
+            .poll => |*poll| {
+                defer poll.removed = false;
+                return poll.removed;
+            },
+            .epoll, .kqueue => return false,
+        }
+    }
 };
 
 /// Whoever writes another backend learns here, and not from a stranger's build, what it lacks.
