@@ -151,10 +151,12 @@ const texts: Record<CodeName, (subject: Subject, failure: SystemFailure) => stri
   wrong_thread: () => "a context is used by the thread that made it, and by no other",
   out_of_memory: () => "out of memory",
   not_available: () => "this system has no such poller; leave the option out to get its best",
-  handle_limit: () => "the context holds as many connections, services and timers as it can name",
+  handle_limit: () =>
+    "the context holds as many connections, services and timers as it can name; close some",
   descriptor_limit: () => "no file descriptors are left; raise the limit (ulimit -n) or close some",
-  watch_limit: () => "the system watches no more descriptors for this user",
-  thread_limit: () => "the system starts no more threads for this user",
+  watch_limit: () => "the system watches no more descriptors for this user; close some",
+  thread_limit: () =>
+    "the system starts no more threads for this user; end some or raise the limit (ulimit -u)",
   message_too_long: () => "the message is longer than the connection allows (messageBytesMax)",
   queue_full: () => "the peer does not read, and the queue to it is full; wait for drain",
   malformed: () => "the bytes to send are not whole frames",
@@ -163,8 +165,10 @@ const texts: Record<CodeName, (subject: Subject, failure: SystemFailure) => stri
     return `${service(subject)} is not a name: ${fault === undefined ? "it breaks a rule" : nameRules[fault]}`;
   },
   path_too_long: (subject, failure) =>
-    `the socket path of ${service(subject)} in ${path(subject)} has ${failure.detail} bytes, more than a ` +
-    "socket address holds; choose a shorter run directory (EARSHOT_RUNDIR)",
+    subject.service === undefined && failure.detail === 0
+      ? "the path of the run directory is longer than any can be; choose a shorter one (EARSHOT_RUNDIR)"
+      : `the socket path of ${service(subject)} in ${path(subject)} has ${failure.detail} bytes, more than a ` +
+        "socket address holds; choose a shorter run directory (EARSHOT_RUNDIR)",
   service_missing: (subject) =>
     `nobody serves ${service(subject)} in ${path(subject)}; start it first`,
   service_gone: (subject) =>
@@ -172,7 +176,7 @@ const texts: Record<CodeName, (subject: Subject, failure: SystemFailure) => stri
   service_busy: (subject) =>
     `${service(subject)} has no room for another connection now; try again`,
   service_foreign: (subject) =>
-    `what is at ${service(subject)} in ${path(subject)} is not a service`,
+    `what is at ${service(subject)} in ${path(subject)} is not a service; move it away or choose another name`,
   already_served: (subject, failure) =>
     `${service(subject)} is already served in ${path(subject)}` +
     (failure.detail > 0 ? ` by process ${failure.detail}` : "") +
@@ -180,16 +184,22 @@ const texts: Record<CodeName, (subject: Subject, failure: SystemFailure) => stri
   path_taken: (subject) =>
     `something that is not a socket is in the place of ${service(subject)} in ${path(subject)}; it was left ` +
     "alone: move it away or choose another name",
-  permission: (subject) => `no permission for ${service(subject)} in ${path(subject)}`,
-  no_space: (subject) => `no space is left for ${path(subject)}`,
-  path_relative: (subject) => `the run directory ${path(subject)} does not start with a slash`,
-  path_invalid: () => "the path of the run directory holds a zero byte",
+  permission: (subject) =>
+    `no permission for ${service(subject)} in ${path(subject)}; have its owner allow you, or choose another run ` +
+    "directory (EARSHOT_RUNDIR)",
+  no_space: (subject) =>
+    `no space is left for ${path(subject)}; make some, or choose another (EARSHOT_RUNDIR)`,
+  path_relative: (subject) =>
+    `the run directory ${path(subject)} does not start with a slash; name it from the root (EARSHOT_RUNDIR)`,
+  path_invalid: (subject) =>
+    `the path of the run directory, ${shown(path(subject))}, holds a zero byte; choose one without`,
   directory_missing: (subject) =>
     `${subject.service === undefined ? "no service runs" : `nobody serves ${service(subject)}`}: there is no run ` +
     `directory ${path(subject)}; start the service, or set EARSHOT_RUNDIR to where it runs`,
   directory_link: (subject) =>
     `the run directory ${path(subject)} is a link, which others could turn elsewhere; name the directory itself`,
-  not_directory: (subject) => `the run directory ${path(subject)} is not a directory`,
+  not_directory: (subject) =>
+    `the run directory ${path(subject)} is not a directory; choose another (EARSHOT_RUNDIR)`,
   directory_owner: (subject, failure) =>
     `the run directory ${path(subject)} belongs to user ${failure.detail}, who could replace every service in ` +
     "it; choose one of your own (EARSHOT_RUNDIR)",
@@ -197,8 +207,9 @@ const texts: Record<CodeName, (subject: Subject, failure: SystemFailure) => stri
     `the run directory ${path(subject)} can be written by others (mode ${failure.detail.toString(8)}), who could ` +
     "replace every service in it; chmod 0700 it, or ask for a shared one",
   parent_missing: (subject) =>
-    `the run directory ${path(subject)} cannot be made: the directory it should lie in is missing`,
-  directory_gone: (subject) => `the run directory ${path(subject)} was moved or removed meanwhile`,
+    `the run directory ${path(subject)} cannot be made: the directory it should lie in is missing; make that first`,
+  directory_gone: (subject) =>
+    `the run directory ${path(subject)} was moved or removed meanwhile; try again`,
   socket_owner: (subject) =>
     `${service(subject)} in ${path(subject)} is gone, but its socket is another user's; it was left alone: remove ` +
     "it or choose another name",
