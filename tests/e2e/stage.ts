@@ -120,10 +120,15 @@ export class Stage implements Disposable {
     this.clear();
   }
 
+  /** Resolves when the service has noticed that all but the bystanders have left. */
   async cleared(): Promise<void> {
+    let statistics = await this.statistics();
     await until(
-      "the service knows that they have left",
-      async () => (await this.statistics()).connectionsOpen === bystandersCount,
+      () => `only ${bystandersCount} bystanders are left: ${JSON.stringify(statistics)}`,
+      async () => {
+        statistics = await this.statistics();
+        return statistics.connectionsOpen === bystandersCount;
+      },
     );
   }
 
