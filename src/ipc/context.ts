@@ -83,6 +83,7 @@ export const busyRetryMs = 2;
 const outboxBytes = 256 * 1024;
 const nsPerMs = 1e6;
 const forever = -1;
+const noCallback = 0 as Address;
 /** Beyond this a payload is sent from where it lies instead of being copied into the outbox. */
 const directBytesMin = 32 * 1024;
 const closed = new Struct(FailureLayout);
@@ -342,7 +343,8 @@ export class Context implements Disposable {
   async *events(options: { signal?: AbortSignal } = {}): AsyncGenerator<Event, void, undefined> {
     const { signal } = options;
     const ended = () => this.closed || signal?.aborted === true;
-    if (!ended()) this.bell().prepare();
+    // Now and not when it first waits: by then peers may have taken the last descriptor.
+    if (!ended()) this.bell();
     while (!ended()) {
       for (let event = this.next(); event !== undefined; event = this.next()) {
         yield event;
@@ -383,10 +385,12 @@ export class Context implements Disposable {
 
   /** @internal */
   bell(): Doorbell {
-    this.#doorbell ??= new Doorbell((callback) =>
-      this.#address === undefined
-        ? 1
-        : this.#checked(this.#library.calls.earshot_ipc_arm(this.#address, callback)),
+    this.#doorbell ??= new Doorbell(
+      this.#checked(this.#library.calls.earshot_ipc_bell(this.#open())),
+      () =>
+        this.#address === undefined
+          ? 1
+          : this.#checked(this.#library.calls.earshot_ipc_arm(this.#address, noCallback)),
     );
     return this.#doorbell;
   }

@@ -1,45 +1,33 @@
 /**
  * How Bun's event loop learns that a context has something to report. A native thread sleeps in its stead, and rings
- * through one callback without arguments.
+ * by a byte on a socket that Bun polls: if this thread is ended from outside, as a worker can be, the socket goes with it
+ * and the bell rings unheard, where a callback would be called that is no more.
  *
  *     asleep ──armed──▶ the native thread sleeps ──something is ready──▶ rings ──▶ who waited goes on
  */
-
-import { ThreadsafeCallback } from "../native/callback.ts";
-import type { Address } from "../native/symbols.ts";
 
 /** The longest timer there is: some 24 days. */
 const farOffMs = 2 ** 31 - 1;
 
 export class Doorbell {
-  readonly #callback: ThreadsafeCallback;
+  readonly #socket: Promise<Bun.Socket>;
   /** Arms the native thread; 1 if there is something to report already. */
-  readonly #arm: (callback: Address) => number;
+  readonly #arm: () => number;
   #waiting: (() => void) | undefined;
-  /**
-   * Holds Bun's loop open. Without any handle of its own Bun would moreover wait for the native thread's call at
-   * full CPU.
-   */
+  /** Holds Bun's loop open; the socket alone does not. */
   #hold: ReturnType<typeof setInterval> | undefined;
 
-  constructor(arm: (callback: Address) => number) {
+  /** `descriptor` is the bell's, and becomes this one's. */
+  constructor(descriptor: number, arm: () => number) {
     this.#arm = arm;
-    this.#callback = new ThreadsafeCallback(() => this.ring());
-  }
-
-  /**
-   * Starts the native thread ahead of need. It takes a descriptor to be woken by, and later there may be none left:
-   * then nobody would ever be told of the peers who hold them, nor of their going.
-   */
-  prepare(): void {
-    this.#arm(this.#callback.address);
+    this.#socket = adopt(descriptor, () => this.ring());
   }
 
   /** Calls `ring` back once when the context has something to report. Replaces who waited before. */
   arm(ring: () => void): void {
     this.#waiting = ring;
     this.hold();
-    if (this.#arm(this.#callback.address) === 1) queueMicrotask(() => this.ring());
+    if (this.#arm() === 1) queueMicrotask(() => this.ring());
   }
 
   /** Resolves when there is something to report, or the signal aborts. */
@@ -74,8 +62,20 @@ export class Doorbell {
 
   /** The native thread has ended. Who waits is let go. */
   close(): void {
-    this.#callback.close();
+    void this.#socket.then((socket) => socket.terminate());
     this.release();
     this.ring();
   }
+}
+
+/** Has Bun poll a socket that is connected already; its declarations do not know that it can. */
+const adoptSocket = Bun.connect as unknown as (options: {
+  fd: number;
+  socket: Bun.SocketHandler;
+}) => Promise<Bun.Socket>;
+
+async function adopt(fd: number, ring: () => void): Promise<Bun.Socket> {
+  const socket = await adoptSocket({ fd, socket: { data: ring } });
+  socket.unref();
+  return socket;
 }

@@ -41,7 +41,7 @@ export class Loop {
   constructor() {
     this.context.onSent = (connection, result) => this.#listeners.get(connection)?.onSent(result);
     try {
-      this.context.bell().prepare();
+      this.context.bell();
     } catch (error) {
       this.context.close();
       throw error;

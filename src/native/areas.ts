@@ -30,10 +30,15 @@ export function mapAreas(library: IpcLibrary, context: Address): Areas {
     calls.earshot_ipc_area_reference(control);
     return own(found.get(area) as Address, found.get(`${area}_bytes`), control, release);
   };
+  const events = new Uint32Array(map("events"));
+  const inbox = new Uint8Array(map("inbox"));
+  const outbox = new Uint8Array(map("outbox"));
+  // A worker that is terminated closes nothing; its views go all the same, and the context with the last of them.
+  calls.earshot_ipc_context_entrust(context);
   return {
-    events: new Uint32Array(map("events")),
-    inbox: new Uint8Array(map("inbox")),
-    outbox: new Uint8Array(map("outbox")),
+    events,
+    inbox,
+    outbox,
     control: new Struct(Control, new Uint8Array(borrow(control, Control.size))),
   };
 }

@@ -141,7 +141,7 @@ export const Run = struct({
 });
 
 export const Control = struct({
-  size: 56,
+  size: 64,
   fields: {
     references: [0, 4],
     errno: [4, 4],
@@ -152,6 +152,7 @@ export const Control = struct({
     inbox_bytes: [32, 8],
     outbox_bytes: [40, 8],
     total_bytes: [48, 8],
+    entrusted: [56, 8],
   },
 });
 

@@ -20,6 +20,7 @@ export const ipcSymbols = {
   earshot_ipc_manifest: call("pointer"),
   earshot_ipc_context_open: call("i32", "bytes", "bytes", "bytes"),
   earshot_ipc_context_close: call("i32", "pointer"),
+  earshot_ipc_context_entrust: call("i32", "pointer"),
   earshot_ipc_context_areas: call("i32", "pointer", "bytes"),
   earshot_ipc_area_reference: call("void", "pointer"),
   earshot_ipc_area_release: call("void", "pointer", "pointer"),
@@ -27,6 +28,7 @@ export const ipcSymbols = {
   earshot_ipc_loan_release: call("void", "pointer", "pointer"),
   earshot_ipc_wait: call("i32", "pointer", "i64", "i64", "u32"),
   earshot_ipc_flush: call("i32", "pointer", "u32"),
+  earshot_ipc_bell: call("i32", "pointer"),
   earshot_ipc_arm: call("i32", "pointer", "function"),
   earshot_ipc_ring: call("void", "pointer"),
   earshot_ipc_serve: call(

@@ -31,10 +31,16 @@ export function leaveNoTrace(): void {
   });
 }
 
+/** The two ends of the bell by which this thread's loop is woken, kept for the life of the process. */
+const bellSockets = 2;
+
 /** What Bun talks to other processes by. It closes that of a process that has ended when it collects it. */
 function pipes(): string[] {
-  const isPipe = (kind: string) => kind === "socket" || kind.startsWith("/memfd:spawn");
-  const found = Object.keys(descriptors()).filter(isPipe);
+  const found = Object.entries(descriptors())
+    .filter(([kind, count]) =>
+      kind === "socket" ? count > bellSockets : kind.startsWith("/memfd:spawn"),
+    )
+    .map(([kind]) => kind);
   if (found.length > 0) Bun.gc(true);
   return found;
 }

@@ -55,6 +55,8 @@ pub const Control = extern struct {
     inbox_bytes: u64 = 0,
     outbox_bytes: u64 = 0,
     total_bytes: u64 = 0,
+    /// Who is to be closed when nobody but the context itself uses the mapping any more; 0 for nobody.
+    entrusted: std.atomic.Value(u64) = .init(0),
 };
 
 /// What stands in front of the frames in the outbox. `result` is written by the call that sends the run.
@@ -101,7 +103,7 @@ pub const Batch = struct {
 
     /// Gives up the context's reference; the memory goes with the last one.
     pub fn deinit(batch: *Batch, system: anytype) void {
-        if (unreference(batch.control)) |memory| system.unmapPages(memory);
+        if (unreference(batch.control) == 0) system.unmapPages(memoryOf(batch.control));
         batch.* = undefined;
     }
 
@@ -109,11 +111,15 @@ pub const Batch = struct {
         _ = control.references.fetchAdd(1, .monotonic);
     }
 
-    /// The whole mapping if that was the last reference to it. May be called on any thread.
-    pub fn unreference(control: *Control) ?[]align(std.heap.page_size_min) u8 {
+    /// Says how many users are left; after the last one the memory is to be unmapped. May be called on any thread.
+    pub fn unreference(control: *Control) u32 {
         // Release: what this user did with the memory happens before it is unmapped.
         // Acquire: whoever unmaps has seen what all others did.
-        if (control.references.fetchSub(1, .acq_rel) != 1) return null;
+        return control.references.fetchSub(1, .acq_rel) - 1;
+    }
+
+    /// The whole mapping.
+    pub fn memoryOf(control: *Control) []align(std.heap.page_size_min) u8 {
         const start: [*]align(std.heap.page_size_min) u8 = @ptrCast(@alignCast(control));
         return start[0..@intCast(control.total_bytes)];
     }

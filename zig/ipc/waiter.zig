@@ -3,11 +3,12 @@
 //!     owner's thread                       waiter's thread
 //!     arm() ── what to sleep on ─────────▶ sleeps: readiness, a deadline, or a ring
 //!       │                                    │
-//!       ◀── callback, from the waiter's ──── wakes, is disarmed, calls once
+//!       ◀── a call, or a byte to read ────── wakes, is disarmed, rings once
 //!     drains with wait(0), arms again
 //!
 //! It touches nothing of the context's: it is handed copies of the descriptors and the deadline. Between two calls
-//! of `arm` it calls back at most once.
+//! of `arm` it rings at most once. A host whose callbacks can vanish under it, as those of a JavaScript thread that is
+//! ended from outside do, takes the byte.
 
 const std = @import("std");
 const sys = @import("sys");
@@ -15,11 +16,18 @@ const sys = @import("sys");
 /// Called on the waiter's thread.
 pub const Callback = *const fn () callconv(.c) void;
 
+/// How the owner is told.
+pub const Bell = union(enum) {
+    callback: Callback,
+    /// One end of a socket pair, which is the waiter's from then on; the owner reads at the other.
+    descriptor: sys.Fd,
+};
+
 pub const Waiter = struct {
     allocator: std.mem.Allocator,
     system: sys.System,
     wake: sys.Wake,
-    callback: Callback,
+    bell: Bell,
     thread: std.c.pthread_t,
     state: std.atomic.Value(State),
     /// Guards what follows.
@@ -31,12 +39,12 @@ pub const Waiter = struct {
     pub const StartError = error{ OutOfMemory, DescriptorLimit, ThreadLimit, Unexpected };
 
     /// The waiter must stay where it is until `stop`.
-    pub fn start(waiter: *Waiter, allocator: std.mem.Allocator, callback: Callback) StartError!void {
+    pub fn start(waiter: *Waiter, allocator: std.mem.Allocator, bell: Bell) StartError!void {
         waiter.* = .{
             .allocator = allocator,
             .system = .{},
             .wake = undefined,
-            .callback = callback,
+            .bell = bell,
             .thread = undefined,
             .state = .init(.idle),
             .mutex = .{},
@@ -75,18 +83,22 @@ pub const Waiter = struct {
     /// touched of it costs no memory.
     const stack_bytes = 2 * 1024 * 1024;
 
-    /// Ends the thread. No callback comes after this returns.
+    /// Ends the thread. Nothing rings after this returns.
     pub fn stop(waiter: *Waiter) void {
         waiter.state.store(.stopping, .release);
         waiter.wake.ring();
         const joined = std.c.pthread_join(waiter.thread, null);
         std.debug.assert(joined == .SUCCESS);
         waiter.wake.close();
+        switch (waiter.bell) {
+            .callback => {},
+            .descriptor => |fd| waiter.system.close(fd),
+        }
         waiter.descriptors.deinit(waiter.allocator);
         waiter.* = undefined;
     }
 
-    /// Calls back once when one of `descriptors` is ready or the deadline has come. Arming anew replaces what was
+    /// Rings once when one of `descriptors` is ready or the deadline has come. Arming anew replaces what was
     /// asked for before.
     pub fn arm(waiter: *Waiter, descriptors: []const sys.PollFd, deadline_ns: ?u64) error{OutOfMemory}!void {
         {
@@ -143,7 +155,18 @@ pub const Waiter = struct {
             if (!ready) ready = sleep(&system, sleeping.items, timeout_ns);
             if (!ready) continue;
             // Whoever armed it in the meantime wants to be called for that, so the exchange may fail.
-            if (waiter.state.cmpxchgStrong(.armed, .idle, .acq_rel, .acquire) == null) waiter.callback();
+            if (waiter.state.cmpxchgStrong(.armed, .idle, .acq_rel, .acquire) == null) waiter.ring(&system);
+        }
+    }
+
+    fn ring(waiter: *Waiter, system: *sys.System) void {
+        switch (waiter.bell) {
+            .callback => |callback| callback(),
+            .descriptor => |fd| {
+                // A bell that is full rings already, and one that nobody hears any more need not ring.
+                const byte = [_]std.posix.iovec_const{.{ .base = "!", .len = 1 }};
+                _ = system.send(fd, &byte);
+            },
         }
     }
 
@@ -194,7 +217,7 @@ test "it calls once for what it was armed with, for a deadline, and never after 
     defer for (pair) |fd| system.close(fd);
     Counter.rings.store(0, .release);
     var waiter: Waiter = undefined;
-    try waiter.start(std.testing.allocator, &Counter.ring);
+    try waiter.start(std.testing.allocator, .{ .callback = &Counter.ring });
     errdefer waiter.stop();
     const descriptors = [_]sys.PollFd{.{ .fd = pair[0], .events = sys.POLL.IN, .revents = 0 }};
     try waiter.arm(&descriptors, null);
@@ -213,6 +236,28 @@ test "it calls once for what it was armed with, for a deadline, and never after 
     try std.testing.expectEqual(@as(u32, 3), Counter.rings.load(.acquire));
 }
 
+test "a bell that is a descriptor has one byte for each arming, and the owner may have gone" {
+    var system: sys.System = .{};
+    const watched = try system.pair();
+    defer for (watched) |fd| system.close(fd);
+    const bell = try system.pair();
+    var waiter: Waiter = undefined;
+    try waiter.start(std.testing.allocator, .{ .descriptor = bell[0] });
+    defer waiter.stop();
+    const part = [_]std.posix.iovec_const{.{ .base = "x", .len = 1 }};
+    try std.testing.expectEqual(sys.Sent{ .bytes = 1 }, system.send(watched[1], &part));
+    const descriptors = [_]sys.PollFd{.{ .fd = watched[0], .events = sys.POLL.IN, .revents = 0 }};
+    for (0..3) |_| {
+        try waiter.arm(&descriptors, null);
+        var heard = [_]sys.PollFd{.{ .fd = bell[1], .events = sys.POLL.IN, .revents = 0 }};
+        try std.testing.expectEqual(@as(usize, 1), try system.poll(&heard, 10 * std.time.ns_per_s));
+        var buffer: [8]u8 = undefined;
+        try std.testing.expectEqual(sys.Received{ .bytes = 1 }, system.receive(bell[1], &buffer));
+    }
+    system.close(bell[1]);
+    try waiter.arm(&descriptors, null);
+}
+
 test "what is closed while it sleeps ends for the peer when the rest is renewed, and the rest still rings" {
     var system: sys.System = .{};
     const closed = try system.pair();
@@ -221,7 +266,7 @@ test "what is closed while it sleeps ends for the peer when the rest is renewed,
     defer for (kept) |fd| system.close(fd);
     Counter.rings.store(0, .release);
     var waiter: Waiter = undefined;
-    try waiter.start(std.testing.allocator, &Counter.ring);
+    try waiter.start(std.testing.allocator, .{ .callback = &Counter.ring });
     defer waiter.stop();
     const descriptors = [_]sys.PollFd{
         .{ .fd = kept[0], .events = sys.POLL.IN, .revents = 0 },

@@ -1,6 +1,6 @@
 /**
- * Rings from native threads, by the thousand, while memory is collected all the time: what a threadsafe callback must
- * stand. Run by `callback.test.ts` in a process of its own, because what fails here takes the process with it.
+ * Rings from native threads, by the thousand, while memory is collected all the time: what a bell must
+ * stand. Run by `doorbell.test.ts` in a process of its own, because what fails here takes the process with it.
  */
 
 import { Context, EventType } from "../../../src/index.ts";
@@ -60,8 +60,8 @@ await answer({
   /** A thread that rings without pause while this one waits, arms and collects. */
   async ring(rings: number) {
     const context = new BareContext();
-    const bell = new Doorbell((callback) =>
-      context.calls.earshot_ipc_arm(context.address, callback),
+    const bell = new Doorbell(context.calls.earshot_ipc_bell(context.address), () =>
+      context.calls.earshot_ipc_arm(context.address, 0 as typeof context.address),
     );
     const worker = new Worker(new URL("ringer.ts", import.meta.url).href);
     let done = false;

@@ -411,6 +411,7 @@ typedef struct earshot_ipc_control {
     uint64_t inbox_bytes;
     uint64_t outbox_bytes;
     uint64_t total_bytes;
+    uint64_t entrusted;
 } earshot_ipc_control;
 
 /* Where the areas are, and how far they go. */
@@ -579,6 +580,13 @@ int32_t earshot_ipc_context_open(
  */
 int32_t earshot_ipc_context_close(earshot_ipc_context *context);
 
+/*
+ * For a host whose thread can be ended from outside without closing anything: from now on the
+ * context closes by itself, on whatever thread that happens, when the last reference to its areas
+ * but its own is released. To be called when there is one.
+ */
+int32_t earshot_ipc_context_entrust(earshot_ipc_context *context);
+
 /* Where the areas of a context are. They stay there until it is closed. */
 int32_t earshot_ipc_context_areas(earshot_ipc_context *context, earshot_ipc_areas *areas);
 
@@ -629,6 +637,13 @@ int32_t earshot_ipc_flush(earshot_ipc_context *context, uint32_t outbox_bytes);
 typedef void (*earshot_ipc_callback)(void);
 
 /*
+ * A bell for an event loop that polls descriptors: returns one, which earshot_ipc_arm without a
+ * callback makes readable, a byte each time. It is the caller's to read and to close; it may be
+ * closed at any time. Once for each context, before earshot_ipc_arm.
+ */
+int32_t earshot_ipc_bell(earshot_ipc_context *context);
+
+/*
  * For a program with an event loop of its own, which must not block in earshot_ipc_wait: has a
  * thread sleep in its stead. Returns 1 if there is something to report or to send already, and then
  * nothing is waited for; else 0, and the callback is called once when there is something to report,
@@ -639,7 +654,8 @@ typedef void (*earshot_ipc_callback)(void);
  *
  * The callback is to wake the loop (write into a pipe, post a task) and may call nothing here but
  * earshot_ipc_ring. It may come without anything to report. The first one given is kept for as long
- * as the context lives. What is in the outbox is not known to this: flush it first.
+ * as the context lives. What is in the outbox is not known to this: flush it first. With
+ * earshot_ipc_bell called before, the callback may be missing, and the bell is rung in its stead.
  */
 int32_t earshot_ipc_arm(earshot_ipc_context *context, earshot_ipc_callback callback);
 

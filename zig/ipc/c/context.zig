@@ -28,6 +28,22 @@ pub const Context = struct {
         return context;
     }
 
+    fn end(context: *Context) void {
+        if (context.waiter) |waiter| {
+            waiter.stop();
+            allocator.destroy(waiter);
+        }
+        context.inner.deinit() catch unreachable; // The caller has seen to the thread.
+        allocator.destroy(context);
+    }
+
+    fn startWaiter(context: *Context, bell: ipc.waiter.Bell) ipc.Waiter.StartError!void {
+        const waiter = try allocator.create(ipc.Waiter);
+        errdefer allocator.destroy(waiter);
+        try waiter.start(allocator, bell);
+        context.waiter = waiter;
+    }
+
     /// What was closed is not kept by a waiter that sleeps on it.
     fn letGo(context: *Context) void {
         const waiter = context.waiter orelse return;
@@ -90,12 +106,15 @@ pub fn open(
 
 pub fn close(given: ?*Context) callconv(.c) i32 {
     const context = Context.enter(given) catch |failure| return codes.of(failure);
-    if (context.waiter) |waiter| {
-        waiter.stop();
-        allocator.destroy(waiter);
-    }
-    context.inner.deinit() catch unreachable; // The thread was checked above.
-    allocator.destroy(context);
+    context.inner.batch.control.entrusted.store(0, .release);
+    context.end();
+    return 0;
+}
+
+/// From now on the context closes by itself when the last area that its host references is released.
+pub fn entrust(given: ?*Context) callconv(.c) i32 {
+    const context = Context.enter(given) catch |failure| return codes.of(failure);
+    context.inner.batch.control.entrusted.store(@intFromPtr(context), .release);
     return 0;
 }
 
@@ -121,9 +140,24 @@ pub fn areaReference(control: ?*ipc.batch.Control) callconv(.c) void {
 }
 
 /// The first argument is the area's own address, as the host's finalizers pass it.
-pub fn areaRelease(_: ?*anyopaque, control: ?*ipc.batch.Control) callconv(.c) void {
-    var system: sys.System = .{};
-    if (ipc.batch.Batch.unreference(control orelse return)) |memory| system.unmapPages(memory);
+pub fn areaRelease(_: ?*anyopaque, given: ?*ipc.batch.Control) callconv(.c) void {
+    const control = given orelse return;
+    switch (ipc.batch.Batch.unreference(control)) {
+        0 => {
+            var system: sys.System = .{};
+            system.unmapPages(ipc.batch.Batch.memoryOf(control));
+        },
+        // Only the context itself is left, and nobody who could close it.
+        1 => {
+            const entrusted = control.entrusted.swap(0, .acq_rel);
+            if (entrusted == 0) return;
+            const context: *Context = @ptrFromInt(@as(usize, @intCast(entrusted)));
+            // Its owner's thread is gone or has forgotten it, so that this one may take its place.
+            context.inner.owner_thread = context.inner.system.threadId();
+            context.end();
+        },
+        else => {},
+    }
 }
 
 pub fn loanTake(given: ?*Context, payload: ?[*]u8) callconv(.c) i32 {
@@ -159,20 +193,26 @@ pub fn flush(given: ?*Context, outbox_bytes: u32) callconv(.c) i32 {
     return 0;
 }
 
-/// Returns 1 if there is something to report at once, so that nothing is waited for.
+/// Starts the waiter, and returns a descriptor that it makes readable, a byte each time. The descriptor is the caller's.
+pub fn openBell(given: ?*Context) callconv(.c) i32 {
+    const context = Context.enter(given) catch |failure| return codes.of(failure);
+    if (context.waiter != null) return context.fail(error.InvalidArgument, 0);
+    const system = &context.inner.system;
+    const pair = system.pair() catch |failure| return context.fail(failure, 0);
+    context.startWaiter(.{ .descriptor = pair[0] }) catch |failure| {
+        for (pair) |fd| system.close(fd);
+        return context.fail(failure, 0);
+    };
+    return pair[1];
+}
+
+/// Returns 1 if there is something to report at once, so that nothing is waited for. Without a callback the bell is rung.
 pub fn arm(given: ?*Context, callback: ?ipc.waiter.Callback) callconv(.c) i32 {
     const context = Context.enter(given) catch |failure| return codes.of(failure);
-    const called = callback orelse return context.fail(error.InvalidArgument, 0);
+    if (callback == null and context.waiter == null) return context.fail(error.InvalidArgument, 0);
     if (context.inner.pending()) return 1;
-    if (context.waiter == null) {
-        const waiter = allocator.create(ipc.Waiter) catch
-            return context.fail(error.OutOfMemory, 0);
-        waiter.start(allocator, called) catch |failure| {
-            allocator.destroy(waiter);
-            return context.fail(failure, 0);
-        };
-        context.waiter = waiter;
-    }
+    if (context.waiter == null) context.startWaiter(.{ .callback = callback.? }) catch |failure|
+        return context.fail(failure, 0);
     const poller = &context.inner.poller;
     const one: [1]sys.PollFd = .{
         .{ .fd = poller.waitable() orelse -1, .events = sys.POLL.IN, .revents = 0 },
