@@ -110,6 +110,29 @@ pub fn Suite(comptime kind: Kind) type {
             try rig.until(.connection, 3);
         }
 
+        test "without a descriptor no context starts, and nothing of it stays" {
+            var rig: Rig = undefined;
+            try rig.begin(kind);
+            defer rig.end();
+            const limit = Limit.none();
+            defer limit.restore();
+            var context: ipc.Context = undefined;
+            try expectError(error.DescriptorLimit, context.init(testing.allocator, .{}, .{ .poller = kind }));
+        }
+
+        test "a poller that the system lacks is refused" {
+            for (std.enums.values(Kind)) |other| {
+                var context: ipc.Context = undefined;
+                if (context.init(testing.allocator, .{}, .{ .poller = other })) {
+                    try expect(other.isAvailable());
+                    try context.deinit();
+                } else |failure| {
+                    try expect(!other.isAvailable());
+                    try expectEqual(error.NotAvailable, failure);
+                }
+            }
+        }
+
         test "a service that is closed while accepting pauses" {
             var rig: Rig = undefined;
             try rig.begin(kind);

@@ -124,6 +124,25 @@ pub fn Suite(comptime kind: Kind) type {
             try expectError(error.Closed, rig.context.close(external, .now));
         }
 
+        test "a pipe is reported when something is in it, and when nobody can write to it any more" {
+            var rig: Rig = undefined;
+            try rig.begin(kind);
+            defer rig.end();
+            var fds: [2]sys.Fd = undefined;
+            try expectEqual(0, std.c.pipe(&fds));
+            defer rig.system.close(fds[0]);
+            const external = try rig.context.addExternal(fds[0]);
+            try expectEqual(0, try rig.wait(0));
+            try expectEqual(1, std.c.write(fds[1], "x", 1));
+            try rig.until(.external, 1);
+            var byte: [1]u8 = undefined;
+            try expectEqual(1, std.c.read(fds[0], &byte, 1));
+            try expectEqual(0, try rig.wait(0));
+            rig.system.close(fds[1]);
+            try rig.until(.external, 2);
+            try rig.context.close(external, .now);
+        }
+
         test "a plain file is always ready" {
             var rig: Rig = undefined;
             try rig.begin(kind);
