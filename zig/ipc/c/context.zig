@@ -209,7 +209,8 @@ pub fn openBell(given: ?*Context) callconv(.c) i32 {
 /// Returns 1 if there is something to report at once, so that nothing is waited for. Without a callback the bell is rung.
 pub fn arm(given: ?*Context, callback: ?ipc.waiter.Callback) callconv(.c) i32 {
     const context = Context.enter(given) catch |failure| return codes.of(failure);
-    if (callback == null and context.waiter == null) return context.fail(error.InvalidArgument, 0);
+    const has_bell = if (context.waiter) |waiter| waiter.bell == .descriptor else false;
+    if (callback == null and !has_bell) return context.fail(error.InvalidArgument, 0);
     if (context.inner.pending()) return 1;
     if (context.waiter == null) context.startWaiter(.{ .callback = callback.? }) catch |failure|
         return context.fail(failure, 0);
