@@ -2,7 +2,7 @@
 
 import { codes, errorOf, IpcError } from "../native/errors.ts";
 import { constants, EventType } from "../native/layout.ts";
-import type { Peer } from "./context.ts";
+import type { Peer, Sent } from "./context.ts";
 import type { Event } from "./event.ts";
 import type { ClientHandlers, End, Lost } from "./handlers.ts";
 import type { FullLimits } from "./limits.ts";
@@ -43,6 +43,12 @@ export class Connection implements AsyncDisposable {
   #closing = false;
   /** Sending failed, and the Disconnection that says why is on its way. */
   #broken = false;
+  /** Requests made since, whose messages are held for the next connection. */
+  #heldRequests = 0;
+  /** Its Disconnection is being handled. */
+  #ending = false;
+  /** Messages handed over when natively it had ended already. */
+  #tooLate = { messages: 0, bytes: 0 };
   /** Bytes that wait natively, as last heard, and in the outbox since. */
   #queued = 0;
   #scheduled = 0;
@@ -118,8 +124,14 @@ export class Connection implements AsyncDisposable {
       if (this.#broken) return this.send(payload);
       if (this.#limits.queuePolicy === "refuse") this.#checkRoom(bytesOf(payload).length);
     }
+    const scheduled = this.#scheduled;
     this.#scheduled += bound;
-    current.context.schedule(this.#handle, payload);
+    try {
+      current.context.schedule(this.#handle, payload);
+    } catch (error) {
+      this.#scheduled = scheduled;
+      throw error;
+    }
     current.sending();
     return !this.#broken && this.#queued <= this.#limits.queueBytesHigh;
   }
@@ -147,6 +159,7 @@ export class Connection implements AsyncDisposable {
     } catch (error) {
       return Promise.reject(error);
     }
+    if (this.#broken) this.#heldRequests += 1;
     return this.#requests.add(this.service, options);
   }
 
@@ -222,10 +235,15 @@ export class Connection implements AsyncDisposable {
   }
 
   /** @internal */
-  onSent(result: number): void {
+  onSent({ result, messages, bytes }: Sent): void {
     this.#scheduled = 0;
     this.#queued = Math.max(0, result);
-    this.#broken ||= result < 0;
+    if (result >= 0) return;
+    this.#broken = true;
+    // Natively the connection counts what it could not take, unless its end was reported before these came.
+    if (!this.#ending && !loop().context.endsInBatch(this.#handle)) return;
+    this.#tooLate.messages += messages;
+    this.#tooLate.bytes += bytes;
   }
 
   /** @internal */
@@ -260,17 +278,25 @@ export class Connection implements AsyncDisposable {
   }
 
   #disconnect(event: Event): void {
+    this.#ending = true;
+    // What is still to be sent shows now that it cannot be.
+    loop().context.flush();
+    this.#ending = false;
     loop().remove(this.#handle);
     this.#handle = 0;
     this.#broken = false;
     this.#scheduled = 0;
     this.#queued = 0;
-    const requests = this.#requests.fail(this.#resetError(event.reason));
-    const end: End = {
-      reason: event.reason,
-      errno: event.errno,
-      lost: { ...event.lost, requests },
+    // Those whose messages are held are answered by the next connection.
+    const requests = this.#requests.fail(this.#resetError(event.reason), this.#heldRequests);
+    this.#heldRequests = 0;
+    const lost: Lost = {
+      messages: event.lost.messages + this.#tooLate.messages,
+      bytes: event.lost.bytes + this.#tooLate.bytes,
+      requests,
     };
+    this.#tooLate = { messages: 0, bytes: 0 };
+    const end: End = { reason: event.reason, errno: event.errno, lost };
     if (!this.#closing && this.onLost?.(end) === true) {
       this.#call(() => this.#handlers.disconnected?.(this, end));
     } else {

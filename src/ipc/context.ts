@@ -14,6 +14,7 @@ import {
   ContextOptions as ContextLayout,
   closeHow,
   constants,
+  EventType,
   Failure as FailureLayout,
   Limits as LimitsLayout,
   Peer as PeerLayout,
@@ -77,6 +78,9 @@ export type Peer = {
   pid: number;
 };
 
+/** @internal What became of messages that were handed over: bytes queued, or a code below zero. */
+export type Sent = { result: number; messages: number; bytes: number };
+
 /** A service's queue of new connections is looked at so often, in milliseconds, while it is full. */
 export const busyRetryMs = 2;
 /** What a Unix socket takes at once with the system's default buffers: more would only wait in a queue. */
@@ -114,7 +118,7 @@ export class Context implements Disposable {
   /** Why things that this side asked for could not be done; they come first in the next batch. */
   #errors: Event[] = [];
   /** @internal Told what became of what was sent, instead of an Error event. */
-  onSent: ((connection: number, result: number) => void) | undefined;
+  onSent: ((connection: number, sent: Sent) => void) | undefined;
 
   constructor(options: ContextOptions = {}) {
     this.#library = ipcLibrary();
@@ -294,7 +298,7 @@ export class Context implements Disposable {
   ): void => {
     if (connection === this.#asked) this.#queued = Math.max(0, result);
     if (this.onSent !== undefined) {
-      this.onSent(connection, result);
+      this.onSent(connection, { result, messages, bytes });
     } else if (result < 0) {
       const record = new Uint32Array(eventWords);
       record[1] = connection;
@@ -373,6 +377,16 @@ export class Context implements Disposable {
     if (!outbox.isEmpty) outbox.settle(this.#settle);
     this.#count = this.#checked(count);
     return this.#count + this.#errors.length;
+  }
+
+  /** @internal Whether the end of a connection is still to come in this batch, so that natively it is gone already. */
+  endsInBatch(connection: number): boolean {
+    const { events } = this.#areas;
+    for (let at = this.#at * eventWords; at < this.#count * eventWords; at += eventWords) {
+      const isEnd = (events[at]! & 0xff) === EventType.Disconnection;
+      if (isEnd && events[at + 1] === connection) return true;
+    }
+    return false;
   }
 
   /** @internal The next event of the batch. */

@@ -12,6 +12,7 @@
 import { drainMicrotasks } from "bun:jsc";
 import { IpcError } from "../native/errors.ts";
 import { EventType } from "../native/layout.ts";
+import type { Sent } from "./context.ts";
 import { Context } from "./context.ts";
 import type { Event } from "./event.ts";
 import { Linger } from "./linger.ts";
@@ -26,8 +27,8 @@ const turnMs = 0.5;
 /** Who is told of the events of one handle. */
 export type Listener = {
   onEvent(event: Event): void;
-  /** What became of messages that were sent: bytes queued, or a code below zero. */
-  onSent(result: number): void;
+  /** What became of messages that were handed over. */
+  onSent(sent: Sent): void;
 };
 
 export class Loop {
@@ -39,7 +40,7 @@ export class Loop {
   #again = false;
 
   constructor() {
-    this.context.onSent = (connection, result) => this.#listeners.get(connection)?.onSent(result);
+    this.context.onSent = (connection, sent) => this.#listeners.get(connection)?.onSent(sent);
     try {
       this.context.bell();
     } catch (error) {

@@ -50,41 +50,34 @@ export class Outbox {
 
   #addBytes(connection: number, payload: Uint8Array, token: number): number {
     const length = payload.length;
-    const at = this.#open(connection, length, token);
+    const at = this.#place(connection, length, token);
     if (at < 0) return 0;
     this.#bytes.set(payload, at + headerBytes);
-    return this.#close(at, length);
+    return this.#commit(connection, token, at, length);
   }
 
   #addText(connection: number, text: string, token: number): number {
     const bound = text.length * utf8BytesMax;
-    const at = this.#open(connection, bound, token);
+    const at = this.#place(connection, bound, token);
     if (at < 0) return 0;
-    return this.#close(at, this.#text.write(text, at + headerBytes, bound, "utf8"));
+    const length = this.#text.write(text, at + headerBytes, bound, "utf8");
+    return this.#commit(connection, token, at, length);
   }
 
-  /** Where the frame goes; below zero if there is no room. */
-  #open(connection: number, payloadBytes: number, token: number): number {
-    if (connection === this.#connection && token === 0) {
-      const at = this.#used;
-      return at + headerBytes + payloadBytes > this.#bytes.length ? -1 : at;
-    }
-    const start = (this.#used + 3) & ~3;
-    const at = start + Run.size;
-    if (at + headerBytes + payloadBytes > this.#bytes.length) return -1;
-    const run = start >> 2;
-    this.#words[run] = connection;
-    this.#words[run + 1] = 0;
-    this.#words[run + 2] = 0;
-    this.#words[run + 3] = token;
-    this.#runs.push(run);
-    this.#run = run;
-    // A reported message has its run to itself.
-    this.#connection = token === 0 ? connection : undefined;
-    return at;
+  /** Whether a message goes on with the run before it. One that is reported has its run to itself. */
+  #continues(connection: number, token: number): boolean {
+    return connection === this.#connection && token === 0;
   }
 
-  #close(at: number, length: number): number {
+  /** Where the frame goes; below zero if there is no room. Nothing is changed by it: writing the payload may throw. */
+  #place(connection: number, payloadBytes: number, token: number): number {
+    const at = this.#continues(connection, token) ? this.#used : this.usedBytes + Run.size;
+    return at + headerBytes + payloadBytes > this.#bytes.length ? -1 : at;
+  }
+
+  /** The payload is in its place. */
+  #commit(connection: number, token: number, at: number, length: number): number {
+    if (!this.#continues(connection, token)) this.#begin(connection, token);
     const bytes = this.#bytes;
     bytes[at] = length >>> 24;
     bytes[at + 1] = length >>> 16;
@@ -95,6 +88,17 @@ export class Outbox {
     this.#words[this.#run + 2]! += 1;
     this.#used = at + total;
     return total;
+  }
+
+  #begin(connection: number, token: number): void {
+    const run = this.usedBytes >> 2;
+    this.#words[run] = connection;
+    this.#words[run + 1] = 0;
+    this.#words[run + 2] = 0;
+    this.#words[run + 3] = token;
+    this.#runs.push(run);
+    this.#run = run;
+    this.#connection = token === 0 ? connection : undefined;
   }
 
   /** How many bytes native code is to send. */

@@ -34,14 +34,19 @@ export class Requests {
       this.#first = 0;
     }
     waiting.forget();
-    waiting.settle?.resolve(message.copy());
+    try {
+      waiting.settle?.resolve(message.copy());
+    } catch (error) {
+      waiting.settle?.reject(error);
+    }
     return true;
   }
 
-  /** None will be answered any more. Says how many were waiting. */
-  fail(error: IpcError): number {
-    const left = this.#waiting.slice(this.#first);
-    this.#waiting = [];
+  /** None will be answered any more, except the last `kept`. Says how many were waiting for nothing. */
+  fail(error: IpcError, kept = 0): number {
+    const until = this.#waiting.length - kept;
+    const left = this.#waiting.slice(this.#first, until);
+    this.#waiting = this.#waiting.slice(until);
     this.#first = 0;
     for (const waiting of left) {
       waiting.forget();
