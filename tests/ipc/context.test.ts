@@ -727,6 +727,8 @@ describe("peers", () => {
     const child = Bun.spawn({
       cmd: [process.execPath, "-e", script],
       env: { ...process.env, EARSHOT_RUNDIR: scratch.path },
+      // A pipe that nobody reads stays open until it is collected.
+      stdout: "ignore",
     });
     const joined = event(context, EventType.Connection);
     expect(joined.pid).toBe(child.pid);

@@ -100,6 +100,8 @@ describe("connecting", () => {
     const child = Bun.spawn({
       cmd: [process.execPath, "-e", script],
       env: { ...process.env, EARSHOT_RUNDIR: place.path },
+      // A pipe that nobody reads stays open until it is collected.
+      stdout: "ignore",
     });
     await within("its end", child.exited);
     expectError(() => place.context.connect("pong"), "ECONNREFUSED", {

@@ -59,6 +59,8 @@ async function leaveBehind(rundir: string, name: string): Promise<number> {
   const child = Bun.spawn({
     cmd: [process.execPath, "-e", script],
     env: { ...process.env, EARSHOT_RUNDIR: rundir },
+    // A pipe that nobody reads stays open until it is collected.
+    stdout: "ignore",
   });
   await within("its end", child.exited);
   expect(child.signalCode).toBe("SIGKILL");
