@@ -7,6 +7,7 @@ import { busy, busyRetryMs } from "./context.ts";
 import type { ClientHandlers, End } from "./handlers.ts";
 import { fullLimits } from "./limits.ts";
 import { loop } from "./loop.ts";
+import { patience, timerMsMax, within } from "./numbers.ts";
 
 /** How a service that is gone is looked for. Times in milliseconds. */
 export type Reconnect = {
@@ -32,9 +33,9 @@ type Persistence = { first: number; most: number; attempts: number };
 
 function persistence(given: Reconnect): Persistence {
   return {
-    first: given.first ?? 10,
-    most: given.most ?? 2000,
-    attempts: given.attempts ?? Infinity,
+    first: patience("reconnect.first", given.first ?? 10) ?? timerMsMax,
+    most: patience("reconnect.most", given.most ?? 2000) ?? timerMsMax,
+    attempts: within("reconnect.attempts", given.attempts ?? Infinity, 0, Infinity),
   };
 }
 
@@ -75,7 +76,7 @@ export async function connect(name: string, options: ConnectOptions = {}): Promi
 
 /** A handle; waits while the service has no room for another connection. */
 async function find(name: string, options: ConnectOptions): Promise<number> {
-  const until = performance.now() + (options.timeout ?? 5000);
+  const until = performance.now() + (patience("timeout", options.timeout ?? 5000) ?? Infinity);
   while (true) {
     options.signal?.throwIfAborted();
     const handle = loop().context.tryConnect(name, options);

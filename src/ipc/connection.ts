@@ -9,6 +9,7 @@ import type { FullLimits } from "./limits.ts";
 import { isClosed, loop, throwLater } from "./loop.ts";
 import type { Payload } from "./message.ts";
 import { bytesOf, type Message } from "./message.ts";
+import { patience } from "./numbers.ts";
 import { Requests } from "./requests.ts";
 import type { Statistics } from "./statistics.ts";
 import { Unread } from "./unread.ts";
@@ -155,6 +156,7 @@ export class Connection implements AsyncDisposable {
   request(payload: Payload, options: RequestOptions = {}): Promise<Message> {
     try {
       options.signal?.throwIfAborted();
+      patience("timeout", options.timeout);
       this.send(payload);
     } catch (error) {
       return Promise.reject(error);

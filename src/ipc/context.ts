@@ -32,6 +32,7 @@ import type { Limits } from "./limits.ts";
 import { fullLimits, putLimits } from "./limits.ts";
 import type { Inbox, Payload } from "./message.ts";
 import { bytesOf } from "./message.ts";
+import { patience, whole, within } from "./numbers.ts";
 import { Outbox } from "./outbox.ts";
 import { poisonedViews } from "./poison.ts";
 import type { RunDirectoryOptions } from "./run-directory.ts";
@@ -127,7 +128,7 @@ export class Context implements Disposable {
       .set("poller", pollerNumber(options.poller))
       .set("poison", poisonedViews ? 1 : 0)
       .set("outbox_bytes", outboxBytes)
-      .set("spin_ns", options.spin ?? -1);
+      .set("spin_ns", options.spin === undefined ? -1 : within("spin", options.spin, 0, 1e12));
     const address = new BigUint64Array(1);
     const failure = new Struct(FailureLayout);
     const result = this.#library.calls.earshot_ipc_context_open(
@@ -156,8 +157,11 @@ export class Context implements Disposable {
   serve(name: string, options: ServiceOptions = {}): number {
     const allow = allowLists(options.allow);
     const given = new Struct(ServiceLayout)
-      .set("mode", options.mode ?? (options.allow === undefined ? 0o600 : 0o666))
-      .set("backlog", options.backlog ?? 4096)
+      .set(
+        "mode",
+        whole("mode", options.mode ?? (options.allow === undefined ? 0o600 : 0o666), 0, 0o777),
+      )
+      .set("backlog", whole("backlog", options.backlog ?? 4096, 1, 2 ** 31 - 1))
       .set("allow_everyone", allow.everyone ? 1 : 0)
       .set("shared", options.shared === true ? 1 : 0);
     putLimits(given.within("limits", LimitsLayout), fullLimits(options));
@@ -185,7 +189,7 @@ export class Context implements Disposable {
    * this blocks, for at most `timeout`.
    */
   connect(name: string, options: ConnectOptions = {}): number {
-    const until = performance.now() + (options.timeout ?? 5000);
+    const until = performance.now() + (patience("timeout", options.timeout ?? 5000) ?? Infinity);
     while (true) {
       const handle = this.tryConnect(name, options);
       if (handle !== undefined) return handle;
@@ -214,6 +218,7 @@ export class Context implements Disposable {
    * caller's, who closes the returned handle before the descriptor. Plain files are always readable.
    */
   external(descriptor: number): number {
+    whole("descriptor", descriptor, 0, 2 ** 31 - 1);
     return this.#checked(this.#library.calls.earshot_ipc_watch(this.#open(), descriptor));
   }
 
@@ -221,8 +226,8 @@ export class Context implements Disposable {
   timer(first: number, period = 0): number {
     const handle = this.#library.calls.earshot_ipc_timer(
       this.#open(),
-      Math.trunc(first),
-      Math.trunc(period),
+      Math.trunc(within("first", first, 0, Number.MAX_SAFE_INTEGER)),
+      Math.trunc(within("period", period, 0, Number.MAX_SAFE_INTEGER)),
     );
     return this.#checked(handle);
   }
@@ -238,6 +243,7 @@ export class Context implements Disposable {
    * on with the Drain event, which follows then.
    */
   schedule(connection: number, payload: Payload, options?: { report?: number }): number {
+    this.#open();
     const token = options?.report ?? 0;
     const outbox = this.#outbox;
     this.#open();
@@ -254,11 +260,11 @@ export class Context implements Disposable {
     const { calls } = this.#library;
     const result =
       token === 0
-        ? calls.earshot_ipc_write(this.#open(), connection, memoryOf(bytes), bytes.length)
+        ? calls.earshot_ipc_write(this.#open(), connection, sendable(bytes), bytes.length)
         : calls.earshot_ipc_schedule(
             this.#open(),
             connection,
-            memoryOf(bytes),
+            sendable(bytes),
             bytes.length,
             token,
           );
@@ -276,7 +282,7 @@ export class Context implements Disposable {
     const queued = this.#library.calls.earshot_ipc_write(
       this.#open(),
       connection,
-      memoryOf(bytes),
+      sendable(bytes),
       bytes.length,
     );
     return this.#checked(queued);
@@ -532,6 +538,7 @@ function allowLists(allow: Allow | undefined) {
       "EINVAL: allow names no user and no group, so that nobody could connect",
     );
   }
+  for (const id of [...users, ...groups]) whole("allow", id, 0, 2 ** 32 - 1);
   return {
     everyone,
     users: Uint32Array.from(users.length === 0 ? [0] : users),
@@ -548,7 +555,13 @@ function sizeBound(payload: Payload): number {
 
 const nothing = new Uint8Array(1);
 
-/** Memory that a native call can be given even if it is empty. */
-function memoryOf(bytes: Uint8Array): Uint8Array {
+/** Memory that a native call can be given even if it is empty. Throws EMSGSIZE if its length is no length on the wire. */
+function sendable(bytes: Uint8Array): Uint8Array {
+  if (bytes.length > constants.message_bytes_limit) {
+    throw new Failure(
+      "EMSGSIZE",
+      `EMSGSIZE: a message of ${bytes.length} bytes; no message is longer than ${constants.message_bytes_limit}`,
+    );
+  }
   return bytes.length === 0 ? nothing : bytes;
 }

@@ -3,6 +3,7 @@
 import { IpcError } from "../native/errors.ts";
 import { constants, type Limits as LimitsLayout, queuePolicies } from "../native/layout.ts";
 import type { Struct } from "../native/struct.ts";
+import { within } from "./numbers.ts";
 
 /** All sizes in bytes, all times in milliseconds. */
 export type Limits = {
@@ -57,10 +58,6 @@ export function fullLimits(given: Limits): FullLimits {
 }
 
 function check(limits: FullLimits): void {
-  const within = (name: keyof Limits, value: number, least: number, most: number) => {
-    if (value >= least && value <= most) return;
-    throw new IpcError("EINVAL", `EINVAL: ${name} is ${value}; it goes from ${least} to ${most}`);
-  };
   const yearMs = 365 * 24 * 3600 * 1000;
   within("messageBytesMax", limits.messageBytesMax, 0, constants.message_bytes_limit);
   within("connectionsMax", limits.connectionsMax, 0, 2 ** 31 - 1);

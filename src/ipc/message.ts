@@ -5,13 +5,23 @@ import { poisonedViews } from "./poison.ts";
 
 const encoder = new TextEncoder();
 
-/** What can be sent: text goes as UTF-8. */
-export type Payload = string | Uint8Array | ArrayBuffer;
+/** What can be sent: text goes as UTF-8, a view as the bytes it shows. */
+export type Payload = string | ArrayBuffer | SharedArrayBuffer | ArrayBufferView;
 
-/** The bytes of a payload; a view of it where it has some. */
+/** The bytes of a payload; a view of it where it has some. Throws a TypeError for anything else. */
 export function bytesOf(payload: Payload): Uint8Array {
   if (typeof payload === "string") return encoder.encode(payload);
-  return payload instanceof Uint8Array ? payload : new Uint8Array(payload);
+  if (payload instanceof Uint8Array) return payload;
+  if (ArrayBuffer.isView(payload)) {
+    return new Uint8Array(payload.buffer, payload.byteOffset, payload.byteLength);
+  }
+  if (payload instanceof ArrayBuffer || payload instanceof SharedArrayBuffer) {
+    return new Uint8Array(payload);
+  }
+  const given = payload === null ? "null" : typeof payload;
+  throw new TypeError(
+    `a message is a string, an ArrayBuffer or a view of one, such as a Uint8Array; not ${given}`,
+  );
 }
 
 /** The memory a batch's messages lie in. `generation` moves on with each wait. */

@@ -3,6 +3,7 @@
 import { IpcError } from "../native/errors.ts";
 import type { RequestOptions } from "./connection.ts";
 import type { Message } from "./message.ts";
+import { patience } from "./numbers.ts";
 
 type Waiting = {
   /** Undefined when it was given up: its answer is still to come, and is dropped. */
@@ -59,7 +60,8 @@ export class Requests {
 const nothing = () => undefined;
 
 /** Gives the request up when its time is over or its signal aborts. */
-function watch(waiting: Waiting, service: string, { signal, timeout }: RequestOptions): void {
+function watch(waiting: Waiting, service: string, { signal, ...options }: RequestOptions): void {
+  const timeout = patience("timeout", options.timeout);
   const giveUp = (error: unknown) => {
     waiting.forget();
     waiting.settle?.reject(error);
