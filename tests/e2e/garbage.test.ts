@@ -5,13 +5,16 @@ import type { Reason } from "../../src/index.ts";
 import { frame, header, headerBytes, join } from "../kit/frames.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
 import { Random } from "../kit/random.ts";
+import type { Stage } from "./stage.ts";
 import { onStage } from "./stage.ts";
 
 leaveNoTrace();
 
+const defaultLimit = 16 * 1024 * 1024;
+
 describe("is dropped, and what it had said before is heard", () => {
   test.each([
-    ["a length over the limit", header(16 * 1024 * 1024 + 1)],
+    ["a length over the limit", header(defaultLimit + 1)],
     ["the greatest length", header(0xffff_ffff)],
     ["the greatest length that has a sign", header(0x8000_0000)],
     ["an HTTP request", Buffer.from("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")],
@@ -43,7 +46,7 @@ test("who announces the limit and sends nothing costs next to no memory", async 
     const count = 100;
     for (let number = 0; number < count; number++) {
       const peer = await stage.peer();
-      peer.write(header(16 * 1024 * 1024));
+      peer.write(header(defaultLimit));
       await peer.written();
     }
     await stage.othersAreServed();
@@ -103,20 +106,32 @@ function cut(bytes: Uint8Array, random: Random): Uint8Array[] {
 
 const seeds = Array.from({ length: 100 }, (_, index) => 20_261_121 + index);
 
+/** Has a peer write the parts and leave; the service must have made of them what `judge` does. */
+async function expectJudged(
+  stage: Stage,
+  seed: number,
+  bytes: Uint8Array,
+  given: { parts: Uint8Array[]; limit: number },
+): Promise<void> {
+  const peer = await stage.peer();
+  for (const part of given.parts) peer.write(part);
+  await peer.written();
+  peer.endWriting();
+  const [ended] = await stage.ended(1).catch((error: unknown) => {
+    throw new Error(`with seed ${seed}`, { cause: error });
+  });
+  const expected = judge(bytes, given.limit);
+  expect({ seed, ...ended }).toEqual({ seed, ...expected });
+  stage.goesWrong(expected.reason);
+  peer.close();
+}
+
 test("of random bytes every whole message is heard up to the first that breaks a rule", async () => {
   await onStage({ limits: { messageBytesMax: limit } }, async (stage) => {
     for (const seed of seeds) {
       const random = new Random(seed);
       const bytes = speech(random);
-      const peer = await stage.peer();
-      for (const part of cut(bytes, random)) peer.write(part);
-      await peer.written();
-      peer.endWriting();
-      const [ended] = await stage.ended(1);
-      const expected = judge(bytes, limit);
-      expect({ seed, ...ended }).toEqual({ seed, ...expected });
-      stage.goesWrong(expected.reason);
-      peer.close();
+      await expectJudged(stage, seed, bytes, { parts: cut(bytes, random), limit });
     }
   });
 });
@@ -125,15 +140,7 @@ test("of nothing but random bytes hardly any is taken for a message", async () =
   await onStage({}, async (stage) => {
     for (const seed of seeds.slice(0, 20)) {
       const bytes = new Random(seed).bytes(100_000);
-      const expected = judge(bytes, 16 * 1024 * 1024);
-      const peer = await stage.peer();
-      peer.write(bytes);
-      await peer.written();
-      peer.endWriting();
-      const [ended] = await stage.ended(1);
-      expect({ seed, ...ended }).toEqual({ seed, ...expected });
-      stage.goesWrong(expected.reason);
-      peer.close();
+      await expectJudged(stage, seed, bytes, { parts: [bytes], limit: defaultLimit });
     }
   });
 });

@@ -15,7 +15,7 @@ const sizes = [0, 1, 127, 128, 255, 256, 65_535, 65_536, 1024 * 1024, defaultLim
 const same = (one: Uint8Array, other: Uint8Array) => Buffer.compare(one, other) === 0;
 
 test.each(sizes)("%d bytes", async (size) => {
-  await onStage({}, async (stage) => {
+  await onStage({ messageBytes: size }, async (stage) => {
     const payload = pattern(size, size);
     const peer = await stage.peer();
     const client = await stage.client();
@@ -28,6 +28,17 @@ test.each(sizes)("%d bytes", async (size) => {
     for (const got of [peer.payloads, answers.map(({ bytes }) => bytes)]) {
       expect(got.map(({ length }) => length)).toEqual([size, size, 3]);
       expect(got.every((bytes, index) => same(bytes, index < 2 ? payload : pattern(3)))).toBe(true);
+    }
+  });
+});
+
+test("very many bytes in all leave nothing behind", async () => {
+  const messageBytes = 2 * 1024 * 1024;
+  await onStage({ messageBytes }, async (stage) => {
+    const client = await stage.client();
+    for (let number = 0; number < 100; number++) {
+      const payload = pattern(messageBytes, number);
+      expect(same((await client.request(payload)).bytes, payload)).toBe(true);
     }
   });
 });
@@ -51,7 +62,7 @@ test.each([
   ["a limit of its own", { messageBytesMax: 1000 }, 1000],
   ["a limit of nothing", { messageBytesMax: 0 }, 0],
 ])("one byte more than %s is refused before it is read", async (_, limits, limit) => {
-  await onStage({ limits }, async (stage) => {
+  await onStage({ limits, messageBytes: limit }, async (stage) => {
     const fitting = await stage.peer();
     fitting.write(frame(pattern(limit)));
     const peer = await stage.peer();
