@@ -42,6 +42,8 @@ export class Connection implements AsyncDisposable {
   #end: End | undefined;
   #handle = 0;
   #closing = false;
+  /** At once: what arrived meanwhile is nobody's. */
+  #closedNow = false;
   /** Sending failed, and the Disconnection that says why is on its way. */
   #broken = false;
   /** Requests made since, whose messages are held for the next connection. */
@@ -139,6 +141,7 @@ export class Connection implements AsyncDisposable {
 
   /** Resolves when `send` may be called again: at once if it may now. Rejects if the connection ends first. */
   async drained(): Promise<void> {
+    this.#checkOpen();
     loop().context.flush();
     while (this.queuedBytes > this.#limits.queueBytesHigh) {
       this.#checkOpen();
@@ -193,6 +196,7 @@ export class Connection implements AsyncDisposable {
   #shut(now: boolean): void {
     if (this.#end !== undefined || (this.#closing && !now)) return;
     this.#closing = true;
+    this.#closedNow = now;
     if (this.#handle === 0) {
       this.finish({ reason: "closed", errno: 0, lost: nothingLost });
       return;
@@ -267,6 +271,7 @@ export class Connection implements AsyncDisposable {
   }
 
   #receive(message: Message): void {
+    if (this.#closedNow) return;
     if (this.#requests.answer(message)) return;
     const { message: handler } = this.#handlers;
     if (handler === undefined) this.#unread.put(message.copy());
@@ -399,7 +404,12 @@ export class Connection implements AsyncDisposable {
   }
 
   #closedError(): IpcError {
-    const why = this.#end === undefined ? "being closed" : `closed (${this.#end.reason})`;
+    const why =
+      this.#end === undefined
+        ? this.#closing
+          ? "being closed"
+          : "broken: its peer is gone"
+        : `closed (${this.#end.reason})`;
     return new IpcError("ECLOSED", `ECLOSED: the connection to "${this.service}" is ${why}`, {
       service: this.service,
     });

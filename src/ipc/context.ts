@@ -111,6 +111,7 @@ export class Context implements Disposable {
   readonly #rundir: string | undefined;
   #address: Address | undefined;
   #doorbell: Doorbell | undefined;
+  #iterated = false;
   #count = 0;
   #at = 0;
   /** Who is being sent to, and what was queued for it when its last run was settled. */
@@ -355,12 +356,23 @@ export class Context implements Disposable {
     const ended = () => this.closed || signal?.aborted === true;
     // Now and not when it first waits: by then peers may have taken the last descriptor.
     if (!ended()) this.bell();
-    while (!ended()) {
-      for (let event = this.next(); event !== undefined; event = this.next()) {
-        yield event;
-        if (ended()) return;
+    if (this.#iterated) {
+      throw new Failure(
+        "EINVAL",
+        "EINVAL: events() is being iterated already; each event goes to one only",
+      );
+    }
+    this.#iterated = true;
+    try {
+      while (!ended()) {
+        for (let event = this.next(); event !== undefined; event = this.next()) {
+          yield event;
+          if (ended()) return;
+        }
+        if (this.fill(0) === 0) await this.bell().rung(signal);
       }
-      if (this.fill(0) === 0) await this.bell().rung(signal);
+    } finally {
+      this.#iterated = false;
     }
   }
 

@@ -198,7 +198,8 @@ describe("drained", () => {
     const drained = connection.drained().catch((error: unknown) => error);
     await connection.close({ now: true });
     expect(await drained).toMatchObject({ code: "ECONNRESET" });
-    await connection.drained();
+    const late = await connection.drained().catch((error: unknown) => error);
+    expect(late).toMatchObject({ code: "ECLOSED" });
   });
 });
 
