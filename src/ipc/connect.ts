@@ -31,7 +31,10 @@ export type ConnectOptions = NativeOptions &
 
 type Persistence = { first: number; most: number; attempts: number };
 
-function persistence(given: Reconnect): Persistence {
+/** Undefined if the service is not to be looked for again. */
+function persistence(reconnect: boolean | Reconnect = false): Persistence | undefined {
+  if (reconnect === false) return undefined;
+  const given = reconnect === true ? {} : reconnect;
   return {
     first: patience("reconnect.first", given.first ?? 10) ?? timerMsMax,
     most: patience("reconnect.most", given.most ?? 2000) ?? timerMsMax,
@@ -49,6 +52,7 @@ function persistence(given: Reconnect): Persistence {
  */
 export async function connect(name: string, options: ConnectOptions = {}): Promise<Connection> {
   const connection = new Connection(name, options, fullLimits(options));
+  const how = persistence(options.reconnect);
   const { signal } = options;
   const handle = await find(name, options);
   if (signal?.aborted === true) {
@@ -56,8 +60,7 @@ export async function connect(name: string, options: ConnectOptions = {}): Promi
     throw signal.reason;
   }
   const over = new AbortController();
-  if (options.reconnect !== undefined && options.reconnect !== false) {
-    const how = persistence(options.reconnect === true ? {} : options.reconnect);
+  if (how !== undefined) {
     connection.onLost = (end) => {
       void findAgain(connection, options, how, end, over.signal);
       return true;

@@ -32,7 +32,7 @@ import type { Limits } from "./limits.ts";
 import { fullLimits, putLimits } from "./limits.ts";
 import type { Inbox, Payload } from "./message.ts";
 import { bytesOf } from "./message.ts";
-import { patience, whole, within } from "./numbers.ts";
+import { ids, patience, textOf, u32Max, whole, within } from "./numbers.ts";
 import { Outbox } from "./outbox.ts";
 import { poisonedViews } from "./poison.ts";
 import type { RunDirectoryOptions } from "./run-directory.ts";
@@ -156,6 +156,7 @@ export class Context implements Disposable {
 
   /** Serves `name`; its connections come as Connection events. Returns the service's handle. */
   serve(name: string, options: ServiceOptions = {}): number {
+    textOf("name", name);
     const allow = allowLists(options.allow);
     const given = new Struct(ServiceLayout)
       .set(
@@ -166,7 +167,7 @@ export class Context implements Disposable {
       .set("allow_everyone", allow.everyone ? 1 : 0)
       .set("shared", options.shared === true ? 1 : 0);
     putLimits(given.within("limits", LimitsLayout), fullLimits(options));
-    const directory = runDirectory(options.rundir ?? this.#rundir);
+    const directory = this.#directory(options.rundir);
     const handle = this.#library.calls.earshot_ipc_serve(
       this.#open(),
       ...nativeText(directory),
@@ -182,7 +183,7 @@ export class Context implements Disposable {
 
   /** Where the service `name` is, or would be, found. */
   path(name: string, rundir?: string): string {
-    return join(runDirectory(rundir ?? this.#rundir), name);
+    return join(this.#directory(rundir), textOf("name", name));
   }
 
   /**
@@ -201,9 +202,10 @@ export class Context implements Disposable {
 
   /** Like `connect`, but undefined while the service has no room for another connection. */
   tryConnect(name: string, options: ConnectOptions = {}): number | undefined {
+    textOf("name", name);
     const given = new Struct(ConnectLayout).set("shared", options.shared === true ? 1 : 0);
     putLimits(given.within("limits", LimitsLayout), fullLimits(options));
-    const directory = runDirectory(options.rundir ?? this.#rundir);
+    const directory = this.#directory(options.rundir);
     const handle = this.#library.calls.earshot_ipc_connect(
       this.#open(),
       ...nativeText(directory),
@@ -220,7 +222,8 @@ export class Context implements Disposable {
    */
   external(descriptor: number): number {
     whole("descriptor", descriptor, 0, 2 ** 31 - 1);
-    return this.#checked(this.#library.calls.earshot_ipc_watch(this.#open(), descriptor));
+    const handle = this.#library.calls.earshot_ipc_watch(this.#open(), descriptor);
+    return this.#checked(handle, { descriptor });
   }
 
   /** A timer that is due in `first` nanoseconds, and then every `period` nanoseconds unless that is 0. */
@@ -247,7 +250,6 @@ export class Context implements Disposable {
     this.#open();
     const token = options?.report ?? 0;
     const outbox = this.#outbox;
-    this.#open();
     this.#asked = connection;
     this.#queued = 0;
     if (sizeBound(payload) < directBytesMin) {
@@ -383,12 +385,11 @@ export class Context implements Disposable {
     this.#inbox.generation += 1;
     this.#at = 0;
     this.#count = 0;
-    const ns =
-      timeout === undefined || timeout === Infinity ? forever : Math.max(0, timeout) * nsPerMs;
+    const ns = nsOf(timeout);
     // What could not be sent is reported at once, so there is nothing to wait for.
     const count = calls.earshot_ipc_wait(
       this.#open(),
-      this.#errors.length > 0 ? 0 : Math.trunc(ns),
+      this.#errors.length > 0 ? 0 : ns,
       spin,
       outbox.usedBytes,
     );
@@ -458,6 +459,7 @@ export class Context implements Disposable {
 
   /** The figures of the context, or of one of its connections or services. */
   statistics(handle = 0): Statistics {
+    whole("handle", handle, 0, u32Max);
     const record = new Struct(StatisticsLayout);
     this.#checked(this.#library.calls.earshot_ipc_statistics(this.#open(), handle, record.bytes));
     return readStatistics(record);
@@ -507,6 +509,10 @@ export class Context implements Disposable {
 
   // ---- inside ----
 
+  #directory(rundir = this.#rundir): string {
+    return runDirectory(rundir === undefined ? undefined : textOf("rundir", rundir));
+  }
+
   #open(): Address {
     if (this.#address === undefined) throw new Failure("ECLOSED", "ECLOSED: the context is closed");
     return this.#address;
@@ -540,17 +546,23 @@ function pollerNumber(option: PollerKind | undefined): number {
   throw new Failure("EINVAL", `EINVAL: there is no poller "${kind}"; there are: ${known}`);
 }
 
+/** A timeout as native code takes it: what has passed is now, and NaN would be any time at all. */
+function nsOf(timeout: number | undefined): number {
+  if (timeout === undefined || timeout === Infinity) return forever;
+  const ms = within("timeout", timeout, -Number.MAX_VALUE, Number.MAX_VALUE);
+  return Math.trunc(Math.min(Math.max(0, ms) * nsPerMs, Number.MAX_SAFE_INTEGER));
+}
+
 function allowLists(allow: Allow | undefined) {
   const everyone = allow === "anyone";
-  const users = everyone ? [] : (allow?.users ?? []);
-  const groups = everyone ? [] : (allow?.groups ?? []);
+  const users = everyone ? [] : ids("allow.users", allow?.users);
+  const groups = everyone ? [] : ids("allow.groups", allow?.groups);
   if (allow !== undefined && !everyone && users.length + groups.length === 0) {
     throw new Failure(
       "EINVAL",
       "EINVAL: allow names no user and no group, so that nobody could connect",
     );
   }
-  for (const id of [...users, ...groups]) whole("allow", id, 0, 2 ** 32 - 1);
   return {
     everyone,
     users: Uint32Array.from(users.length === 0 ? [0] : users),

@@ -13,7 +13,7 @@ export type Limits = {
   connectionsMax?: number | undefined;
   /** Over this many queued bytes `send` returns false and a drain follows. Default 1 MiB. */
   queueBytesHigh?: number | undefined;
-  /** What may be queued for a peer that does not read. Default 64 MiB. */
+  /** What may be queued for a peer that does not read: one message at least. Default 64 MiB, or two messages. */
   queueBytesMax?: number | undefined;
   /** Beyond that: `"close"` ends the connection (the default), `"refuse"` makes `send` throw ENOBUFS. */
   queuePolicy?: "close" | "refuse" | undefined;
@@ -66,6 +66,7 @@ function check(limits: FullLimits): void {
     limits.queueBytesMax,
     limits.messageBytesMax + constants.header_bytes,
     2 ** 40,
+    `: it has to hold one message, which is messageBytesMax + ${constants.header_bytes}`,
   );
   within("queueBytesHigh", limits.queueBytesHigh, 0, limits.queueBytesMax);
   within("stallTimeout", limits.stallTimeout, 0, yearMs);

@@ -3,6 +3,7 @@
  * where, and what to do.
  */
 
+import { constants as system } from "node:os";
 import { nameFaults, syscalls } from "./layout.ts";
 
 /** The library's result codes: its name, the `code` of the error it becomes, and its number. */
@@ -68,6 +69,8 @@ export type Subject = {
   service?: string | undefined;
   /** The run directory or socket. */
   path?: string | undefined;
+  /** One of somebody else's, that was to be watched. */
+  descriptor?: number | undefined;
 };
 
 /** What the system said in the failed call. */
@@ -143,6 +146,13 @@ const nameRules: Record<(typeof nameFaults)[number], string> = {
   reserved_ending: "it ends in .lock or .memory, which are reserved",
 };
 
+/** What a poller says of a descriptor that it does not take. */
+function ofDescriptor({ descriptor }: Subject, { errno }: SystemFailure): string | undefined {
+  if (descriptor === undefined) return undefined;
+  if (errno === system.errno.EBADF) return `descriptor ${descriptor} is not open`;
+  return errno === system.errno.EEXIST ? `descriptor ${descriptor} is watched already` : undefined;
+}
+
 /** One text for each code: what was wrong, where, and what to do. */
 const texts: Record<CodeName, (subject: Subject, failure: SystemFailure) => string> = {
   ok: () => "no error",
@@ -217,8 +227,10 @@ const texts: Record<CodeName, (subject: Subject, failure: SystemFailure) => stri
     `what is in the place of the lock of ${service(subject)} in ${path(subject)} is not a plain file; it was left ` +
     "alone: move it away or choose another name",
   lock_owner: (subject) =>
-    `the lock of ${service(subject)} in ${path(subject)} is another user's; choose another name`,
+    `the lock of ${service(subject)} in ${path(subject)} is another user's, or has further names (hard links); ` +
+    "it was left alone: remove it or choose another name",
   unexpected: (subject, failure) =>
+    ofDescriptor(subject, failure) ??
     `the system said errno ${failure.errno} in ${syscalls[failure.syscall] ?? "a call"}` +
-    (subject.service === undefined ? "" : ` for ${service(subject)}`),
+      (subject.service === undefined ? "" : ` for ${service(subject)}`),
 };

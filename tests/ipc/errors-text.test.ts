@@ -297,7 +297,7 @@ describe("contexts", () => {
     const error = thrown(() => context.external(1_000_000));
     expect(error.errno).toBeLessThan(0);
     expect(error.syscall).not.toBe("");
-    expect(error.message).toContain(error.syscall);
+    expect(error.message).toContain("descriptor 1000000 is not open");
   });
 });
 

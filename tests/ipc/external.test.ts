@@ -164,10 +164,14 @@ for (const poller of pollers) {
       for (const pipe of pipes) pipe[Symbol.dispose]();
     });
 
-    for (const descriptor of [-1, 1_000_000]) {
+    for (const [descriptor, why] of [
+      [-1, "descriptor is -1"],
+      [1_000_000, "descriptor 1000000 is not open"],
+    ] as const) {
       test(`no descriptor: ${descriptor}`, () => {
         using context = new Context({ poller });
         expect(() => context.external(descriptor)).toThrow(IpcError);
+        expect(() => context.external(descriptor)).toThrow(why);
         expect(context.wait(0)).toEqual([]);
       });
     }
@@ -177,6 +181,9 @@ for (const poller of pollers) {
       using context = new Context({ poller });
       const handle = context.external(pipe.reader);
       expect(() => context.external(pipe.reader)).toThrow(IpcError);
+      expect(() => context.external(pipe.reader)).toThrow(
+        `descriptor ${pipe.reader} is watched already`,
+      );
       pipe.write("x");
       expect(context.wait().map((each) => each.source)).toEqual([handle]);
       context.closeHandle(handle);

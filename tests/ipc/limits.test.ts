@@ -72,6 +72,7 @@ describe("what is refused, with what would do", () => {
     [{ connectionsMax: 2 ** 31 }, "connectionsMax", `to ${2 ** 31 - 1}`],
     [{ queueBytesMax: 0 }, "queueBytesMax", `from ${16 * mib + headerBytes}`],
     [{ queueBytesMax: 16 * mib }, "queueBytesMax", `from ${16 * mib + headerBytes}`],
+    [{ queueBytesMax: 5 }, "queueBytesMax", `hold one message, which is messageBytesMax + 4`],
     [{ queueBytesMax: 2 ** 40 + 1 }, "queueBytesMax", `to ${2 ** 40}`],
     [{ queueBytesHigh: -1 }, "queueBytesHigh", "from 0"],
     [{ queueBytesHigh: 64 * mib + 1 }, "queueBytesHigh", `to ${64 * mib}`],
