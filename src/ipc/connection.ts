@@ -15,6 +15,7 @@ import type { Statistics } from "./statistics.ts";
 import { Unread } from "./unread.ts";
 
 const headerBytes = constants.header_bytes;
+const closedCode = codes.closed.number;
 const nothingLost: Lost = { messages: 0, bytes: 0, requests: 0 };
 
 export type RequestOptions = {
@@ -22,6 +23,9 @@ export type RequestOptions = {
   /** In milliseconds. Without one, a request waits until the connection ends. */
   timeout?: number | undefined;
 };
+
+/** A message that waits for the service to be found again; whether a request waits for its answer. */
+type Held = { bytes: Uint8Array; asks: boolean };
 
 /**
  * @example
@@ -46,8 +50,6 @@ export class Connection implements AsyncDisposable {
   #closedNow = false;
   /** Sending failed, and the Disconnection that says why is on its way. */
   #broken = false;
-  /** Requests made since, whose messages are held for the next connection. */
-  #heldRequests = 0;
   /** Its Disconnection is being handled. */
   #ending = false;
   /** Messages handed over when natively it had ended already. */
@@ -55,10 +57,15 @@ export class Connection implements AsyncDisposable {
   /** Bytes that wait natively, as last heard, and in the outbox since. */
   #queued = 0;
   #scheduled = 0;
-  /** Messages that wait for the service to be found again. */
-  #held: Uint8Array[] = [];
+  /** In the order in which they were sent. */
+  #held: Held[] = [];
   #heldBytes = 0;
   #peer: Peer = { uid: 0, gid: 0, pid: 0 };
+  /** What native code was given to send, as much of it as is known to be with the kernel, and what was handed over. */
+  #taken = { messages: 0, bytes: 0 };
+  #sent = { messages: 0, bytes: 0 };
+  #received = { messages: 0, bytes: 0 };
+  /** The last, while natively there is no connection. */
   #statistics: Statistics | undefined;
   /** @internal Set by whoever made it: how to find the service again, if it is to be found. */
   onLost: ((end: End) => boolean) | undefined;
@@ -75,7 +82,8 @@ export class Connection implements AsyncDisposable {
 
   /** Whether messages can be sent: false once it was closed, or has ended. */
   get open(): boolean {
-    return this.#end === undefined && !this.#closing && !this.#broken;
+    const lost = this.#broken && this.onLost === undefined;
+    return this.#end === undefined && !this.#closing && !lost;
   }
 
   /** Resolves when the connection has ended, with why and what was lost; never rejects. */
@@ -93,20 +101,33 @@ export class Connection implements AsyncDisposable {
     return this.#peer;
   }
 
-  /** The figures of this connection; once it has ended, those that were asked for last, or when it was closed. */
+  /** The figures of this connection; once it has ended, the last. With `reconnect`, they begin anew each time. */
   statistics(): Statistics {
-    this.#count();
-    if (this.#statistics === undefined) throw this.#closedError();
-    return this.#statistics;
-  }
-
-  #count(): void {
-    if (this.#handle === 0) return;
+    if (this.#statistics !== undefined) return { ...this.#statistics };
     try {
-      this.#statistics = loop().context.statistics(this.#handle);
+      return loop().context.statistics(this.#handle);
     } catch (error) {
       if (!isClosed(error)) throw error;
+      // Its end is on its way, and will say what was lost.
+      return this.#figures(this.#sent, nothingLost);
     }
+  }
+
+  /** The figures of a connection that native code knows no more. */
+  #figures(sent: { messages: number; bytes: number }, lost: Lost): Statistics {
+    return {
+      messagesReceived: this.#received.messages,
+      messagesSent: sent.messages,
+      bytesReceived: this.#received.bytes,
+      bytesSent: sent.bytes,
+      queuedBytes: 0,
+      messagesLost: lost.messages,
+      connectionsAccepted: 0,
+      connectionsMade: 0,
+      connectionsOpen: 0,
+      descriptors: 0,
+      reasons: {},
+    };
   }
 
   /**
@@ -114,9 +135,12 @@ export class Connection implements AsyncDisposable {
    * the `drain` handler follows. Throws ECLOSED, EMSGSIZE, or ENOBUFS where the queue policy is to refuse.
    */
   send(payload: Payload): boolean {
-    if (this.#broken && this.onLost !== undefined) return this.#hold(payload);
+    return this.#take(payload, false);
+  }
+
+  #take(payload: Payload, asks: boolean): boolean {
     this.#checkOpen();
-    if (this.#handle === 0) return this.#hold(payload);
+    if (this.#handle === 0 || this.#broken) return this.#hold(payload, asks);
     const current = loop();
     const bound =
       headerBytes + (typeof payload === "string" ? payload.length * 3 : payload.byteLength);
@@ -124,15 +148,14 @@ export class Connection implements AsyncDisposable {
     if (this.queuedBytes + bound > this.#limits.queueBytesHigh) {
       // Only what the kernel really does not take counts.
       current.context.flush();
-      if (this.#broken) return this.send(payload);
+      if (this.#broken) return this.#take(payload, asks);
       if (this.#limits.queuePolicy === "refuse") this.#checkRoom(bytesOf(payload).length);
     }
-    const scheduled = this.#scheduled;
     this.#scheduled += bound;
     try {
       current.context.schedule(this.#handle, payload);
     } catch (error) {
-      this.#scheduled = scheduled;
+      this.#scheduled = Math.max(0, this.#scheduled - bound);
       throw error;
     }
     current.sending();
@@ -160,11 +183,10 @@ export class Connection implements AsyncDisposable {
     try {
       options.signal?.throwIfAborted();
       patience("timeout", options.timeout);
-      this.send(payload);
+      this.#take(payload, true);
     } catch (error) {
       return Promise.reject(error);
     }
-    if (this.#broken) this.#heldRequests += 1;
     return this.#requests.add(this.service, options);
   }
 
@@ -183,7 +205,10 @@ export class Connection implements AsyncDisposable {
     if (reason !== "closed" && reason !== "peer_closed") throw this.#resetError();
   }
 
-  /** Closes it, after sending what was taken unless `now` is set. Resolves when it has ended. */
+  /**
+   * Closes it, after sending what was taken unless `now` is set: then nothing that arrives is handed out any more
+   * either. Resolves when it has ended.
+   */
   async close(options: { now?: boolean } = {}): Promise<void> {
     this.#shut(options.now === true);
     await this.#ended.promise;
@@ -203,7 +228,6 @@ export class Connection implements AsyncDisposable {
     }
     const current = loop();
     current.context.flush();
-    this.#count();
     try {
       current.context.closeHandle(this.#handle, { now });
     } catch (error) {
@@ -221,11 +245,15 @@ export class Connection implements AsyncDisposable {
     this.#peer = peer;
     this.#queued = 0;
     this.#broken = false;
+    this.#taken = { messages: 0, bytes: 0 };
+    this.#sent = { messages: 0, bytes: 0 };
+    this.#received = { messages: 0, bytes: 0 };
+    this.#statistics = undefined;
     loop().add(handle, this);
     const held = this.#held;
     this.#held = [];
     this.#heldBytes = 0;
-    for (const bytes of held) this.send(bytes);
+    for (const { bytes, asks } of held) this.#take(bytes, asks);
     const waited = held.length > 0 || this.#draining !== undefined;
     if (waited && this.#queued <= this.#limits.queueBytesHigh) this.#relieve();
   }
@@ -244,12 +272,22 @@ export class Connection implements AsyncDisposable {
   onSent({ result, messages, bytes }: Sent): void {
     this.#scheduled = 0;
     this.#queued = Math.max(0, result);
-    if (result >= 0) return;
-    this.#broken = true;
-    // Natively the connection counts what it could not take, unless its end was reported before these came.
-    if (!this.#ending && !loop().context.endsInBatch(this.#handle)) return;
-    this.#tooLate.messages += messages;
-    this.#tooLate.bytes += bytes;
+    if (result < 0) {
+      this.#broken = true;
+      // Natively the connection counts what it could not take, unless its end was reported before these came.
+      if (this.#ending || loop().context.endsInBatch(this.#handle)) {
+        this.#tooLate.messages += messages;
+        this.#tooLate.bytes += bytes;
+        return;
+      }
+      if (result !== closedCode) return;
+    }
+    const taken = this.#taken;
+    taken.messages += messages;
+    taken.bytes += bytes;
+    if (result !== 0) return;
+    this.#sent.messages = taken.messages;
+    this.#sent.bytes = taken.bytes;
   }
 
   /** @internal */
@@ -271,10 +309,12 @@ export class Connection implements AsyncDisposable {
   }
 
   #receive(message: Message): void {
+    this.#received.messages += 1;
+    this.#received.bytes += headerBytes + message.length;
     if (this.#closedNow) return;
     if (this.#requests.answer(message)) return;
     const { message: handler } = this.#handlers;
-    if (handler === undefined) this.#unread.put(message.copy());
+    if (handler === undefined) this.#call(() => this.#unread.put(message.copy()));
     else this.#call(() => handler(this, message));
   }
 
@@ -295,40 +335,44 @@ export class Connection implements AsyncDisposable {
     this.#scheduled = 0;
     this.#queued = 0;
     // Those whose messages are held are answered by the next connection.
-    const requests = this.#requests.fail(this.#resetError(event.reason), this.#heldRequests);
-    this.#heldRequests = 0;
+    const kept = this.#held.filter(({ asks }) => asks).length;
     const lost: Lost = {
       messages: event.lost.messages + this.#tooLate.messages,
       bytes: event.lost.bytes + this.#tooLate.bytes,
-      requests,
+      requests: this.#requests.fail(this.#resetError(event.reason), kept),
     };
     this.#tooLate = { messages: 0, bytes: 0 };
+    const sent = {
+      messages: this.#taken.messages - event.lost.messages,
+      bytes: this.#taken.bytes - event.lost.bytes,
+    };
+    this.#statistics = { ...this.#figures(sent, lost), reasons: { [event.reason]: 1 } };
     const end: End = { reason: event.reason, errno: event.errno, lost };
     if (!this.#closing && this.onLost?.(end) === true) {
       this.#call(() => this.#handlers.disconnected?.(this, end));
     } else {
-      this.#finish(end);
+      this.finish(end);
     }
   }
 
   /** @internal It has ended, and is not looked for any more. */
-  finish(end: End): void {
-    this.#finish({
-      ...end,
-      lost: {
-        messages: end.lost.messages + this.#held.length,
-        bytes: end.lost.bytes + this.#heldBytes,
-        requests: end.lost.requests + this.#requests.fail(this.#resetError(end.reason)),
-      },
-    });
-  }
-
-  #finish(end: End): void {
+  finish({ reason, errno, lost }: End): void {
     if (this.#end !== undefined) return;
+    const messages = this.#held.length;
+    const requests = this.#requests.fail(this.#resetError(reason));
+    const end: End = {
+      reason,
+      errno,
+      lost: {
+        messages: lost.messages + messages,
+        bytes: lost.bytes + this.#heldBytes,
+        requests: lost.requests + requests,
+      },
+    };
     this.#end = end;
+    if (this.#statistics !== undefined) this.#statistics.messagesLost += messages;
     this.#held = [];
     this.#heldBytes = 0;
-    this.#requests.fail(this.#resetError());
     this.#draining?.reject(this.#resetError());
     this.#draining = undefined;
     this.#unread.end();
@@ -340,12 +384,12 @@ export class Connection implements AsyncDisposable {
   // ---- inside ----
 
   /** Without a service: keeps the message until there is one again. */
-  #hold(payload: Payload): boolean {
+  #hold(payload: Payload, asks: boolean): boolean {
     // A copy, which the `slice` of a Buffer would not be.
     const bytes = new Uint8Array(bytesOf(payload));
     this.#checkSize(bytes);
     this.#checkRoom(bytes.length);
-    this.#held.push(bytes);
+    this.#held.push({ bytes, asks });
     this.#heldBytes += bytes.length + headerBytes;
     return this.#heldBytes <= this.#limits.queueBytesHigh;
   }
