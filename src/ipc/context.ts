@@ -31,7 +31,7 @@ import { Event, eventWords } from "./event.ts";
 import type { Limits } from "./limits.ts";
 import { fullLimits, putLimits } from "./limits.ts";
 import type { Inbox, Payload } from "./message.ts";
-import { bytesOf } from "./message.ts";
+import { bytesOf, memoryOf } from "./message.ts";
 import { ids, patience, textOf, u32Max, whole, within } from "./numbers.ts";
 import { Outbox } from "./outbox.ts";
 import { poisonedViews } from "./poison.ts";
@@ -382,6 +382,7 @@ export class Context implements Disposable {
   fill(timeout?: number, spin = -1): number {
     const { calls } = this.#library;
     const outbox = this.#outbox;
+    memoryOf(this.#inbox);
     this.#inbox.generation += 1;
     this.#at = 0;
     this.#count = 0;
@@ -572,9 +573,9 @@ function allowLists(allow: Allow | undefined) {
   };
 }
 
-/** At least as many bytes as the payload has. */
+/** At least as many bytes as the payload has. Throws a TypeError if it is none. */
 function sizeBound(payload: Payload): number {
-  return typeof payload === "string" ? payload.length * 3 : payload.byteLength;
+  return typeof payload === "string" ? payload.length * 3 : bytesOf(payload).length;
 }
 
 const nothing = new Uint8Array(1);

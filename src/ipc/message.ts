@@ -11,21 +11,46 @@ export type Payload = string | ArrayBuffer | SharedArrayBuffer | ArrayBufferView
 /** The bytes of a payload; a view of it where it has some. Throws a TypeError for anything else. */
 export function bytesOf(payload: Payload): Uint8Array {
   if (typeof payload === "string") return encoder.encode(payload);
-  if (payload instanceof Uint8Array) return payload;
+  if (payload instanceof Uint8Array) {
+    if (payload.length === 0) checkAttached(payload.buffer);
+    return payload;
+  }
   if (ArrayBuffer.isView(payload)) {
+    checkAttached(payload.buffer);
     return new Uint8Array(payload.buffer, payload.byteOffset, payload.byteLength);
   }
   if (payload instanceof ArrayBuffer || payload instanceof SharedArrayBuffer) {
+    checkAttached(payload);
     return new Uint8Array(payload);
   }
-  const given = payload === null ? "null" : typeof payload;
+  const unknown: unknown = payload;
+  const given = Object(unknown) === unknown ? Object.prototype.toString.call(unknown) : unknown;
   throw new TypeError(
-    `a message is a string, an ArrayBuffer or a view of one, such as a Uint8Array; not ${given}`,
+    `a message is a string, an ArrayBuffer or a view of one, such as a Uint8Array; not ${String(given)}`,
   );
+}
+
+/** What was transferred looks like no bytes at all, and would go as an empty message. */
+function checkAttached(memory: ArrayBufferLike): void {
+  if (memory instanceof ArrayBuffer && memory.detached) {
+    throw new TypeError(
+      "the bytes of a message have been transferred away (its buffer is detached)",
+    );
+  }
 }
 
 /** The memory a batch's messages lie in. `generation` moves on with each wait. */
 export type Inbox = { readonly bytes: Buffer; generation: number };
+
+/** The memory itself. Throws ESTALE if somebody has transferred it away. */
+export function memoryOf({ bytes }: Inbox): Buffer {
+  if (bytes.byteLength > 0) return bytes;
+  throw new IpcError(
+    "ESTALE",
+    "ESTALE: the buffer behind a message, which is its context's for all messages, was transferred away; close " +
+      "the context, and transfer the bytes of a copy() instead",
+  );
+}
 
 /**
  * One message. What comes with an event or in a handler is a view: good until the next wait (for handlers: until the
@@ -54,10 +79,14 @@ export class Message {
     this.#generation = inbox === undefined ? 0 : inbox.generation;
   }
 
+  /**
+   * The buffer behind a view is that of all messages of its context: do not transfer it, after which the context can
+   * wait no more. `copy()` has one of its own.
+   */
   get bytes(): Uint8Array {
     if (poisonedViews) this.#check();
     if (this.#bytes !== undefined) return this.#bytes;
-    const memory = this.#inbox!.bytes;
+    const memory = memoryOf(this.#inbox!);
     this.#bytes = new Uint8Array(memory.buffer, memory.byteOffset + this.#offset, this.length);
     return this.#bytes;
   }
@@ -66,7 +95,7 @@ export class Message {
   text(): string {
     if (poisonedViews) this.#check();
     if (this.#inbox !== undefined) {
-      return this.#inbox.bytes.toString("utf8", this.#offset, this.#offset + this.length);
+      return memoryOf(this.#inbox).toString("utf8", this.#offset, this.#offset + this.length);
     }
     const bytes = this.#bytes!;
     return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8");

@@ -55,7 +55,10 @@ export type IpcErrorCode =
   | "ETIMEDOUT"
   /** The connection ended before the answer came. */
   | "ECONNRESET"
-  /** A message was used after the next wait; `copy()` keeps one. Only with the debug switch. */
+  /**
+   * A message was used after the next wait, which only the debug switch finds out, or the buffer behind it was
+   * transferred away; `copy()` keeps one.
+   */
   | "ESTALE"
   /** The native library is missing, or is another version's. */
   | "ELIBRARY";
