@@ -7,6 +7,7 @@ import { EventType } from "../../src/native/layout.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
 import { event, Pair } from "../kit/pair.ts";
 import { Scratch } from "../kit/scratch.ts";
+import { until } from "../kit/until.ts";
 
 leaveNoTrace();
 
@@ -143,7 +144,9 @@ describe("times in milliseconds", () => {
       }
     }
     // What was refused had not connected.
-    expect(service.statistics().connectionsAccepted).toBe(2 * tries.length);
+    const accepted = () => service.statistics().connectionsAccepted;
+    await until("the service has accepted all", () => accepted() >= 2 * tries.length);
+    expect(accepted()).toBe(2 * tries.length);
   });
 
   test("to wait for an answer", async () => {
