@@ -75,7 +75,7 @@ function ask(
   timeout: number | undefined,
 ): void {
   context.schedule(connection, sentence);
-  if (timeout !== undefined) context.timer(timeout * nsPerMs);
+  if (timeout !== undefined) context.timer(Math.min(timeout * nsPerMs, Number.MAX_SAFE_INTEGER));
   for (const event of context) {
     switch (event.type) {
       case EventType.MessageRx:

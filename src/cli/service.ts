@@ -3,6 +3,7 @@
 import { readFileSync } from "node:fs";
 import { isatty } from "node:tty";
 import type { Allow } from "../ipc/context.ts";
+import { u32Max } from "../ipc/numbers.ts";
 import { pollerKinds } from "../native/layout.ts";
 import { loadService, serviceNames } from "../services/catalog.ts";
 import type { Option, Options } from "../services/option.ts";
@@ -19,8 +20,12 @@ const allow: Option<Allow> = {
   read(given) {
     if (given === "anyone") return "anyone";
     const users = given.split(",");
-    if (users.every((user) => /^[0-9]{1,10}$/.test(user))) return { users: users.map(Number) };
-    throw new UsageError(`"${given}" is neither "anyone" nor user numbers with commas between`);
+    if (users.every((user) => /^[0-9]{1,10}$/.test(user) && Number(user) <= u32Max)) {
+      return { users: users.map(Number) };
+    }
+    throw new UsageError(
+      `"${given}" is neither "anyone" nor user numbers (0 to ${u32Max}) with commas between`,
+    );
   },
 };
 

@@ -179,6 +179,11 @@ describe("what can be started", () => {
     [["pong", "--message-max", "12k"], '--message-max: "12k" is not a whole number'],
     [["pong", "--poller", "select"], '--poller: "select" is none of poll, epoll, kqueue'],
     [["pong", "--allow", "root"], '--allow: "root" is neither "anyone" nor user numbers'],
+    // Cut to 32 bits it would be that of another.
+    [
+      ["pong", "--allow", "4294968530"],
+      '--allow: "4294968530" is neither "anyone" nor user numbers',
+    ],
     [["pong", "hello"], 'one at a time; "hello" is one too many'],
   ])("%j is a usage error", async (words, complaint) => {
     using scratch = new Scratch();
