@@ -2,7 +2,9 @@
 //!
 //! The kernel wants one array of descriptors. Beside it stand their tokens, slot by slot, and a map
 //! from descriptor to slot, so that nothing but the wait itself looks at every one. The last slot
-//! moves into the place of one that is removed.
+//! moves into the place of one that is removed. A descriptor that somebody closed under us stands in
+//! its slot as its complement, which is negative and so passed over by the kernel, until it is
+//! removed or its number is added anew.
 
 const std = @import("std");
 const sys = @import("sys");
@@ -37,9 +39,12 @@ pub const Poll = struct {
     }
 
     pub fn add(poll: *Poll, fd: Fd, token: u64, interest: poller.Interest) poller.AddError!void {
-        if (poll.slots.contains(fd)) return poll.refuse(.EXIST);
+        const known = poll.slots.get(fd);
+        const closed = if (known) |slot| poll.fds.items[slot].fd < 0 else false;
+        if (known != null and !closed) return poll.refuse(.EXIST);
         // The others learn it from the kernel; poll would only find out while it waits.
         if (!poll.system.isOpen(fd)) return error.Unexpected;
+        if (closed) poll.remove(fd);
         try poll.fds.ensureUnusedCapacity(poll.allocator, 1);
         try poll.tokens.ensureUnusedCapacity(poll.allocator, 1);
         try poll.slots.ensureUnusedCapacity(poll.allocator, 1);
@@ -62,7 +67,8 @@ pub const Poll = struct {
         _ = poll.fds.swapRemove(slot);
         _ = poll.tokens.swapRemove(slot);
         if (slot < poll.fds.items.len) {
-            poll.slots.putAssumeCapacity(poll.fds.items[slot].fd, slot);
+            const moved = poll.fds.items[slot].fd;
+            poll.slots.putAssumeCapacity(if (moved < 0) ~moved else moved, slot);
         }
     }
 
@@ -86,12 +92,17 @@ pub const Poll = struct {
     }
 
     fn readyAt(poll: *Poll, slot: usize) poller.Ready {
-        const entry = poll.fds.items[slot];
+        const entry = &poll.fds.items[slot];
         // macOS does not watch every device and says "invalid" of one that is open: always ready.
-        // Of one that is not open, because somebody closed it under us, the end is what is left.
+        // Of one that is not open, because somebody closed it under us, the end is what is left;
+        // told once, since the kernel would say it at every wait, and none would sleep again.
         const invalid = entry.revents & POLL.NVAL != 0;
         const unwatchable = invalid and poll.system.isOpen(entry.fd);
         const events = if (unwatchable) entry.events else entry.revents;
+        if (invalid and !unwatchable) {
+            entry.fd = ~entry.fd;
+            poll.removed = true;
+        }
         return .{
             .token = poll.tokens.items[slot],
             .readable = events & POLL.IN != 0,

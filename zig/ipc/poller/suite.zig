@@ -511,6 +511,41 @@ pub fn Suite(comptime Backend: type) type {
             try kit.expectReady(&.{ reads(1), reads(4) });
         }
 
+        test "a descriptor that is closed while it is watched does not keep the wait awake" {
+            // An emulation watches a duplicate, which stays open.
+            if (Backend == Emulated) return;
+            var kit: Kit(Backend) = undefined;
+            try kit.begin();
+            defer kit.end();
+            const near, const far = try kit.pair();
+            const gone = (try kit.pair())[0];
+            var one: [1]Ready = undefined;
+            try kit.poller.add(gone, 1, readable);
+            try kit.poller.add(near, 2, readable);
+            kit.close(gone);
+            // Poll alone can tell that it is gone, and does so once.
+            if (poller.Poll == Backend) try kit.expectReady(&.{
+                .{ .token = 1, .readable = false, .writable = false, .ended = true },
+            });
+            for (0..2) |_| try kit.expectReady(&.{});
+            kit.write(far, "a");
+            try kit.expectReady(&.{reads(2)});
+
+            // Its number is free for another. Removing one that is gone moves the last as ever.
+            try expectEqual(gone, c.dup2(far, gone));
+            _ = kit.keep(gone);
+            try kit.poller.add(gone, 3, readable);
+            try kit.expectReady(&.{reads(2)});
+            kit.close(gone);
+            kit.read(near, 1);
+            if (poller.Poll == Backend) try expectEqual(1, try kit.poller.wait(&one, 0));
+            kit.poller.remove(near);
+            kit.poller.remove(gone);
+            try kit.poller.add(near, 4, readable);
+            kit.write(far, "b");
+            try kit.expectReady(&.{reads(4)});
+        }
+
         test "a thousand descriptors, a few of them ready" {
             var kit: Kit(Backend) = undefined;
             try kit.begin();

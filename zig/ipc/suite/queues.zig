@@ -1,6 +1,7 @@
 //! What is queued for peers that read slowly or not at all: pressure, drains, limits, reports, and what is lost.
 
 const std = @import("std");
+const batches = @import("../batch.zig");
 const contexts = @import("../context.zig");
 const frame = @import("../frame.zig");
 const Kind = @import("../poller/poller.zig").Kind;
@@ -159,20 +160,24 @@ pub fn Suite(comptime kind: Kind) type {
 
         test "whoever stops reading in the middle of a flood still gets rid of what is queued" {
             var rig: Rig = undefined;
-            try rig.begin(kind);
+            try rig.beginWith(kind, .{ .sizes = .{ .inbox_bytes = batches.Sizes.inbox_bytes_min } }, testing.allocator);
             defer rig.end();
-            const peer = try rig.pair(.{});
-            const before = try rig.fill(peer);
-            // More than one read takes, so that the connection is in line for another when it is paused.
+            var peers: [3]Rig.Peer = undefined;
+            var queued: [3]usize = undefined;
             const flood: [1 << 20]u8 = @splat(0);
-            var fed: usize = 0;
-            for (0..1000) |_| {
-                fed += rig.sendSome(peer.fd, flood[0 .. flood.len - fed % 4]);
-                if (try rig.context.wait(0, 0, 0, Rig.code) > 0 and rig.context.pending()) break;
+            for (&peers, &queued) |*peer, *messages| {
+                peer.* = try rig.pair(.{});
+                messages.* = try rig.fill(peer.*);
+                _ = rig.sendSome(peer.fd, &flood);
             }
-            try rig.context.pause(peer.handle, true);
+            // All of it does not fit into one batch, so that somebody is in line for the next one when he is paused.
+            while (try rig.context.wait(0, 0, 0, Rig.code) == 0) {}
+            try expect(rig.context.pending());
+            for (peers) |peer| try rig.context.pause(peer.handle, true);
             const payload: [10_000]u8 = @splat('f');
-            for (0..before) |_| try rig.expectDrinks(peer.fd, &payload);
+            for (peers, queued) |peer, messages| {
+                for (0..messages) |_| try rig.expectDrinks(peer.fd, &payload);
+            }
         }
 
         test "a paused connection whose peer is gone costs no time, and ends when it is resumed" {
