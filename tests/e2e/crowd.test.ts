@@ -20,6 +20,8 @@ describe("5,000 clients at once", () => {
   const wanted = 5000;
   /** What a process needs besides its connections. */
   const spare = 100;
+  /** Twice what the collector was seen to keep of so many connections and of what is told of each. */
+  const memorySlack = 64 * 1024 * 1024;
 
   async function descriptorLimit(): Promise<number> {
     const { stdout } = await run(["sh", "-c", "ulimit -Hn"]);
@@ -30,7 +32,7 @@ describe("5,000 clients at once", () => {
     const count = Math.min(wanted, (await descriptorLimit()) - spare);
     console.log(`crowd.test.ts: ${count} clients at once, with ${poller}`);
     const shell = `ulimit -n ${count + spare}`;
-    await onStage({ shell, env: { EARSHOT_POLLER: poller } }, async (stage) => {
+    await onStage({ shell, env: { EARSHOT_POLLER: poller }, memorySlack }, async (stage) => {
       const { rundir } = stage;
       const env = { EARSHOT_POLLER: poller };
       await using clients = await Child.start(crowd, { rundir }, { shell, env });

@@ -15,7 +15,7 @@ const sizes = [0, 1, 127, 128, 255, 256, 65_535, 65_536, 1024 * 1024, defaultLim
 const same = (one: Uint8Array, other: Uint8Array) => Buffer.compare(one, other) === 0;
 
 test.each(sizes)("%d bytes", async (size) => {
-  await onStage({ messageBytes: size }, async (stage) => {
+  await onStage({}, async (stage) => {
     const payload = pattern(size, size);
     const peer = await stage.peer();
     const client = await stage.client();
@@ -34,7 +34,7 @@ test.each(sizes)("%d bytes", async (size) => {
 
 test("very many bytes in all leave nothing behind", async () => {
   const messageBytes = 2 * 1024 * 1024;
-  await onStage({ messageBytes }, async (stage) => {
+  await onStage({}, async (stage) => {
     const client = await stage.client();
     for (let number = 0; number < 100; number++) {
       const payload = pattern(messageBytes, number);
@@ -62,7 +62,7 @@ test.each([
   ["a limit of its own", { messageBytesMax: 1000 }, 1000],
   ["a limit of nothing", { messageBytesMax: 0 }, 0],
 ])("one byte more than %s is refused before it is read", async (_, limits, limit) => {
-  await onStage({ limits, messageBytes: limit }, async (stage) => {
+  await onStage({ limits }, async (stage) => {
     const fitting = await stage.peer();
     fitting.write(frame(pattern(limit)));
     const peer = await stage.peer();

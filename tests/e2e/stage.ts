@@ -22,10 +22,10 @@ import type { Ended, SubjectSettings } from "./programs/subject.ts";
 
 export type StageOptions = StartOptions & {
   limits?: Limits;
-  /** Of the longest messages that are sent, if they are long. */
-  messageBytes?: number;
   /** Who plays the service, of those in `programs` that have a role. Default: pong. */
   role?: "pong" | "source";
+  /** What the service may keep, if the act leaves more behind in its collector than most do. */
+  memorySlack?: number;
 };
 
 const bystandersCount = 3;
@@ -34,9 +34,7 @@ const bystandersBytesMax = 300;
 /** Enough to say that somebody is being served. */
 const someAnswers = 10;
 /** What collectors and allocators keep for later; most acts move more than that around. */
-const memorySlackBytes = 32 * 1024 * 1024;
-/** So many blocks as large as the largest that it was given back malloc of glibc keeps besides (M_MMAP_THRESHOLD). */
-const blocksKept = 4;
+const memorySlackBytes = 16 * 1024 * 1024;
 /** How a connection ends when all is well. */
 const orderly: readonly Reason[] = ["closed", "peer_closed"];
 
@@ -172,7 +170,7 @@ export async function onStage(
   options: StageOptions,
   act: (stage: Stage) => Promise<void>,
 ): Promise<void> {
-  const { limits = {}, role = "pong", messageBytes = 0, ...start } = options;
+  const { limits = {}, role = "pong", memorySlack = memorySlackBytes, ...start } = options;
   using scratch = new Scratch();
   const settings: SubjectSettings = { rundir: scratch.path, limits };
   await using service = await Child.start(program(role), settings, start);
@@ -187,7 +185,7 @@ export async function onStage(
   await stage.othersAreServed();
   stage.clear();
   await stage.cleared();
-  await expectBack(stage, before, memorySlackBytes + blocksKept * messageBytes);
+  await expectBack(stage, before, memorySlack);
   await stage.expectCounted();
   await stage.end();
 }

@@ -93,6 +93,9 @@ pub fn processorsUsable() u32 {
     return @intCast(std.Thread.getCpuCount() catch 1);
 }
 
+/// These systems see to it by themselves, or not at all.
+pub fn preferLargePages(_: []u8) void {}
+
 pub fn pollDescriptors(fds: []sys.PollFd, timeout_ns: ?u64) c_int {
     if (is_freebsd) {
         const timeout = posix.timespecOf(timeout_ns orelse 0);

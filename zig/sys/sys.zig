@@ -19,6 +19,8 @@ pub const platform = switch (builtin.os.tag) {
 };
 
 pub const System = posix.System;
+/// Says that memory of its own mapping is going to be filled from end to end. Nothing depends on its being heeded.
+pub const preferLargePages = platform.preferLargePages;
 pub const Wake = platform.Wake;
 pub const epoll = @import("epoll.zig");
 pub const kqueue = @import("kqueue.zig");

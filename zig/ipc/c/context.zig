@@ -12,7 +12,7 @@ const codes = @import("code.zig");
 const options = @import("options.zig");
 const Code = codes.Code;
 const Handle = ipc.handle.Handle;
-const allocator = std.heap.c_allocator;
+const allocator = @import("memory.zig").allocator;
 
 pub const Context = struct {
     inner: ipc.Context,
