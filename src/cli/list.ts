@@ -23,7 +23,8 @@ const command = {
   usage: "[OPTIONS…]",
   about: `
 Lists the services of a run directory: whether each is live, or stale because its owner is gone,
-or foreign because a program serves it that is none of ours; its owner's process and user; its path.`,
+or foreign because a program serves it that is none of ours, or unknown because you lack the
+permission to find out; its owner's process and user; its path.`,
   options,
 };
 

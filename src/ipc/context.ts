@@ -325,13 +325,16 @@ export class Context implements Disposable {
    * that an iteration began, else a new one. Empty means that the time is up (or `wake` was called).
    */
   wait(timeout?: number): Event[] {
-    if (this.#at >= this.#count && this.#errors.length === 0) this.fill(timeout);
+    if (this.usedUp) this.fill(timeout);
     const events: Event[] = [];
     for (let event = this.next(); event !== undefined; event = this.next()) events.push(event);
     return events;
   }
 
-  /** Blocks for each event in turn, for ever; leave the loop with `break`. What was not looked at comes next time. */
+  /**
+   * Blocks for each event in turn, for ever; leave the loop with `break`. What was not looked at comes next time. A
+   * `Worker` that blocks here does not notice `terminate()` before the next event: there `events()` is better.
+   */
   [Symbol.iterator](): Iterator<Event> {
     return {
       next: () => {
@@ -407,6 +410,11 @@ export class Context implements Disposable {
       if (isEnd && events[at + 1] === connection) return true;
     }
     return false;
+  }
+
+  /** @internal Whether all of the batch was looked at. */
+  get usedUp(): boolean {
+    return this.#at >= this.#count && this.#errors.length === 0;
   }
 
   /** @internal The next event of the batch. */

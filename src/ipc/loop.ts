@@ -90,7 +90,8 @@ export class Loop {
     let quiet = false;
     try {
       do {
-        quiet = this.#fill() === 0;
+        // If something was thrown in the middle of a batch, the rest of it comes first.
+        quiet = this.context.usedUp && this.#fill() === 0;
         for (let event = this.context.next(); event !== undefined; event = this.context.next()) {
           this.#hand(event);
         }

@@ -148,6 +148,11 @@ describe("a process", () => {
   });
 });
 
+test("what is thrown in the middle of a batch keeps the rest of it from nobody", async () => {
+  await using command = new Command(words("throwing-listener"));
+  expect(await command.whenEnded()).toMatchObject({ code: 0, stdout: "one\nother\n", stderr: "" });
+});
+
 test("each of two threads has its own loop, and they talk to each other", async () => {
   using scratch = new Scratch();
   await using command = new Command(words("threads", scratch.path));
