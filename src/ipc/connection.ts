@@ -187,6 +187,8 @@ export class Connection implements AsyncDisposable {
     } catch (error) {
       return Promise.reject(error);
     }
+    // The answer may lie behind what makes the peer wait.
+    this.#unread.resume();
     return this.#requests.add(this.service, options);
   }
 
@@ -250,6 +252,7 @@ export class Connection implements AsyncDisposable {
     this.#received = { messages: 0, bytes: 0 };
     this.#statistics = undefined;
     loop().add(handle, this);
+    if (this.#unread.paused) this.#pause(true);
     const held = this.#held;
     this.#held = [];
     this.#heldBytes = 0;

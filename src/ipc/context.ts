@@ -476,7 +476,10 @@ export class Context implements Disposable {
 
   // ---- closing ----
 
-  /** Reads nothing more from a connection, so that its peer comes to wait; or goes on reading. */
+  /**
+   * Reads nothing more from a connection, so that its peer comes to wait; or goes on reading. A peer that is gone makes
+   * an end of the pause: what it had still sent is handed out, and then its Disconnection.
+   */
   pause(connection: number, paused = true): void {
     this.#checked(this.#library.calls.earshot_ipc_pause(this.#open(), connection, paused ? 1 : 0));
   }

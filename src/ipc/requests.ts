@@ -2,6 +2,7 @@
 
 import { IpcError } from "../native/errors.ts";
 import type { RequestOptions } from "./connection.ts";
+import { Fifo } from "./fifo.ts";
 import type { Message } from "./message.ts";
 import { patience } from "./numbers.ts";
 
@@ -12,8 +13,7 @@ type Waiting = {
 };
 
 export class Requests {
-  #waiting: Waiting[] = [];
-  #first = 0;
+  readonly #waiting = new Fifo<Waiting>();
 
   add(service: string, options: RequestOptions): Promise<Message> {
     const { promise, resolve, reject } = Promise.withResolvers<Message>();
@@ -27,13 +27,8 @@ export class Requests {
 
   /** Whether a request was waiting for this message, which then has it. */
   answer(message: Message): boolean {
-    const waiting = this.#waiting[this.#first];
+    const waiting = this.#waiting.shift();
     if (waiting === undefined) return false;
-    this.#first += 1;
-    if (this.#first === this.#waiting.length) {
-      this.#waiting = [];
-      this.#first = 0;
-    }
     waiting.forget();
     try {
       waiting.settle?.resolve(message.copy());
@@ -45,10 +40,7 @@ export class Requests {
 
   /** None will be answered any more, except the last `kept`. Says how many were waiting for nothing. */
   fail(error: IpcError, kept = 0): number {
-    const until = this.#waiting.length - kept;
-    const left = this.#waiting.slice(this.#first, until);
-    this.#waiting = this.#waiting.slice(until);
-    this.#first = 0;
+    const left = this.#waiting.take(this.#waiting.length - kept);
     for (const waiting of left) {
       waiting.forget();
       waiting.settle?.reject(error);

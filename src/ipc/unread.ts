@@ -1,12 +1,12 @@
 /** Messages that nobody has read yet. Beyond a bound the peer is made to wait. */
 
+import { Fifo } from "./fifo.ts";
 import type { Message } from "./message.ts";
 
 export class Unread {
   readonly #bytesMax: number;
   readonly #pause: (paused: boolean) => void;
-  #messages: Message[] = [];
-  #first = 0;
+  readonly #messages = new Fifo<Message>();
   #bytes = 0;
   #paused = false;
   #arrival: PromiseWithResolvers<void> | undefined;
@@ -14,6 +14,11 @@ export class Unread {
   constructor(bytesMax: number, pause: (paused: boolean) => void) {
     this.#bytesMax = bytesMax;
     this.#pause = pause;
+  }
+
+  /** Whether the peer is made to wait. */
+  get paused(): boolean {
+    return this.#paused;
   }
 
   put(message: Message): void {
@@ -26,19 +31,18 @@ export class Unread {
   }
 
   take(): Message | undefined {
-    const message = this.#messages[this.#first];
+    const message = this.#messages.shift();
     if (message === undefined) return undefined;
-    this.#first += 1;
-    if (this.#first === this.#messages.length) {
-      this.#messages = [];
-      this.#first = 0;
-    }
     this.#bytes -= costOf(message);
-    if (this.#paused && this.#bytes <= this.#bytesMax / 2) {
-      this.#paused = false;
-      this.#pause(false);
-    }
+    if (this.#bytes <= this.#bytesMax / 2) this.resume();
     return message;
+  }
+
+  /** Lets the peer go on: there is room again, or what comes next is awaited by somebody else. */
+  resume(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    this.#pause(false);
   }
 
   /** Lets go who waits for one: there will be no more, or there is one. */
@@ -49,7 +53,7 @@ export class Unread {
 
   /** Resolves when there is one, or there will be no more. */
   arrived(): Promise<void> {
-    if (this.#first < this.#messages.length) return Promise.resolve();
+    if (this.#messages.length > 0) return Promise.resolve();
     this.#arrival ??= Promise.withResolvers<void>();
     return this.#arrival.promise;
   }

@@ -765,15 +765,16 @@ describe("pausing", () => {
     expect(texts(context, 1)).toEqual(["hello"]);
   });
 
-  test("the end comes behind the messages, after resuming", () => {
+  test("a peer that is gone makes an end of it: first what it had sent, then that it has gone", () => {
     using pair = new Pair();
     const { context } = pair;
     context.pause(pair.server);
     context.schedule(pair.client, "last words");
+    expect(context.wait(0)).toEqual([]);
     context.closeHandle(pair.client);
     expect(event(context, EventType.Disconnection).connection).toBe(pair.client);
-    expect(context.wait(0)).toEqual([]);
-    context.pause(pair.server, false);
+    // kqueue says nothing of a descriptor that nothing is asked of.
+    if (!onLinux) context.pause(pair.server, false);
     const seen: EventType[] = [];
     drive(
       "it has ended",

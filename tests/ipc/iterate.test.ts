@@ -244,6 +244,33 @@ describe("a slow reader", () => {
     expect(lost.messages).toBeGreaterThan(0);
   });
 
+  test("is told when its peer is gone, and still gets what there was", async () => {
+    using scratch = new Scratch();
+    await using from = await source(scratch.path, { queueBytesHigh: 1000 });
+    using peer = await RawPeer.connect(from.service.path);
+    const connection = await from.next();
+    const sent = Array.from({ length: 50 }, (_, index) => `${index}`.padEnd(1000));
+    peer.write(frame(sent[0]!));
+    peer.write(frame(sent[1]!));
+    await until("it makes its peer wait", () => connection.statistics().messagesReceived === 2);
+    for (const text of sent.slice(2)) peer.write(frame(text));
+    await peer.written();
+    peer.close();
+    expect((await connection.ended).reason).toBe("peer_closed");
+    expect(await texts(connection)).toEqual(sent);
+  });
+
+  test("still has its requests answered", async () => {
+    using scratch = new Scratch();
+    const { path: rundir } = scratch;
+    await using _ = await serve("pong", echo, { rundir });
+    await using client = await connect("pong", { rundir, queueBytesHigh: 1000 });
+    for (let index = 0; index < 10; index++) client.send(new Uint8Array(1000));
+    await until("nobody reads", () => client.statistics().messagesReceived > 1);
+    // All it has sent is answered in order, so this is what answers first.
+    expect((await client.request("hello", { timeout: 20_000 })).length).toBeGreaterThan(0);
+  });
+
   test("is bounded in empty messages too", async () => {
     using scratch = new Scratch();
     const { path: rundir } = scratch;

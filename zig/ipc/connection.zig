@@ -110,8 +110,7 @@ pub const Connection = struct {
     paused: bool = false,
     /// The poller has said that the conversation is over.
     hung_up: bool = false,
-    /// Whether the poller knows it, and what it watches for.
-    watched: bool = true,
+    /// What the poller watches for.
     watches_readable: bool = true,
     watches_writable: bool = false,
     /// The peer takes no more bytes.

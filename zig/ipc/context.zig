@@ -296,7 +296,6 @@ pub fn ContextType(comptime World: type) type {
         }
 
         pub fn watch(context: *Context, connection: *Connection) void {
-            if (!connection.watched) return;
             const readable = connection.state == .open and !connection.paused;
             const writable = connection.queue.bytes() > 0 and !connection.broken and !connection.in_unsent;
             if (readable == connection.watches_readable and writable == connection.watches_writable) return;
@@ -308,7 +307,7 @@ pub fn ContextType(comptime World: type) type {
             connection.watches_writable = writable;
         }
 
-        /// Reads nothing more from a connection, so that its peer comes to wait, until it is resumed.
+        /// Reads nothing more from a connection, so that its peer comes to wait, until it is resumed or the peer is gone.
         pub fn pause(context: *Context, handle: Handle, paused: bool) CloseError!void {
             try context.check();
             const connection = try context.connectionOf(handle);
@@ -316,13 +315,6 @@ pub fn ContextType(comptime World: type) type {
             if (connection.paused == paused) return;
             connection.paused = paused;
             if (paused and connection.state == .open) context.deadlines.clear(&connection.deadline);
-            if (!paused and !connection.watched) {
-                context.poller.add(connection.fd, handle.number(), .{}) catch
-                    return context.end(connection, .system, context.system.failure.errno);
-                connection.watched = true;
-                connection.watches_readable = false;
-                connection.watches_writable = false;
-            }
             context.watch(connection);
             // The peer is not to blame for the time in which nobody read.
             if (!paused and connection.state == .open) context.noteProgress(connection, context.system.monotonic());
@@ -383,7 +375,7 @@ pub fn ContextType(comptime World: type) type {
             connection.end_errno = errno;
             context.dropQueue(connection);
             context.deadlines.clear(&connection.deadline);
-            if (connection.watched) context.poller.remove(connection.fd);
+            context.poller.remove(connection.fd);
             context.system.close(connection.fd);
             connection.inbound.deinit(context.allocator);
             context.statistics.descriptors -= 1;

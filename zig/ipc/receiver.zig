@@ -101,12 +101,14 @@ pub fn ReceiverType(comptime Context: type) type {
                 .ended => return true,
             }
             if (connection.paused) {
-                connection.readable = false;
-                if (!connection.hung_up) return true;
-                // An end is reported without being asked for, again and again; it is looked at on resuming.
-                context.poller.remove(connection.fd);
-                connection.watched = false;
-                return true;
+                if (!connection.hung_up) {
+                    connection.readable = false;
+                    return true;
+                }
+                // Nobody is left to wait, and what was sent is no more than the kernel holds.
+                connection.paused = false;
+                context.watch(connection);
+                if (connection.state == .ended) return true;
             }
             if (!context.batch.hasRoom(connection.inbound.partial.items.len)) return false;
             connection.readable = false;

@@ -518,7 +518,7 @@ pub const Actor = struct {
     /// A connection with something to read and a service with somebody to accept have their turn, whatever the others do.
     fn expectServed(actor: *Actor) void {
         for (actor.sides.items) |side| {
-            const waits_for_turn = !side.disconnected and !side.closed_by_owner and !side.paused and !side.socket.closed and
+            const waits_for_turn = !side.disconnected and !side.closed_by_owner and !side.isPaused() and !side.socket.closed and
                 !side.socket.told.end and side.socket.isReadable() and side.socket.reads == side.reads_before;
             side.unserved = if (waits_for_turn) side.unserved + 1 else 0;
             if (side.unserved > unserved_waits_max) side.complain("is not read in {d} waits", .{side.unserved});

@@ -181,6 +181,11 @@ pub const Side = struct {
         side.pressed_number = batch_number;
     }
 
+    /// Whether it is to be left unread. When its peer is gone the pause is over, whatever its owner has said.
+    pub fn isPaused(side: *const Side) bool {
+        return side.paused and !side.socket.hasEnded();
+    }
+
     /// It was closed by its owner, once or again; what is closed at once stays so.
     pub fn noteClosed(side: *Side, how: ipc.context.CloseHow, now_ns: u64) void {
         side.sealed = true;
@@ -228,7 +233,7 @@ pub const Side = struct {
             .peer_reset => socket.told.reset or socket.told.broken,
             .message_too_long => (ipc.frame.payloadLength(rest) orelse 0) > side.limits.message_bytes_max,
             .truncated => socket.told.end and rest.len > 0,
-            .stalled => side.limits.stall_ns > 0 and rest.len > 0 and !side.paused and (socket.told.blocked or
+            .stalled => side.limits.stall_ns > 0 and rest.len > 0 and !side.isPaused() and (socket.told.blocked or
                 kernel.told_ns + clock_ns_max >= @max(socket.arrived_ns, side.resumed_ns) +| side.limits.stall_ns),
             .queue_limit => side.limits.queue_policy == .close and side.unsentBytes() > side.limits.queue_bytes_max,
             .out_of_memory => kernel.happened.get(.allocation_failed) > 0,

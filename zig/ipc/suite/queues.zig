@@ -180,19 +180,21 @@ pub fn Suite(comptime kind: Kind) type {
             }
         }
 
-        test "a paused connection whose peer is gone costs no time, and ends when it is resumed" {
+        test "a paused connection whose peer is gone brings what was sent, and ends" {
+            // kqueue says nothing of a descriptor that nothing is asked of.
+            if (kind == .kqueue) return;
             var rig: Rig = undefined;
             try rig.begin(kind);
             defer rig.end();
             const peer = try rig.pair(.{});
             try rig.context.pause(peer.handle, true);
-            rig.drop(peer.fd);
+            try rig.feed(peer.fd, &frame.encodeHeader(4) ++ "last");
             const begin_ns = rig.system.monotonic();
             try expectEqual(0, try rig.wait(5 * std.time.ns_per_ms));
             try expect(rig.system.monotonic() - begin_ns >= 5 * std.time.ns_per_ms);
-            try expectEqual(0, rig.countOf(.disconnection));
-            try rig.context.pause(peer.handle, false);
+            rig.drop(peer.fd);
             try rig.until(.disconnection, 1);
+            try expectEqual(1, rig.countOf(.message_rx));
             try rig.expectEnd(peer.handle, .peer_closed);
         }
 
