@@ -112,6 +112,8 @@ export class Context implements Disposable {
   #address: Address | undefined;
   #doorbell: Doorbell | undefined;
   #iterated = false;
+  /** `events()` sleeps, and what it sleeps on was settled before it fell asleep. */
+  #asleep = false;
   #count = 0;
   #at = 0;
   /** Who is being sent to, and what was queued for it when its last run was settled. */
@@ -178,7 +180,7 @@ export class Context implements Disposable {
       allow.groups,
       allow.groupsCount,
     );
-    return this.#checked(handle, { service: name, path: directory });
+    return this.#added(handle, { service: name, path: directory });
   }
 
   /** Where the service `name` is, or would be, found. */
@@ -213,17 +215,18 @@ export class Context implements Disposable {
       given.bytes,
     );
     if (handle === codes.service_busy.number) return undefined;
-    return this.#checked(handle, { service: name, path: directory });
+    return this.#added(handle, { service: name, path: directory });
   }
 
   /**
    * Reports, as External events, that a descriptor is readable or has ended, for as long as it is. It stays the
-   * caller's, who closes the returned handle before the descriptor. Plain files are always readable.
+   * caller's, to close when he likes; what it stands for is kept open until the returned handle is closed. Plain files
+   * are always readable.
    */
   external(descriptor: number): number {
     whole("descriptor", descriptor, 0, 2 ** 31 - 1);
     const handle = this.#library.calls.earshot_ipc_watch(this.#open(), descriptor);
-    return this.#checked(handle, { descriptor });
+    return this.#added(handle, { descriptor });
   }
 
   /** A timer that is due in `first` nanoseconds, and then every `period` nanoseconds unless that is 0. */
@@ -233,7 +236,7 @@ export class Context implements Disposable {
       Math.trunc(within("first", first, 0, Number.MAX_SAFE_INTEGER)),
       Math.trunc(within("period", period, 0, Number.MAX_SAFE_INTEGER)),
     );
-    return this.#checked(handle);
+    return this.#added(handle);
   }
 
   // ---- sending ----
@@ -248,6 +251,7 @@ export class Context implements Disposable {
    */
   schedule(connection: number, payload: Payload, options?: { report?: number }): number {
     this.#open();
+    this.#rouse();
     const token = options?.report ?? 0;
     const outbox = this.#outbox;
     this.#asked = connection;
@@ -280,6 +284,7 @@ export class Context implements Disposable {
    * the peer has not made room: 0 if the kernel has everything. Throws ECLOSED if the connection has ended.
    */
   write(connection: number, payload: Payload): number {
+    this.#rouse();
     if (!this.#outbox.isEmpty) this.flush();
     const bytes = bytesOf(payload);
     const queued = this.#library.calls.earshot_ipc_write(
@@ -294,6 +299,7 @@ export class Context implements Disposable {
   /** Sends what was scheduled, without waiting for anything. */
   flush(): void {
     if (this.#outbox.isEmpty) return;
+    this.#rouse();
     const result = this.#library.calls.earshot_ipc_flush(this.#open(), this.#outbox.usedBytes);
     this.#outbox.settle(this.#settle);
     this.#checked(result);
@@ -374,11 +380,22 @@ export class Context implements Disposable {
           yield event;
           if (ended()) return;
         }
-        if (this.fill(0) === 0) await this.bell().rung(signal);
+        if (this.fill(0) > 0) continue;
+        this.#asleep = true;
+        await this.bell().rung(signal);
+        this.#asleep = false;
       }
     } finally {
       this.#iterated = false;
+      this.#asleep = false;
     }
+  }
+
+  /** Has `events()` look again: something was added, or is to be sent. It does so when this task is done. */
+  #rouse(): void {
+    if (!this.#asleep) return;
+    this.#asleep = false;
+    this.bell().ring();
   }
 
   /** @internal Fills the next batch, and returns how many events there are. `spin` in nanoseconds. */
@@ -481,6 +498,7 @@ export class Context implements Disposable {
    * an end of the pause: what it had still sent is handed out, and then its Disconnection.
    */
   pause(connection: number, paused = true): void {
+    this.#rouse();
     this.#checked(this.#library.calls.earshot_ipc_pause(this.#open(), connection, paused ? 1 : 0));
   }
 
@@ -489,6 +507,7 @@ export class Context implements Disposable {
    * taken, unless `now` is set; its Disconnection event follows either way. A service's connections go on.
    */
   closeHandle(handle: number, options: { now?: boolean } = {}): void {
+    this.#rouse();
     this.flush();
     const how = options.now === true ? closeHow.now : closeHow.drain;
     this.#checked(this.#library.calls.earshot_ipc_close(this.#open(), handle, how));
@@ -496,6 +515,7 @@ export class Context implements Disposable {
 
   /** The same for everything there is. */
   closeAll(options: { now?: boolean } = {}): void {
+    this.#rouse();
     this.flush();
     const how = options.now === true ? closeHow.now : closeHow.drain;
     this.#checked(this.#library.calls.earshot_ipc_close_all(this.#open(), how));
@@ -528,6 +548,12 @@ export class Context implements Disposable {
   #open(): Address {
     if (this.#address === undefined) throw new Failure("ECLOSED", "ECLOSED: the context is closed");
     return this.#address;
+  }
+
+  #added(handle: number, subject: Subject = {}): number {
+    this.#checked(handle, subject);
+    this.#rouse();
+    return handle;
   }
 
   #checked(result: number, subject: Subject = {}): number {

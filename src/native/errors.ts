@@ -51,6 +51,8 @@ export type CodeName = keyof typeof codes;
 /** The `code` of an `IpcError`. Besides the library's there are those that only arise on this side. */
 export type IpcErrorCode =
   | (typeof codes)[Exclude<CodeName, "ok">]["code"]
+  /** A descriptor that was to be watched is not open. */
+  | "EBADF"
   /** A wait took longer than its `timeout`. */
   | "ETIMEDOUT"
   /** The connection ended before the answer came. */
@@ -122,12 +124,22 @@ export function errorOf(result: number, failure: SystemFailure, subject: Subject
   const name = names.get(result) ?? "unexpected";
   const syscall = failure.syscall === 0 ? "" : (syscalls[failure.syscall] ?? "");
   const text = texts[name](subject, failure);
-  const code = codes[name].code;
-  return new IpcError(code === "OK" ? "EUNKNOWN" : code, `${code}: ${text}`, {
+  const code = codeOf(name, subject, failure);
+  return new IpcError(code, `${code}: ${text}`, {
     ...subject,
     errno: failure.errno === 0 ? 0 : -failure.errno,
     syscall,
   });
+}
+
+function codeOf(name: CodeName, subject: Subject, failure: SystemFailure): IpcErrorCode {
+  if (isNotOpen(subject, failure)) return "EBADF";
+  return name === "ok" ? "EUNKNOWN" : codes[name].code;
+}
+
+/** Whether it was about a descriptor of somebody else's, and that is the trouble with it. */
+function isNotOpen({ descriptor }: Subject, { errno }: SystemFailure): boolean {
+  return descriptor !== undefined && errno === system.errno.EBADF;
 }
 
 const service = (subject: Subject) =>
@@ -148,13 +160,6 @@ const nameRules: Record<(typeof nameFaults)[number], string> = {
   character: "it holds something other than letters, digits, '.', '_' and '-'",
   reserved_ending: "it ends in .lock or .memory, which are reserved",
 };
-
-/** What a poller says of a descriptor that it does not take. */
-function ofDescriptor({ descriptor }: Subject, { errno }: SystemFailure): string | undefined {
-  if (descriptor === undefined) return undefined;
-  if (errno === system.errno.EBADF) return `descriptor ${descriptor} is not open`;
-  return errno === system.errno.EEXIST ? `descriptor ${descriptor} is watched already` : undefined;
-}
 
 /** One text for each code: what was wrong, where, and what to do. */
 const texts: Record<CodeName, (subject: Subject, failure: SystemFailure) => string> = {
@@ -233,7 +238,8 @@ const texts: Record<CodeName, (subject: Subject, failure: SystemFailure) => stri
     `the lock of ${service(subject)} in ${path(subject)} is another user's, or has further names (hard links); ` +
     "it was left alone: remove it or choose another name",
   unexpected: (subject, failure) =>
-    ofDescriptor(subject, failure) ??
-    `the system said errno ${failure.errno} in ${syscalls[failure.syscall] ?? "a call"}` +
-      (subject.service === undefined ? "" : ` for ${service(subject)}`),
+    isNotOpen(subject, failure)
+      ? `descriptor ${subject.descriptor} is not open`
+      : `the system said errno ${failure.errno} in ${syscalls[failure.syscall] ?? "a call"}` +
+        (subject.service === undefined ? "" : ` for ${service(subject)}`),
 };

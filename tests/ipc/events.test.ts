@@ -1,7 +1,8 @@
 /** Events: their numbers, what each kind carries, and how they come on Bun's event loop. */
 
 import { describe, expect, test } from "bun:test";
-import type { Event } from "../../src/index.ts";
+import { closeSync, openSync } from "node:fs";
+import type { Event, PollerKind } from "../../src/index.ts";
 import { Context, EventType } from "../../src/index.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
 import { drive, event, events, Pair } from "../kit/pair.ts";
@@ -11,6 +12,11 @@ import { within } from "../kit/until.ts";
 leaveNoTrace();
 
 const onLinux = process.platform === "linux";
+
+const pollers: readonly PollerKind[] = onLinux ? ["epoll", "poll"] : ["kqueue", "poll"];
+
+/** More than the socket takes at once, so that the rest waits for the reader. */
+const long = new Uint8Array(1024 * 1024);
 
 /** Longer than any test. */
 const never = 3600e9;
@@ -312,6 +318,47 @@ describe("on Bun's loop", () => {
       break;
     }
     clearInterval(rings);
+  });
+
+  describe.each(pollers)("what comes to it while it sleeps, with %s", (poller) => {
+    /** What the first event is that `doing` leads to, once the loop has fallen asleep. */
+    async function first(pair: Pair, doing: (pair: Pair) => void): Promise<EventType> {
+      const { context } = pair;
+      const next = context.events().next();
+      await Bun.sleep(5);
+      doing(pair);
+      const { value } = await within("an event", next);
+      return value!.type;
+    }
+
+    test.each<[string, EventType, (pair: Pair) => void]>([
+      ["a timer", EventType.Timer, ({ context }) => context.timer(1e6)],
+      ["a connection", EventType.Connection, ({ context }) => context.connect("self")],
+      ["a message", EventType.MessageRx, ({ context, client }) => context.schedule(client, "hi")],
+      ["a long one", EventType.MessageRx, ({ context, client }) => context.write(client, long)],
+      ["one in vain", EventType.Error, ({ context }) => context.schedule(12345, "hi")],
+      ["an end", EventType.Disconnection, (pair) => pair.context.closeHandle(pair.client)],
+      ["all ends", EventType.Disconnection, ({ context }) => context.closeAll({ now: true })],
+    ])("%s", async (_, expected, doing) => {
+      using pair = new Pair({ context: { poller } });
+      expect(await first(pair, doing)).toBe(expected);
+    });
+
+    test("a descriptor", async () => {
+      using pair = new Pair({ context: { poller } });
+      const file = openSync(import.meta.path, "r");
+      expect(await first(pair, ({ context }) => context.external(file))).toBe(EventType.External);
+      pair.context.close();
+      closeSync(file);
+    });
+
+    test("going on with a connection", async () => {
+      using pair = new Pair({ context: { poller } });
+      const { context, client, server } = pair;
+      context.pause(server);
+      context.write(client, "waits");
+      expect(await first(pair, () => context.pause(server, false))).toBe(EventType.MessageRx);
+    });
   });
 
   test("several contexts in one loop", async () => {

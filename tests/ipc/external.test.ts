@@ -176,17 +176,29 @@ for (const poller of pollers) {
       });
     }
 
-    test("the same one twice is refused, and goes on as it was", () => {
+    test("the same one twice is told of under either handle", () => {
       using pipe = new Pipe();
       using context = new Context({ poller });
-      const handle = context.external(pipe.reader);
-      expect(() => context.external(pipe.reader)).toThrow(IpcError);
-      expect(() => context.external(pipe.reader)).toThrow(
-        `descriptor ${pipe.reader} is watched already`,
-      );
+      const handles = [context.external(pipe.reader), context.external(pipe.reader)];
       pipe.write("x");
-      expect(context.wait().map((each) => each.source)).toEqual([handle]);
+      const told = context.wait().map((each) => each.source);
+      expect(told.sort((one, other) => one - other)).toEqual(handles);
+      context.closeHandle(handles[0]!);
+      expect(context.wait().map((each) => each.source)).toEqual([handles[1]!]);
+    });
+
+    test("one that is closed before its handle leaves its number to others", () => {
+      using pipe = new Pipe();
+      using pair = new Pair({ context: { poller } });
+      const { context } = pair;
+      const handle = context.external(pipe.reader);
+      pipe.close(pipe.reader);
+      // Its number goes to one end of this.
+      const client = context.connect("self");
+      event(context, EventType.Connection);
       context.closeHandle(handle);
+      context.schedule(client, "hello");
+      expect(texts(context, 1)).toEqual(["hello"]);
     });
 
     test("wake lets a wait return with nothing, once", () => {

@@ -69,6 +69,7 @@ pub const CloseHow = enum(u32) {
 
 pub const GuardError = error{WrongThread};
 pub const AddError = GuardError || error{ OutOfMemory, HandleLimit, WatchLimit, InvalidArgument, Unexpected };
+pub const AddExternalError = AddError || error{DescriptorLimit};
 pub const SendError = GuardError || error{ Closed, MessageTooLong, QueueFull, Malformed, OutOfMemory };
 pub const WaitError = GuardError || error{ InvalidArgument, Unexpected };
 pub const CloseError = GuardError || error{Closed};
@@ -104,7 +105,15 @@ pub fn ContextType(comptime World: type) type {
         const Context = @This();
         pub const Service = services.ServiceType(World.Claim);
         pub const Timer = struct { handle: Handle, deadline: Deadline = .{}, period_ns: u64 };
-        pub const External = struct { handle: Handle, fd: sys.Fd, in_ready: bool = false };
+        pub const External = struct {
+            handle: Handle,
+            /// Its owner's name for it.
+            fd: sys.Fd,
+            /// What the poller watches. Were it the owner's own, closing that first would leave the poller with
+            /// something that has no name any more, or that is called like a connection which came later.
+            duplicate: sys.Fd,
+            in_ready: bool = false,
+        };
         pub const Object = union(enum) {
             connection: *Connection,
             service: *Service,
@@ -189,7 +198,7 @@ pub fn ContextType(comptime World: type) type {
                 },
                 .service => |service| context.endService(service),
                 .timer => |timer| context.endTimer(timer),
-                .external => |external| context.allocator.destroy(external),
+                .external => |external| context.endExternal(external),
             };
             context.releaseLoans();
             context.loans.deinit(context.allocator);
@@ -233,16 +242,19 @@ pub fn ContextType(comptime World: type) type {
             return connection.handle;
         }
 
-        /// Reports when `fd` is readable or has ended. The descriptor stays the caller's, who closes the handle
-        /// before the descriptor.
-        pub fn addExternal(context: *Context, fd: sys.Fd) AddError!Handle {
+        /// Reports when `fd` is readable or has ended. The descriptor stays the caller's; what it stands for is kept
+        /// open until the handle is closed.
+        pub fn addExternal(context: *Context, fd: sys.Fd) AddExternalError!Handle {
             try context.check();
+            const duplicate = try context.system.duplicate(fd);
+            errdefer context.system.close(duplicate);
             const external = try context.allocator.create(External);
             errdefer context.allocator.destroy(external);
             const handle = try context.addObject(.{ .external = external });
             errdefer context.table.remove(handle);
-            external.* = .{ .handle = handle, .fd = fd };
-            try context.poller.add(fd, handle.number(), .{ .readable = true });
+            external.* = .{ .handle = handle, .fd = fd, .duplicate = duplicate };
+            try context.poller.add(duplicate, handle.number(), .{ .readable = true });
+            context.statistics.descriptors += 1;
             return handle;
         }
 
@@ -329,11 +341,7 @@ pub fn ContextType(comptime World: type) type {
                 .connection => |connection| try context.closeConnection(connection, how),
                 .service => |service| context.endService(service),
                 .timer => |timer| context.endTimer(timer),
-                .external => |external| {
-                    context.poller.remove(external.fd);
-                    context.table.remove(handle);
-                    context.allocator.destroy(external);
-                },
+                .external => |external| context.endExternal(external),
             }
         }
 
@@ -387,6 +395,14 @@ pub fn ContextType(comptime World: type) type {
                 service.statistics.count(reason);
             }
             context.attend(connection);
+        }
+
+        fn endExternal(context: *Context, external: *External) void {
+            context.poller.remove(external.duplicate);
+            context.system.close(external.duplicate);
+            context.statistics.descriptors -= 1;
+            context.table.remove(external.handle);
+            context.allocator.destroy(external);
         }
 
         fn endService(context: *Context, service: *Service) void {

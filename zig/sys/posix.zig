@@ -120,6 +120,16 @@ pub const System = struct {
         return system.socketFailed(.socketpair);
     }
 
+    /// A further descriptor for what `fd` stands for, so that closing either leaves the other. It does not outlive an exec.
+    pub fn duplicate(system: *System, fd: Fd) sys.DuplicateError!Fd {
+        const other = c.fcntl(fd, c.F.DUPFD_CLOEXEC, @as(c_int, 0));
+        if (other >= 0) return other;
+        return switch (system.record(.fcntl)) {
+            .MFILE => error.DescriptorLimit,
+            else => error.Unexpected,
+        };
+    }
+
     fn socketFailed(system: *System, syscall: sys.Syscall) sys.SocketError {
         return switch (system.failed(syscall)) {
             .MFILE, .NFILE, .NOBUFS, .NOMEM => error.DescriptorLimit,

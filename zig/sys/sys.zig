@@ -124,6 +124,7 @@ pub const Stat = struct {
 };
 
 pub const SocketError = error{ DescriptorLimit, Unexpected };
+pub const DuplicateError = error{ DescriptorLimit, Unexpected };
 pub const BindError = error{ PathTooLong, InUse, NotFound, Permission, Unexpected };
 pub const ListenError = error{Unexpected};
 pub const AcceptError = error{ DescriptorLimit, Unexpected };

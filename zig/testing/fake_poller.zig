@@ -190,7 +190,7 @@ pub const FakePoller = struct {
         if (!kernel.happens(.readiness_spurious)) return 0;
         const watch = poller.watches.items[kernel.random().uintLessThan(usize, poller.watches.items.len)];
         // Who stands for an external descriptor reads it by itself, so that one is told the truth.
-        if (kernel.files[@intCast(watch.fd)].?.body == .external) return 0;
+        if (kernel.files[@intCast(watch.fd)].?.body == .duplicate) return 0;
         ready[0] = .{
             .token = watch.token,
             .readable = watch.interest.readable,

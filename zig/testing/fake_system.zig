@@ -194,6 +194,14 @@ pub const FakeSystem = struct {
         }
     }
 
+    /// Only external descriptors are duplicated.
+    pub fn duplicate(system: *FakeSystem, fd: sys.Fd) sys.DuplicateError!sys.Fd {
+        const kernel = system.kernel;
+        const file = kernel.fileOf(system.number, fd) orelse return error.Unexpected;
+        if (kernel.happens(.accept_limit)) return error.DescriptorLimit;
+        return kernel.open(system.number, .{ .duplicate = file.body.external }) orelse error.DescriptorLimit;
+    }
+
     pub fn close(system: *FakeSystem, fd: sys.Fd) void {
         system.kernel.trace("{d} closes descriptor {d}", .{ system.number, fd });
         system.kernel.close(system.number, fd);

@@ -42,6 +42,8 @@ pub const File = struct {
         wake: *Signal,
         /// External to its context, and none of the descriptors that it counts.
         external: *Signal,
+        /// The same under a descriptor of the context's own.
+        duplicate: *Signal,
         /// Something that only has to be held.
         plain,
     };
@@ -56,7 +58,7 @@ pub const File = struct {
                 .ended = socket.hasEnded(),
             },
             .listener => |listener| .{ .readable = listener.backlog.items.len > 0, .writable = false, .ended = false },
-            .wake, .external => |signal| .{ .readable = signal.lit, .writable = false, .ended = false },
+            .wake, .external, .duplicate => |signal| .{ .readable = signal.lit, .writable = false, .ended = false },
             .plain => .{ .readable = false, .writable = false, .ended = false },
         };
     }
@@ -214,7 +216,7 @@ pub const Kernel = struct {
                 }
                 listener.backlog.clearRetainingCapacity();
             },
-            .wake, .external, .plain => {},
+            .wake, .external, .duplicate, .plain => {},
         }
         if (kernel.isPlanted(.descriptor_leaked) and file.body == .socket) return;
         kernel.files[@intCast(fd)] = null;

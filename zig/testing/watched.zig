@@ -68,8 +68,11 @@ pub const Watched = struct {
         } else {
             if (watched.externals.items.len == 0) return;
             const external = watched.externals.swapRemove(die.uintLessThan(usize, watched.externals.items.len));
+            // In either order.
+            const first = die.boolean();
+            if (first) watched.kernel.close(watched.number, external.fd);
             watched.close(context, external.handle);
-            watched.kernel.close(watched.number, external.fd);
+            if (!first) watched.kernel.close(watched.number, external.fd);
         }
     }
 

@@ -546,7 +546,7 @@ struct earshot_ipc_statistics {
     uint64_t connections_accepted;
     uint64_t connections_made;   /* by earshot_ipc_connect; only a context has these */
     uint64_t connections_open;
-    uint64_t descriptors;        /* held now; external ones are not ours */
+    uint64_t descriptors;        /* held now, one for each external one too */
     /* How many connections ended, were refused or had trouble, by earshot_ipc_reason. */
     uint64_t reasons[EARSHOT_IPC_REASON_MALFORMED + 1];
 };
@@ -708,8 +708,8 @@ int32_t earshot_ipc_connect(
 
 /*
  * Reports when a descriptor is readable or has ended, again and again until that is no longer so.
- * It stays the caller's, who closes this handle first and the descriptor then. One that cannot be
- * waited for, such as a plain file, is always readable.
+ * It stays the caller's, to close at any time; what it stands for is kept open until this handle is
+ * closed. One that cannot be waited for, such as a plain file, is always readable.
  */
 int32_t earshot_ipc_watch(earshot_ipc_context *context, int32_t descriptor);
 

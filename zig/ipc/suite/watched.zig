@@ -2,6 +2,7 @@
 
 const std = @import("std");
 const sys = @import("sys");
+const frame = @import("../frame.zig");
 const Kind = @import("../poller/poller.zig").Kind;
 const rigs = @import("rig.zig");
 const Rig = rigs.Rig;
@@ -159,6 +160,28 @@ pub fn Suite(comptime kind: Kind) type {
             try rig.until(.message_rx, 1);
             try rig.context.close(external, .now);
             try rig.untilQuiet();
+        }
+
+        test "a descriptor that is closed before its handle costs no time, and leaves its number to others" {
+            var rig: Rig = undefined;
+            try rig.begin(kind);
+            defer rig.end();
+            const fds = try rig.system.pair();
+            const kept = try rig.system.duplicate(fds[0]);
+            defer rig.system.close(kept);
+            const external = try rig.context.addExternal(fds[0]);
+            rig.system.close(fds[0]);
+            // Its number goes to the next one.
+            const peer = try rig.pair(.{});
+            rig.system.close(fds[1]);
+            try rig.until(.external, 1);
+            try rig.context.close(external, .now);
+            try rig.untilQuiet();
+            const begin_ns = rig.system.monotonic();
+            try expectEqual(0, try rig.wait(5 * ms));
+            try expect(rig.system.monotonic() - begin_ns >= 5 * ms);
+            try rig.feed(peer.fd, &frame.encodeHeader(2) ++ "hi");
+            try rig.until(.message_rx, 1);
         }
 
         test "what is not open cannot be watched" {
