@@ -34,7 +34,7 @@ Sends TEXT to the service NAME, and prints its answer. Put -- before a TEXT that
 
 Without TEXT, sends each line of standard input, and prints each answer as a line. At the end of
 input it waits until as many answers as lines have come, or none has for the time that --timeout
-says; with --timeout 0 it does not wait.`,
+says, which is a failure; with --timeout 0 it does not wait.`,
   options,
 };
 
@@ -62,8 +62,9 @@ function main(given: readonly string[]): number {
     queueBytesHigh: limitDefaults.queueBytesHigh,
   });
   const unanswered = conversation.run();
-  if (unanswered > 0) tell(2, `client: ${unanswered} of the lines had no answer\n`);
-  return status.done;
+  if (unanswered === 0 || values.timeout === 0) return status.done;
+  tell(2, `client: ${unanswered} of the lines had no answer\n`);
+  return status.failed;
 }
 
 /** Sends one message and prints its answer. */

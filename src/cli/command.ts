@@ -59,7 +59,7 @@ function explain(command: Command, error: unknown): number {
     tell(2, `usage: ${command.name} ${command.usage}\n`);
     return status.usage;
   }
-  if (error instanceof IpcError) say(withoutCode(error));
+  if (error instanceof IpcError) say(saidOf(error));
   else if (error instanceof CommandError) say(error.message);
   else if (!isSystemError(error)) throw error;
   else if (error.code === "EPIPE") return status.unread;
@@ -67,10 +67,19 @@ function explain(command: Command, error: unknown): number {
   return status.failed;
 }
 
-/** The text alone says it to a person; the code before it is for programs. */
-export function withoutCode(error: IpcError): string {
+/** What programs call otherwise than whoever types it. */
+const typed: Record<string, string> = {
+  messageBytesMax: "--message-max",
+  queueBytesMax: "--queue-max",
+  connectionsMax: "--connections-max",
+};
+const programmed = new RegExp(`\\b(${Object.keys(typed).join("|")})\\b`, "g");
+
+/** What an error says to a person: the code before it is for programs, and so are the names of options. */
+export function saidOf(error: IpcError): string {
   const code = `${error.code}: `;
-  return error.message.startsWith(code) ? error.message.slice(code.length) : error.message;
+  const text = error.message.startsWith(code) ? error.message.slice(code.length) : error.message;
+  return text.replace(programmed, (name) => typed[name]!);
 }
 
 function isSystemError(error: unknown): error is NodeJS.ErrnoException {

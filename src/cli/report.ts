@@ -6,7 +6,7 @@
 import { IpcError } from "../native/errors.ts";
 import type { Reason } from "../native/layout.ts";
 import type { Reports } from "../services/startable.ts";
-import { withoutCode } from "./command.ts";
+import { saidOf } from "./command.ts";
 import { printable, tell } from "./output.ts";
 
 /** As many as one can read in that time. */
@@ -52,7 +52,7 @@ export class Report {
     error: (connection, error) => {
       // A message that came before its connection was closed is not answered any more.
       if (!connection.open) return;
-      const text = error instanceof IpcError ? withoutCode(error) : String(error);
+      const text = error instanceof IpcError ? saidOf(error) : String(error);
       this.#tell(`could not answer ${who(connection.peer)}, and closed: ${text}`, "unanswered");
       void connection.close();
     },

@@ -8,7 +8,7 @@ import type { ClientHandlers, End, Lost } from "./handlers.ts";
 import type { FullLimits } from "./limits.ts";
 import { isClosed, loop, throwLater } from "./loop.ts";
 import type { Payload } from "./message.ts";
-import { bytesOf, type Message } from "./message.ts";
+import { bytesOf, type Message, sizeBound } from "./message.ts";
 import { patience } from "./numbers.ts";
 import { Requests } from "./requests.ts";
 import type { Statistics } from "./statistics.ts";
@@ -142,8 +142,7 @@ export class Connection implements AsyncDisposable {
     this.#checkOpen();
     if (this.#handle === 0 || this.#broken) return this.#hold(payload, asks);
     const current = loop();
-    const bound =
-      headerBytes + (typeof payload === "string" ? payload.length * 3 : payload.byteLength);
+    const bound = headerBytes + sizeBound(payload);
     if (bound > this.#limits.messageBytesMax) this.#checkSize(payload);
     if (this.queuedBytes + bound > this.#limits.queueBytesHigh) {
       // Only what the kernel really does not take counts.

@@ -31,8 +31,8 @@ import { Event, eventWords } from "./event.ts";
 import type { Limits } from "./limits.ts";
 import { fullLimits, putLimits } from "./limits.ts";
 import type { Inbox, Payload } from "./message.ts";
-import { bytesOf, memoryOf } from "./message.ts";
-import { ids, patience, textOf, u32Max, whole, within } from "./numbers.ts";
+import { bytesOf, memoryOf, sizeBound } from "./message.ts";
+import { handleOf, ids, patience, textOf, u32Max, whole, within } from "./numbers.ts";
 import { Outbox } from "./outbox.ts";
 import { poisonedViews } from "./poison.ts";
 import type { RunDirectoryOptions } from "./run-directory.ts";
@@ -251,8 +251,9 @@ export class Context implements Disposable {
    */
   schedule(connection: number, payload: Payload, options?: { report?: number }): number {
     this.#open();
+    handleOf(connection);
     this.#rouse();
-    const token = options?.report ?? 0;
+    const token = options?.report === undefined ? 0 : whole("report", options.report, 0, u32Max);
     const outbox = this.#outbox;
     this.#asked = connection;
     this.#queued = 0;
@@ -284,6 +285,7 @@ export class Context implements Disposable {
    * the peer has not made room: 0 if the kernel has everything. Throws ECLOSED if the connection has ended.
    */
   write(connection: number, payload: Payload): number {
+    handleOf(connection);
     this.#rouse();
     if (!this.#outbox.isEmpty) this.flush();
     const bytes = bytesOf(payload);
@@ -471,7 +473,9 @@ export class Context implements Disposable {
   /** Who is at the other end of a connection. Good until its Disconnection event. */
   peer(connection: number): Peer {
     const peer = new Struct(PeerLayout);
-    this.#checked(this.#library.calls.earshot_ipc_peer(this.#open(), connection, peer.bytes));
+    this.#checked(
+      this.#library.calls.earshot_ipc_peer(this.#open(), handleOf(connection), peer.bytes),
+    );
     return { uid: peer.get("uid") >>> 0, gid: peer.get("gid") >>> 0, pid: peer.get("pid") };
   }
 
@@ -480,12 +484,14 @@ export class Context implements Disposable {
    * again. It is the caller's to close. Throws ENOTSUP where the system has none.
    */
   peerProcess(connection: number): number {
-    return this.#checked(this.#library.calls.earshot_ipc_peer_process(this.#open(), connection));
+    return this.#checked(
+      this.#library.calls.earshot_ipc_peer_process(this.#open(), handleOf(connection)),
+    );
   }
 
   /** The figures of the context, or of one of its connections or services. */
   statistics(handle = 0): Statistics {
-    whole("handle", handle, 0, u32Max);
+    handleOf(handle);
     const record = new Struct(StatisticsLayout);
     this.#checked(this.#library.calls.earshot_ipc_statistics(this.#open(), handle, record.bytes));
     return readStatistics(record);
@@ -498,6 +504,7 @@ export class Context implements Disposable {
    * an end of the pause: what it had still sent is handed out, and then its Disconnection.
    */
   pause(connection: number, paused = true): void {
+    handleOf(connection);
     this.#rouse();
     this.#checked(this.#library.calls.earshot_ipc_pause(this.#open(), connection, paused ? 1 : 0));
   }
@@ -507,6 +514,7 @@ export class Context implements Disposable {
    * taken, unless `now` is set; its Disconnection event follows either way. A service's connections go on.
    */
   closeHandle(handle: number, options: { now?: boolean } = {}): void {
+    handleOf(handle);
     this.#rouse();
     this.flush();
     const how = options.now === true ? closeHow.now : closeHow.drain;
@@ -608,11 +616,6 @@ function allowLists(allow: Allow | undefined) {
     groups: Uint32Array.from(groups.length === 0 ? [0] : groups),
     groupsCount: groups.length,
   };
-}
-
-/** At least as many bytes as the payload has. Throws a TypeError if it is none. */
-function sizeBound(payload: Payload): number {
-  return typeof payload === "string" ? payload.length * 3 : bytesOf(payload).length;
 }
 
 const nothing = new Uint8Array(1);

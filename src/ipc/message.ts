@@ -30,6 +30,11 @@ export function bytesOf(payload: Payload): Uint8Array {
   );
 }
 
+/** At least as many bytes as the payload has: UTF-8 takes at most three for each UTF-16 unit. Throws as `bytesOf` does. */
+export function sizeBound(payload: Payload): number {
+  return typeof payload === "string" ? payload.length * 3 : bytesOf(payload).length;
+}
+
 /** What was transferred looks like no bytes at all, and would go as an empty message. */
 function checkAttached(memory: ArrayBufferLike): void {
   if (memory instanceof ArrayBuffer && memory.detached) {

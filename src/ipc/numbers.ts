@@ -29,6 +29,12 @@ export function whole(name: string, value: unknown, least: number, most: number)
   throw invalid(`${name} is ${shown(value)}; it is a whole number from ${least} to ${most}`);
 }
 
+/** The number of a connection, service, timer or external descriptor. Throws EINVAL if it can be none's. */
+export function handleOf(value: unknown): number {
+  if (typeof value === "number" && value >>> 0 === value) return value;
+  return whole("handle", value, 0, u32Max);
+}
+
 /** A list of the numbers of users or groups. */
 export function ids(name: string, values: unknown): readonly number[] {
   if (values === undefined) return [];

@@ -16,7 +16,7 @@ import { Service } from "./service.ts";
  */
 export function serve(
   name: string,
-  handlers: ServeHandlers,
+  handlers: ServeHandlers = {},
   options: ServeOptions = {},
 ): Promise<Service> {
   return new Promise((resolve) => {

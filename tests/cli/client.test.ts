@@ -183,7 +183,7 @@ describe("without a text", () => {
     await using _ = await serve("slow", handlers, { rundir: scratch.path });
     const words = earshot("client", "slow", "--timeout", "1000");
     expect(await run(words, { rundir: scratch.path, input: "a\nb\nc\nd\ne\n" })).toMatchObject({
-      code: 0,
+      code: 1,
       stdout: "a\nb\n",
       stderr: "client: 3 of the lines had no answer\n",
     });
@@ -201,7 +201,7 @@ describe("without a text", () => {
     const line = `${"x".repeat(9999)}\n`;
     const words = earshot("client", "sink", "--timeout", "0");
     const ended = await run(words, { rundir: scratch.path, input: line.repeat(1000) });
-    expect(ended).toMatchObject({ code: 0, stdout: "" });
+    expect(ended).toMatchObject({ code: 0, stdout: "", stderr: "" });
     await until("all has arrived", () => service.connections.size === 0);
     expect(bytes).toBe(9_999_000);
   });

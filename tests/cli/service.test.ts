@@ -199,7 +199,7 @@ describe("what can be started", () => {
     const words = ["pong", "--message-max", "1000", "--queue-max", "10"];
     expect(await run(earshot("service", ...words), { rundir: scratch.path })).toMatchObject({
       code: 1,
-      stderr: expect.stringMatching(/^service: queueBytesMax is 10; .*\n$/),
+      stderr: expect.stringMatching(/^service: --queue-max is 10; .*\n$/),
     });
   });
 });

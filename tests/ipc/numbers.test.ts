@@ -66,10 +66,29 @@ describe("a context", () => {
     }
   });
 
-  test("a handle to count: one that wraps around would be another's, or the context's", () => {
+  test("a handle: one that wraps around would be another's, or the context's", () => {
     using pair = new Pair();
+    const { context } = pair;
+    const undefinable = undefined as unknown as number;
     for (const wrong of [-1, 0.5, 2 ** 32, pair.client + 2 ** 32, ...none]) {
-      refuses("handle", () => pair.context.statistics(wrong));
+      refuses("handle", () => context.statistics(wrong));
+    }
+    for (const wrong of [-1, 0.5, pair.client + 2 ** 32, undefinable, ...none]) {
+      refuses("handle", () => context.schedule(wrong, "x"));
+      refuses("handle", () => context.write(wrong, "x"));
+      refuses("handle", () => context.pause(wrong));
+      refuses("handle", () => context.closeHandle(wrong));
+      refuses("handle", () => context.peer(wrong));
+      refuses("handle", () => context.peerProcess(wrong));
+    }
+    context.schedule(pair.client, "still there");
+    expect(event(context, EventType.MessageRx).message.text()).toBe("still there");
+  });
+
+  test("what is to be reported", () => {
+    using pair = new Pair();
+    for (const report of [-1, 0.5, 2 ** 32, ...none]) {
+      refuses("report", () => pair.context.schedule(pair.client, "x", { report }));
     }
   });
 });

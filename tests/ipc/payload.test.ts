@@ -2,10 +2,11 @@
 
 import { describe, expect, test } from "bun:test";
 import type { Message, Payload } from "../../src/index.ts";
-import { EventType, IpcError } from "../../src/index.ts";
+import { connect, EventType, IpcError, serve } from "../../src/index.ts";
 import { bytesOf } from "../../src/ipc/message.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
 import { event, messages, Pair } from "../kit/pair.ts";
+import { Scratch } from "../kit/scratch.ts";
 
 leaveNoTrace();
 
@@ -87,6 +88,16 @@ describe("what has none is refused, and nothing is sent", () => {
       }
       context.schedule(client, "the first");
       expect(event(context, EventType.MessageRx).message.text()).toBe("the first");
+    });
+
+    test(`${words}, on Bun's loop`, async () => {
+      using scratch = new Scratch();
+      const { path: rundir } = scratch;
+      await using _ = await serve("silent", undefined, { rundir });
+      await using client = await connect("silent", { rundir });
+      expect(() => client.send(given as Payload)).toThrow(words);
+      await expect(client.request(given as Payload)).rejects.toThrow(words);
+      expect(client.queuedBytes).toBe(0);
     });
   }
 
