@@ -15,7 +15,7 @@ import type { Statistics } from "./statistics.ts";
 import { Unread } from "./unread.ts";
 
 const headerBytes = constants.header_bytes;
-const closedCode = codes.closed.number;
+const endedCode = codes.ended.number;
 const nothingLost: Lost = { messages: 0, bytes: 0, requests: 0 };
 
 export type RequestOptions = {
@@ -207,8 +207,8 @@ export class Connection implements AsyncDisposable {
   }
 
   /**
-   * Closes it, after sending what was taken unless `now` is set: then nothing that arrives is handed out any more
-   * either. Resolves when it has ended.
+   * Closes it. What was taken is still sent, unless `now` is set; what arrives from then on is read no more, so first
+   * wait for the answers that are wanted. Resolves when it has ended.
    */
   async close(options: { now?: boolean } = {}): Promise<void> {
     this.#shut(options.now === true);
@@ -282,7 +282,7 @@ export class Connection implements AsyncDisposable {
         this.#tooLate.bytes += bytes;
         return;
       }
-      if (result !== closedCode) return;
+      if (result !== endedCode) return;
     }
     const taken = this.#taken;
     taken.messages += messages;

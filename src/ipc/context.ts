@@ -82,6 +82,8 @@ export type Peer = {
 /** @internal What became of messages that were handed over: bytes queued, or a code below zero. */
 export type Sent = { result: number; messages: number; bytes: number };
 
+/** After so long whoever hands events out on Bun's loop lets the rest of it have its turn. */
+export const turnMs = 0.5;
 /** A service's queue of new connections is looked at so often, in milliseconds, while it is full. */
 export const busyRetryMs = 2;
 /** What a Unix socket takes at once with the system's default buffers: more would only wait in a queue. */
@@ -243,7 +245,7 @@ export class Context implements Disposable {
 
   /**
    * Queues a message; it goes with the next wait, or before when much has come together. What cannot be sent is
-   * reported: in an Error event here, or in the connection's Disconnection. With `report`, a number other than 0, a
+   * reported once: in the connection's Disconnection, or where none is to come, in an Error event. With `report`, a number other than 0, a
    * MessageTx event bears it as `token` when the message is with the kernel.
    *
    * Returns the bytes known to wait because the peer makes no room: over `queueBytesHigh` it is time to stop, and to go
@@ -316,7 +318,7 @@ export class Context implements Disposable {
     if (connection === this.#asked) this.#queued = Math.max(0, result);
     if (this.onSent !== undefined) {
       this.onSent(connection, { result, messages, bytes });
-    } else if (result < 0) {
+    } else if (result < 0 && result !== codes.ended.number) {
       const record = new Uint32Array(eventWords);
       record[1] = connection;
       record[4] = messages;
@@ -376,16 +378,23 @@ export class Context implements Disposable {
       );
     }
     this.#iterated = true;
+    let since = performance.now();
     try {
       while (!ended()) {
         for (let event = this.next(); event !== undefined; event = this.next()) {
           yield event;
           if (ended()) return;
         }
-        if (this.fill(0) > 0) continue;
-        this.#asleep = true;
-        await this.bell().rung(signal);
-        this.#asleep = false;
+        if (this.fill(0) === 0) {
+          this.#asleep = true;
+          await this.bell().rung(signal);
+          this.#asleep = false;
+        } else if (performance.now() - since < turnMs) {
+          continue;
+        } else {
+          await new Promise(setImmediate);
+        }
+        since = performance.now();
       }
     } finally {
       this.#iterated = false;
@@ -456,7 +465,7 @@ export class Context implements Disposable {
     return this.#doorbell;
   }
 
-  /** Lets a blocked wait return early; for a signal handler or another context's thread that has the address. */
+  /** Lets the next wait, or the one that `events()` sleeps in, return at once, though nothing has happened. */
   wake(): void {
     this.#library.calls.earshot_ipc_ring(this.#open());
   }

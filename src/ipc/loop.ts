@@ -13,7 +13,7 @@ import { drainMicrotasks } from "bun:jsc";
 import { IpcError } from "../native/errors.ts";
 import { EventType } from "../native/layout.ts";
 import type { Sent } from "./context.ts";
-import { Context } from "./context.ts";
+import { Context, turnMs } from "./context.ts";
 import type { Event } from "./event.ts";
 import { Linger } from "./linger.ts";
 
@@ -21,8 +21,6 @@ import { Linger } from "./linger.ts";
 const lingerNs = 50_000;
 /** The same in milliseconds, for `wait`. */
 const lingerMs = lingerNs / 1e6;
-/** After so long a turn lets the rest of Bun's loop have its turn. */
-const turnMs = 0.5;
 
 /** Who is told of the events of one handle. */
 export type Listener = {

@@ -21,6 +21,7 @@ export const codes = {
   message_too_long: { number: -10, code: "EMSGSIZE" },
   queue_full: { number: -11, code: "ENOBUFS" },
   malformed: { number: -12, code: "EMALFORMED" },
+  ended: { number: -13, code: "ECLOSED" },
   name_invalid: { number: -20, code: "ENAME" },
   path_too_long: { number: -21, code: "ENAMETOOLONG" },
   service_missing: { number: -22, code: "ENOENT" },
@@ -178,6 +179,8 @@ const texts: Record<CodeName, (subject: Subject, failure: SystemFailure) => stri
   message_too_long: () => "the message is longer than the connection allows (messageBytesMax)",
   queue_full: () => "the peer does not read, and the queue to it is full; wait for drain",
   malformed: () => "the bytes to send are not whole frames",
+  ended: () =>
+    "its peer is gone, or it came to a limit; its end will say why, and count what was lost",
   name_invalid: (subject, failure) => {
     const fault = nameFaults[failure.detail];
     return `${service(subject)} is not a name: ${fault === undefined ? "it breaks a rule" : nameRules[fault]}`;

@@ -437,6 +437,30 @@ describe("stale handles", () => {
     expect(context.wait().map((each) => each.error?.code)).toEqual(["ECLOSED"]);
   });
 
+  test("what is lost with a connection is told once, with its end", () => {
+    using scratch = new Scratch();
+    const { path: rundir } = scratch;
+    using server = new Context({ rundir });
+    server.serve("pong");
+    using client = new Context({ rundir });
+    const connection = client.connect("pong");
+    const accepted = event(server, EventType.Connection).connection;
+    client.write(connection, "never read");
+    server.closeHandle(accepted, { now: true });
+    for (let count = 0; count < 3; count++) client.schedule(connection, "abc");
+    const told: Event[] = [];
+    drive(
+      "it has ended",
+      [client],
+      () => told.some(({ type }) => type === EventType.Disconnection),
+      (each) => told.push(each),
+    );
+    expect(told.map(({ type, lost }) => [type, lost])).toEqual([
+      [EventType.Disconnection, { messages: 3, bytes: 21 }],
+    ]);
+    expect(client.statistics().messagesLost).toBe(3);
+  });
+
   for (const handle of [0, 2 ** 31 - 1, 2 ** 32 - 1]) {
     test(`a number that never was a handle: ${handle}`, () => {
       using pair = new Pair();

@@ -270,6 +270,21 @@ describe("on Bun's loop", () => {
     }
   });
 
+  test("one that is never quiet leaves the others their turns", async () => {
+    using context = new Context();
+    const file = openSync(import.meta.path, "r");
+    context.external(file);
+    let ticks = 0;
+    const timer = setInterval(() => {
+      ticks += 1;
+      if (ticks === 5) context.close();
+    }, 1);
+    for await (const each of context.events()) expect(each.descriptor).toBe(file);
+    expect(ticks).toBe(5);
+    clearInterval(timer);
+    closeSync(file);
+  });
+
   test("closing the context ends it, at rest", async () => {
     const context = new Context();
     const ended = (async () => {

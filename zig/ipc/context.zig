@@ -70,7 +70,7 @@ pub const CloseHow = enum(u32) {
 pub const GuardError = error{WrongThread};
 pub const AddError = GuardError || error{ OutOfMemory, HandleLimit, WatchLimit, InvalidArgument, Unexpected };
 pub const AddExternalError = AddError || error{DescriptorLimit};
-pub const SendError = GuardError || error{ Closed, MessageTooLong, QueueFull, Malformed, OutOfMemory };
+pub const SendError = GuardError || error{ Closed, Ended, MessageTooLong, QueueFull, Malformed, OutOfMemory };
 pub const WaitError = GuardError || error{ InvalidArgument, Unexpected };
 pub const CloseError = GuardError || error{Closed};
 

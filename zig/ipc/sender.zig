@@ -148,7 +148,7 @@ pub fn SenderType(comptime Context: type) type {
                     const messages_left = messages - @as(u32, @intCast(connection.messages_sent - messages_sent));
                     lose(context, connection, messages_left, total - @as(usize, @intCast(connection.bytes_sent - bytes_sent)));
                     context.end(connection, .out_of_memory, 0);
-                    return error.Closed;
+                    return error.Ended;
                 },
                 .broken, .failed => {
                     breakOff(context, connection, sent);
@@ -159,7 +159,7 @@ pub fn SenderType(comptime Context: type) type {
                 connection.limits.queue_policy == .close)
             {
                 context.end(connection, .queue_limit, 0);
-                return error.Closed;
+                return error.Ended;
             }
             noteQueue(context, connection);
             return connection.queue.bytes();
@@ -185,7 +185,7 @@ pub fn SenderType(comptime Context: type) type {
         /// For messages over which the connection ended: its disconnection counts them, as it does those queued before.
         fn lost(context: *Context, connection: *Connection, messages: u32, bytes: usize) SendError {
             lose(context, connection, messages, bytes);
-            return error.Closed;
+            return error.Ended;
         }
 
         fn malformed(context: *Context, connection: *Connection) SendError {

@@ -275,7 +275,12 @@ pub const Actor = struct {
     fn noteRefused(actor: *Actor, side: *Side, payloads: []const Payload, answers: bool, failure: SendError) void {
         switch (failure) {
             error.Closed => {
-                if (answers) for (payloads) |payload| side.give(payload, 0);
+                if (answers) side.complain("loses messages and does not say so", .{});
+                side.sealed = true;
+            },
+            error.Ended => {
+                if (!answers) side.complain("says that its end will tell of messages, and has none to come", .{});
+                for (payloads) |payload| side.give(payload, 0);
                 side.sealed = true;
             },
             error.QueueFull => {

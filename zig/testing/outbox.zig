@@ -121,7 +121,7 @@ pub const Outbox = struct {
                 // Whatever it made of that: it has ended, or the peer will find out.
                 run.side.malformed = true;
                 if (result < 0) switch (failureOf(result)) {
-                    error.Closed, error.Malformed => run.side.sealed = true,
+                    error.Closed, error.Ended, error.Malformed => run.side.sealed = true,
                     else => {},
                 };
                 if (result > run.side.limits.queue_bytes_high) run.side.press(actor.batch_number);

@@ -185,7 +185,7 @@ enum earshot_ipc_code {
     EARSHOT_IPC_CODE_OK = 0,
     /* An argument is out of its range, or is missing. */
     EARSHOT_IPC_CODE_INVALID_ARGUMENT = -1,
-    /* The handle is stale, is of another kind, or its connection has ended. */
+    /* The handle is stale, is of another kind, or was closed by its owner. */
     EARSHOT_IPC_CODE_CLOSED = -2,
     /* The context belongs to another thread. */
     EARSHOT_IPC_CODE_WRONG_THREAD = -3,
@@ -206,6 +206,9 @@ enum earshot_ipc_code {
     EARSHOT_IPC_CODE_QUEUE_FULL = -11,
     /* The bytes in the outbox are not whole messages. */
     EARSHOT_IPC_CODE_MALFORMED = -12,
+    /* The connection is at its end by itself, and what was to be sent is lost with it: its
+     * disconnection is still to be reported, and counts it. */
+    EARSHOT_IPC_CODE_ENDED = -13,
     /* The name breaks a rule. detail: the rule, an earshot_ipc_name_fault. */
     EARSHOT_IPC_CODE_NAME_INVALID = -20,
     /* The path is longer than a socket's can be. detail: its length. */
@@ -376,15 +379,14 @@ typedef struct earshot_ipc_event {
  * EARSHOT_IPC_EVENT_TYPE_DRAIN. Below 0, none of it was taken:
  *
  *     EARSHOT_IPC_CODE_CLOSED             the connection takes nothing any more
+ *     EARSHOT_IPC_CODE_ENDED              the same, and its disconnection counts these messages
  *     EARSHOT_IPC_CODE_MESSAGE_TOO_LONG   one of them is over message_bytes_max
  *     EARSHOT_IPC_CODE_QUEUE_FULL         its queue is full, and its policy is to refuse
  *     EARSHOT_IPC_CODE_OUT_OF_MEMORY      there is no memory to queue it
  *     EARSHOT_IPC_CODE_MALFORMED          it is not that many whole messages, or has a token and is
  *                                         not one; the connection ends, with that reason
  *
- * A connection that its owner has not closed may turn out to be at its end when something is sent:
- * its disconnection, still to be reported, then counts those messages among the lost. Whether a run
- * is whole messages is only looked at where some of it has to be queued.
+ * Whether a run is whole messages is only looked at where some of it has to be queued.
  */
 typedef struct earshot_ipc_run {
     earshot_ipc_handle connection;
@@ -721,7 +723,8 @@ int32_t earshot_ipc_timer(earshot_ipc_context *context, int64_t first_ns, int64_
  * Both copy the message, return the bytes now queued for its connection (at most INT32_MAX is
  * said), and keep the order of one connection, also with what comes from the outbox. They fail with
  * EARSHOT_IPC_CODE_CLOSED, EARSHOT_IPC_CODE_MESSAGE_TOO_LONG, EARSHOT_IPC_CODE_QUEUE_FULL and
- * EARSHOT_IPC_CODE_OUT_OF_MEMORY, and then the message was not taken.
+ * EARSHOT_IPC_CODE_OUT_OF_MEMORY, and then the message was not taken; and with
+ * EARSHOT_IPC_CODE_ENDED, and then it is among those that are counted as lost.
  */
 
 /* Queues one message, to be sent with everything else by the next wait or flush. A token other than

@@ -35,6 +35,8 @@ pub const Code = enum(i32) {
     queue_full = -11,
     /// The bytes in the outbox are not whole frames.
     malformed = -12,
+    /// The connection is at its end by itself; its disconnection counts what was to be sent.
+    ended = -13,
     /// The name breaks a rule; detail: the rule (`NameFault`).
     name_invalid = -20,
     /// The path is longer than a socket address holds; detail: its length.
@@ -86,6 +88,7 @@ fn codeOf(failure: Error) Code {
     return switch (failure) {
         error.InvalidArgument => .invalid_argument,
         error.Closed => .closed,
+        error.Ended => .ended,
         error.WrongThread => .wrong_thread,
         error.OutOfMemory => .out_of_memory,
         error.NotAvailable => .not_available,

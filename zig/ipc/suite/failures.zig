@@ -68,7 +68,7 @@ fn live(kind: Kind, allocator: std.mem.Allocator) !void {
 /// Null where the connection has ended, for want of memory or because of that.
 fn taken(result: anytype) !?u64 {
     return result catch |failure| switch (failure) {
-        error.Closed => null,
+        error.Closed, error.Ended => null,
         else => |other| other,
     };
 }

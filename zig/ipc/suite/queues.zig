@@ -51,7 +51,7 @@ pub fn Suite(comptime kind: Kind) type {
             const failure = while (true) : (sent += 1) {
                 _ = rig.context.schedule(peer.handle, &payload, 0) catch |failure| break failure;
             };
-            try expectEqual(error.Closed, failure);
+            try expectEqual(error.Ended, failure);
             // The one over which it ended is among them.
             sent += 1;
             const with_kernel = try rig.context.statisticsOf(peer.handle);
