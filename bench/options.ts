@@ -1,5 +1,7 @@
 /** The command line of `bun bench`. */
 
+import { statSync } from "node:fs";
+import { dirname } from "node:path";
 import { parseArgs } from "node:util";
 
 export const suiteNames = ["rtt", "stream", "connections"] as const;
@@ -46,9 +48,17 @@ export function parseOptions(argv: string[]): Options {
     suites: positionals.length === 0 ? [...suiteNames] : chooseSuites(positionals),
     quick: values.quick,
     help: values.help,
-    json: values.json ?? null,
-    plot: values.plot ?? null,
+    json: writable(values.json),
+    plot: writable(values.plot),
   };
+}
+
+/** It is written when everything was measured, minutes from now, so what is wrong with it is said before. */
+function writable(file: string | undefined): string | null {
+  if (file === undefined) return null;
+  const folder = statSync(dirname(file), { throwIfNoEntry: false });
+  if (folder?.isDirectory() === true) return file;
+  throw new Error(`cannot write ${file}: ${dirname(file)} is not a directory`);
 }
 
 function chooseSuites(names: string[]): SuiteName[] {

@@ -51,8 +51,13 @@ function parse(given: readonly string[], options: Options, strict: boolean) {
   }
 }
 
-/** Node's own text is right, but goes on for three lines. */
+/** Node's own text is right, but goes on for three lines, and says only in the last what to do. */
 function shortened(error: Error): string {
+  const ambiguous = /^Option '(?:-\w, )?(--[\w-]+).* is ambiguous/.exec(error.message);
+  if (ambiguous !== null) {
+    const [, option] = ambiguous;
+    return `${option} lacks its value; one that begins with a dash is given as ${option}=VALUE`;
+  }
   const [sentence = ""] = error.message.split(/\. |\.?\n/);
   return sentence.slice(0, 1).toLowerCase() + sentence.slice(1);
 }

@@ -348,6 +348,11 @@ test("usage errors are 2, and --help says how it is used", async () => {
     [[], "which service?"],
     [["pong", "-x"], "unknown option '-x'"],
     [["pong", "--timeout", "soon"], '--timeout: "soon" is not a whole number'],
+    [
+      ["pong", "--timeout", "-1"],
+      "--timeout lacks its value; one that begins with a dash is given as --timeout=VALUE",
+    ],
+    [["pong", "--timeout=-1"], '--timeout: "-1" is not a whole number'],
   ] as const) {
     const { code, stdout, stderr } = await run(earshot("client", ...words));
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
