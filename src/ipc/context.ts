@@ -52,7 +52,7 @@ export type ContextOptions = {
   rundir?: string | undefined;
 };
 
-/** Who may connect. */
+/** Who may connect: anyone, or by the numbers of users and of primary groups. */
 export type Allow = "anyone" | { users?: readonly number[]; groups?: readonly number[] };
 
 export type ServiceOptions = Limits &

@@ -49,8 +49,8 @@
  *           else it is EARSHOT_IPC_CODE_INVALID_ARGUMENT.
  * Units     Sizes and lengths are in bytes, times in nanoseconds on the monotonic clock. Text is
  *           bytes with a length: it neither needs nor gets a zero at its end.
- * Forking   Descriptors are close-on-exec. A child that goes on without exec leaves the contexts of
- *           its parent alone.
+ * Forking   Descriptors are close-on-exec. A child that goes on without exec makes no call on the
+ *           contexts of its parent, not even to close them: it shares what they wait on.
  */
 #ifndef EARSHOT_IPC_H
 #define EARSHOT_IPC_H
@@ -657,7 +657,7 @@ int32_t earshot_ipc_bell(earshot_ipc_context *context);
  * The callback is to wake the loop (write into a pipe, post a task) and may call nothing here but
  * earshot_ipc_ring. It may come without anything to report. The first one given is kept for as long
  * as the context lives. What is in the outbox is not known to this: flush it first. With
- * earshot_ipc_bell called before, the callback may be missing, and the bell is rung in its stead.
+ * earshot_ipc_bell called before there is no callback, and the bell is rung in its stead.
  */
 int32_t earshot_ipc_arm(earshot_ipc_context *context, earshot_ipc_callback callback);
 
@@ -671,13 +671,13 @@ void earshot_ipc_ring(earshot_ipc_context *context);
  */
 
 /*
- * Serves a name in a run directory, which is made, with mode 0700, if only its last part is
- * missing. Connections are reported by EARSHOT_IPC_EVENT_TYPE_CONNECTION. The name is held until
- * the service is closed; what a killed owner left is replaced.
+ * Serves a name in a run directory, which is made, with mode 0700 less the umask, if only its last
+ * part is missing. Connections are reported by EARSHOT_IPC_EVENT_TYPE_CONNECTION. The name is held
+ * until the service is closed; what a killed owner left is replaced.
  *
  * Who may connect is decided by what the system says of the peer, before its first byte is read:
- * everybody if allow_everyone, else whose user is in `users` or whose group is in `groups`, else,
- * without either list, this process's own user and root.
+ * everybody if allow_everyone, else whose user is in `users` or whose group, the primary one, is in
+ * `groups`, else, without either list, this process's own user and root.
  *
  * Fails with what is wrong with the name, the path, the directory or the lock; with
  * EARSHOT_IPC_CODE_ALREADY_SERVED, and with EARSHOT_IPC_CODE_INVALID_ARGUMENT where the options are

@@ -181,14 +181,15 @@ pub fn wait(
     outbox_bytes: u32,
 ) callconv(.c) i32 {
     const context = Context.enter(given) catch |failure| return codes.of(failure);
+    defer context.letGo();
     const count = context.inner.wait(timeout_ns, spin_ns, outbox_bytes, codes.of) catch |failure|
         return context.fail(failure, 0);
-    context.letGo();
     return @intCast(count);
 }
 
 pub fn flush(given: ?*Context, outbox_bytes: u32) callconv(.c) i32 {
     const context = Context.enter(given) catch |failure| return codes.of(failure);
+    defer context.letGo();
     context.inner.flush(outbox_bytes, codes.of) catch |failure| return context.fail(failure, 0);
     return 0;
 }
@@ -206,11 +207,11 @@ pub fn openBell(given: ?*Context) callconv(.c) i32 {
     return pair[1];
 }
 
-/// Returns 1 if there is something to report at once, so that nothing is waited for. Without a callback the bell is rung.
+/// Returns 1 if there is something to report at once, so that nothing is waited for. A context with a bell takes no callback.
 pub fn arm(given: ?*Context, callback: ?ipc.waiter.Callback) callconv(.c) i32 {
     const context = Context.enter(given) catch |failure| return codes.of(failure);
     const has_bell = if (context.waiter) |waiter| waiter.bell == .descriptor else false;
-    if (callback == null and !has_bell) return context.fail(error.InvalidArgument, 0);
+    if ((callback == null) != has_bell) return context.fail(error.InvalidArgument, 0);
     if (context.inner.pending()) return 1;
     if (context.waiter == null) context.startWaiter(.{ .callback = callback.? }) catch |failure|
         return context.fail(failure, 0);
@@ -347,6 +348,7 @@ pub fn schedule(
     token: i32,
 ) callconv(.c) i32 {
     const context = Context.enter(given) catch |failure| return codes.of(failure);
+    defer context.letGo();
     const payload = argument.list(u8, bytes, count) catch |failure|
         return context.fail(failure, 0);
     const queued = context.inner.schedule(connection, payload, token) catch |failure|
@@ -361,6 +363,7 @@ pub fn write(
     count: u32,
 ) callconv(.c) i32 {
     const context = Context.enter(given) catch |failure| return codes.of(failure);
+    defer context.letGo();
     const payload = argument.list(u8, bytes, count) catch |failure|
         return context.fail(failure, 0);
     const queued = context.inner.write(connection, payload) catch |failure|
@@ -370,6 +373,7 @@ pub fn write(
 
 pub fn pause(given: ?*Context, connection: Handle, paused: u32) callconv(.c) i32 {
     const context = Context.enter(given) catch |failure| return codes.of(failure);
+    defer context.letGo();
     context.inner.pause(connection, paused != 0) catch |failure| return context.fail(failure, 0);
     return 0;
 }
@@ -378,19 +382,19 @@ pub fn pause(given: ?*Context, connection: Handle, paused: u32) callconv(.c) i32
 
 pub fn closeHandle(given: ?*Context, handle: Handle, how: u32) callconv(.c) i32 {
     const context = Context.enter(given) catch |failure| return codes.of(failure);
+    defer context.letGo();
     const close_how = std.enums.fromInt(ipc.context.CloseHow, how) orelse
         return context.fail(error.InvalidArgument, 0);
     context.inner.close(handle, close_how) catch |failure| return context.fail(failure, 0);
-    context.letGo();
     return 0;
 }
 
 pub fn closeAll(given: ?*Context, how: u32) callconv(.c) i32 {
     const context = Context.enter(given) catch |failure| return codes.of(failure);
+    defer context.letGo();
     const close_how = std.enums.fromInt(ipc.context.CloseHow, how) orelse
         return context.fail(error.InvalidArgument, 0);
     context.inner.closeAll(close_how) catch |failure| return context.fail(failure, 0);
-    context.letGo();
     return 0;
 }
 

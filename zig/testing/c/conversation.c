@@ -9,6 +9,8 @@
 #include <poll.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 static const int64_t second_ns = 1000000000;
 
@@ -202,6 +204,49 @@ static void let_a_thread_wait(void)
     expect_event(EARSHOT_IPC_EVENT_TYPE_MESSAGE_RX);
 }
 
+static int connect_plainly(const char *name)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+    snprintf(address.sun_path, sizeof address.sun_path, "%s/%s", directory, name);
+    MUST(connect(fd, (struct sockaddr *)&address, sizeof address) == 0);
+    return fd;
+}
+
+/* Messages that nobody of the context's received. */
+static uint64_t sent_plainly;
+
+/* A connection that ends in a call while the thread sleeps on it ends for its peer at once. */
+static void end_what_is_slept_on(void)
+{
+    static char bytes[1 << 16];
+    earshot_ipc_service_options options = EARSHOT_IPC_SERVICE_OPTIONS_DEFAULT;
+    struct earshot_ipc_statistics statistics;
+    earshot_ipc_handle narrow, victim;
+    int32_t result;
+    int peer;
+
+    options.limits.message_bytes_max = sizeof bytes;
+    options.limits.queue_bytes_max = sizeof bytes + 4;
+    options.limits.queue_bytes_high = 1;
+    narrow = earshot_ipc_serve(
+        context, directory, strlen(directory), "narrow", 6, &options, NULL, 0, NULL, 0);
+    peer = connect_plainly("narrow");
+    victim = expect_event(EARSHOT_IPC_EVENT_TYPE_CONNECTION).source;
+    MUST(at == count && earshot_ipc_arm(context, ring_bell) == 0);
+    do result = earshot_ipc_write(context, victim, bytes, sizeof bytes);
+    while (result >= 0);
+    MUST(result == EARSHOT_IPC_CODE_ENDED);
+    MUST(earshot_ipc_statistics(context, victim, &statistics) == 0);
+    sent_plainly = statistics.messages_sent;
+    while (read(peer, bytes, sizeof bytes) > 0) continue;
+    MUST(close(peer) == 0);
+    MUST(expect_event(EARSHOT_IPC_EVENT_TYPE_DISCONNECTION).reason ==
+        EARSHOT_IPC_REASON_QUEUE_LIMIT);
+    MUST(earshot_ipc_close(context, narrow, EARSHOT_IPC_CLOSE_HOW_NOW) == 0);
+}
+
 static void *intrude(void *unused)
 {
     (void)unused;
@@ -278,7 +323,7 @@ static void close_everything(void)
     MUST(earshot_ipc_statistics(context, 0, &statistics) == 0);
     MUST(statistics.connections_made == 3 && statistics.connections_open == 0);
     MUST(statistics.reasons[EARSHOT_IPC_REASON_MALFORMED] == 2);
-    MUST(statistics.messages_sent == statistics.messages_received);
+    MUST(statistics.messages_sent == statistics.messages_received + sent_plainly);
 
     /* Who holds a reference may look at the areas when the context has gone. */
     earshot_ipc_area_reference(areas.control);
@@ -298,6 +343,7 @@ static void converse(uint32_t poller)
     send_from_outbox();
     pass_time();
     let_a_thread_wait();
+    end_what_is_slept_on();
     do_wrong();
     send_nonsense(2, 1);
     send_nonsense(UINT32_MAX, 0);
