@@ -17,6 +17,7 @@
 //!     wait.zig  ─▶  acceptor.zig    connections that come
 //!               ─▶  receiver.zig    messages that arrive
 //!               ─▶  sender.zig      messages that leave
+//!               ─▶  switch.zig      bytes that pass from one descriptor to another
 //!               ─▶  reporter.zig    all else there is to tell
 
 const std = @import("std");
@@ -28,6 +29,7 @@ const handles = @import("handle.zig");
 const pollers = @import("poller/poller.zig");
 const connections = @import("connection.zig");
 const services = @import("service.zig");
+const switches = @import("switch.zig");
 const Batch = batches.Batch;
 const Connection = connections.Connection;
 const Deadline = @import("deadlines.zig").Deadline;
@@ -39,6 +41,7 @@ const areFrames = @import("queue.zig").areFrames;
 const Loan = @import("loan.zig").Loan;
 const Reason = events.Reason;
 const Statistics = @import("statistics.zig").Statistics;
+const Switch = switches.Switch;
 const assert = std.debug.assert;
 
 /// Connections that are read directly while spinning; a read costs as much as asking the poller, so few.
@@ -101,6 +104,8 @@ pub fn ContextType(comptime World: type) type {
         spin_credit: u32 = 0,
         woken: bool = false,
         poll_buffer: [poll_ready_max]pollers.Ready = undefined,
+        /// What switches move their bytes through; there is none before there is a switch.
+        switch_buffer: []u8 = &.{},
 
         const Context = @This();
         pub const Service = services.ServiceType(World.Claim);
@@ -119,18 +124,22 @@ pub fn ContextType(comptime World: type) type {
             service: *Service,
             timer: *Timer,
             external: *External,
+            bound: *Switch,
         };
 
         const Sender = @import("sender.zig").SenderType(Context);
         const Receiver = @import("receiver.zig").ReceiverType(Context);
         const Acceptor = @import("acceptor.zig").AcceptorType(Context);
         const Reporter = @import("reporter.zig").ReporterType(Context);
+        const Switcher = switches.SwitcherType(Context);
         const Wait = @import("wait.zig").WaitType(Context);
 
         // What the owner calls.
         pub const flush = Sender.flush;
         pub const schedule = Sender.schedule;
         pub const write = Sender.write;
+        pub const addSwitch = Switcher.addSwitch;
+        pub const setCallbacks = Switcher.setCallbacks;
         pub const wait = Wait.wait;
 
         // What the parts call of each other.
@@ -144,6 +153,8 @@ pub fn ContextType(comptime World: type) type {
         pub const workConnection = Receiver.workConnection;
         pub const accept = Acceptor.accept;
         pub const resumeAccepting = Acceptor.resumeAccepting;
+        pub const workSwitch = Switcher.workSwitch;
+        pub const endSwitch = Switcher.endSwitch;
         pub const workDue = Reporter.workDue;
         pub const workAttention = Reporter.workAttention;
 
@@ -199,7 +210,9 @@ pub fn ContextType(comptime World: type) type {
                 .service => |service| context.endService(service),
                 .timer => |timer| context.endTimer(timer),
                 .external => |external| context.endExternal(external),
+                .bound => |bound| context.endSwitch(bound),
             };
+            context.allocator.free(context.switch_buffer);
             context.releaseLoans();
             context.loans.deinit(context.allocator);
             context.table.deinit(context.allocator);
@@ -269,7 +282,7 @@ pub fn ContextType(comptime World: type) type {
             return handle;
         }
 
-        fn addObject(context: *Context, object: Object) error{ OutOfMemory, HandleLimit }!Handle {
+        pub fn addObject(context: *Context, object: Object) error{ OutOfMemory, HandleLimit }!Handle {
             // Putting a handle into a queue must not fail, so each queue has room for all of them.
             const count = context.table.used + 1;
             try reserve(&context.ready, context.allocator, count);
@@ -342,6 +355,7 @@ pub fn ContextType(comptime World: type) type {
                 .service => |service| context.endService(service),
                 .timer => |timer| context.endTimer(timer),
                 .external => |external| context.endExternal(external),
+                .bound => |bound| context.endSwitch(bound),
             }
         }
 
@@ -457,7 +471,7 @@ pub fn ContextType(comptime World: type) type {
                     .connections_open = @intFromBool(connection.state != .ended),
                     .descriptors = @intFromBool(connection.state != .ended),
                 },
-                .timer, .external => return error.Closed,
+                .timer, .external, .bound => return error.Closed,
             }
         }
 

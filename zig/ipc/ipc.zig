@@ -15,6 +15,7 @@ pub const loan = @import("loan.zig");
 pub const poller = @import("poller/poller.zig");
 pub const service = @import("service.zig");
 pub const statistics = @import("statistics.zig");
+pub const switches = @import("switch.zig");
 
 pub const ContextType = @import("context.zig").ContextType;
 pub const context = @import("context.zig");
@@ -50,5 +51,6 @@ test {
     _ = @import("service.zig");
     _ = @import("statistics.zig");
     _ = @import("suite.zig");
+    _ = @import("switch.zig");
     _ = @import("waiter.zig");
 }

@@ -39,6 +39,11 @@ pub const Loan = struct {
         return loan.memory[prefix_bytes + loan.filled ..];
     }
 
+    /// What is there of the payload.
+    pub fn arrived(loan: *const Loan) []const u8 {
+        return loan.memory[prefix_bytes..][0..loan.filled];
+    }
+
     pub fn whole(loan: *const Loan) bool {
         return loan.filled == loan.length;
     }

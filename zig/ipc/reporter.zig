@@ -13,7 +13,7 @@ pub fn ReporterType(comptime Context: type) type {
                     .timer => |timer| fire(context, timer, due.at_ns, now_ns),
                     .connection => |connection| expire(context, connection, now_ns),
                     .service => |service| context.resumeAccepting(service, now_ns),
-                    .external => unreachable, // It has no deadline.
+                    .external, .bound => unreachable, // They have no deadline.
                 }
             }
         }

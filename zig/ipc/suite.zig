@@ -8,6 +8,7 @@ const parts = .{
     @import("suite/ends.zig"),
     @import("suite/services.zig"),
     @import("suite/watched.zig"),
+    @import("suite/switches.zig"),
     @import("suite/failures.zig"),
 };
 

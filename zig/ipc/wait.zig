@@ -122,7 +122,7 @@ pub fn WaitType(comptime Context: type) type {
                     context.woken = true;
                     continue;
                 }
-                const handle: Handle = .from(@intCast(ready.token));
+                const handle: Handle = .from(@truncate(ready.token));
                 switch (context.table.get(handle) orelse continue) {
                     .connection => |connection| {
                         if (connection.state == .ended) continue;
@@ -133,6 +133,12 @@ pub fn WaitType(comptime Context: type) type {
                     },
                     .service => |service| context.line(service),
                     .external => |external| context.line(external),
+                    .bound => |bound| {
+                        const end = &bound.ends[@as(u1, @intCast(ready.token >> 32))];
+                        end.readable = end.readable or ready.readable or ready.ended;
+                        end.hung_up = end.hung_up or ready.ended;
+                        context.line(bound);
+                    },
                     .timer => {},
                 }
             }
@@ -165,6 +171,10 @@ pub fn WaitType(comptime Context: type) type {
                         external.in_ready = false;
                         if (context.batch.eventsLeft() == 0) return context.lineAgain(external);
                         context.batch.push(.{ .type = .external, .source = handle, .detail = external.fd });
+                    },
+                    .bound => |bound| {
+                        bound.in_ready = false;
+                        if (!context.workSwitch(bound)) return context.lineAgain(bound);
                     },
                     .timer => {},
                 }

@@ -249,6 +249,100 @@ pub const System = struct {
         }
     }
 
+    /// The same as `receive` for whatever can be read from, which does not block only if that was asked of it.
+    pub fn read(system: *System, fd: Fd, buffer: []u8) sys.Received {
+        assert(buffer.len > 0);
+        while (true) {
+            const count = c.read(fd, buffer.ptr, buffer.len);
+            if (count > 0) return .{ .bytes = @intCast(count) };
+            if (count == 0) return .end;
+            switch (lastError()) {
+                .AGAIN => return .would_block,
+                .INTR => continue,
+                else => {},
+            }
+            return switch (system.record(.read)) {
+                .CONNRESET => .reset,
+                // What a terminal says that has hung up.
+                .IO => .end,
+                else => .failed,
+            };
+        }
+    }
+
+    /// The same as `send` for whatever can be written to.
+    pub fn write(system: *System, fd: Fd, bytes: []const u8) sys.Sent {
+        while (true) {
+            const count = platform.send(fd, bytes);
+            if (count >= 0) return .{ .bytes = @intCast(count) };
+            switch (lastError()) {
+                .AGAIN, .NOBUFS => return .would_block,
+                .INTR => continue,
+                .NOTSOCK => return system.writeQuietly(fd, bytes),
+                else => {},
+            }
+            return switch (system.record(.send)) {
+                .PIPE, .CONNRESET, .NOTCONN, .PROTOTYPE => .broken,
+                else => .failed,
+            };
+        }
+    }
+
+    /// A pipe that nobody reads raises a signal, which is held back and taken away again if it was not there before.
+    fn writeQuietly(system: *System, fd: Fd, bytes: []const u8) sys.Sent {
+        var pipe = std.posix.sigemptyset();
+        std.posix.sigaddset(&pipe, .PIPE);
+        var pending: c.sigset_t = undefined;
+        assert(signals.sigpending(&pending) == 0);
+        const was_pending = std.posix.sigismember(&pending, .PIPE);
+        var mask: c.sigset_t = undefined;
+        assert(c.pthread_sigmask(c.SIG.BLOCK, &pipe, &mask) == 0);
+        defer {
+            var unwanted: c.sigset_t = undefined;
+            assert(c.pthread_sigmask(c.SIG.SETMASK, &mask, &unwanted) == 0);
+        }
+        while (true) {
+            const count = c.write(fd, bytes.ptr, bytes.len);
+            if (count >= 0) return .{ .bytes = @intCast(count) };
+            switch (lastError()) {
+                .AGAIN => return .would_block,
+                .INTR => continue,
+                .PIPE => {
+                    _ = system.record(.write);
+                    var taken: c_int = 0;
+                    if (!was_pending) assert(c.sigwait(&pipe, &taken) == 0);
+                    return .broken;
+                },
+                else => {},
+            }
+            _ = system.record(.write);
+            return .failed;
+        }
+    }
+
+    /// What may be done with an open descriptor.
+    pub fn access(system: *System, fd: Fd) sys.AccessError!sys.Access {
+        const flags = c.fcntl(fd, c.F.GETFL, @as(c_int, 0));
+        if (flags < 0) {
+            _ = system.record(.fcntl);
+            return error.Unexpected;
+        }
+        const known: c.O = @bitCast(@as(u32, @intCast(flags)));
+        return .{ .reads = known.ACCMODE != .WRONLY, .writes = known.ACCMODE != .RDONLY };
+    }
+
+    /// Whether reading and writing wait, for all who share what `fd` stands for.
+    pub fn setBlocking(system: *System, fd: Fd, blocks: bool) sys.AccessError!void {
+        const flags = c.fcntl(fd, c.F.GETFL, @as(c_int, 0));
+        if (flags >= 0) {
+            var wanted: c.O = @bitCast(@as(u32, @intCast(flags)));
+            wanted.NONBLOCK = !blocks;
+            if (c.fcntl(fd, c.F.SETFL, @as(c_int, @bitCast(wanted))) == 0) return;
+        }
+        _ = system.record(.fcntl);
+        return error.Unexpected;
+    }
+
     /// Tells the peer that nothing more will come. A peer that is gone already needs no telling.
     pub fn shutdownWrite(system: *System, fd: Fd) void {
         _ = system;
@@ -502,6 +596,11 @@ pub const System = struct {
         system.failure = .{ .errno = @intFromEnum(errno), .syscall = syscall };
         return errno;
     }
+};
+
+/// What `std.c` lacks.
+const signals = struct {
+    extern "c" fn sigpending(set: *c.sigset_t) c_int;
 };
 
 /// Whoever can open a lock file can also hold a lock on it, so in a shared run directory a file

@@ -104,6 +104,9 @@ pub const Sent = union(enum) {
     failed,
 };
 
+/// What may be done with a descriptor.
+pub const Access = struct { reads: bool, writes: bool };
+
 /// What a name in the file system stands for; links are not followed.
 pub const Stat = struct {
     kind: Kind,
@@ -137,6 +140,7 @@ pub const ConnectError = error{
     NotService,
     Unexpected,
 };
+pub const AccessError = error{Unexpected};
 pub const CredentialsError = error{ NotConnected, Unexpected };
 pub const WakeError = error{ DescriptorLimit, Unexpected };
 pub const MapError = error{OutOfMemory};

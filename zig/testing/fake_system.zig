@@ -202,6 +202,26 @@ pub const FakeSystem = struct {
         return kernel.open(system.number, .{ .duplicate = file.body.external }) orelse error.DescriptorLimit;
     }
 
+    pub fn read(system: *FakeSystem, fd: sys.Fd, buffer: []u8) sys.Received {
+        return system.receive(fd, buffer);
+    }
+
+    pub fn write(system: *FakeSystem, fd: sys.Fd, bytes: []const u8) sys.Sent {
+        return system.send(fd, &.{.{ .base = bytes.ptr, .len = bytes.len }});
+    }
+
+    pub fn access(_: *FakeSystem, _: sys.Fd) sys.AccessError!sys.Access {
+        return .{ .reads = true, .writes = true };
+    }
+
+    /// Nothing here ever blocks.
+    pub fn setBlocking(_: *FakeSystem, _: sys.Fd, _: bool) sys.AccessError!void {}
+
+    pub fn shutdownWrite(system: *FakeSystem, fd: sys.Fd) void {
+        const socket = system.kernel.socketOf(system.number, fd) orelse return;
+        socket.writes_ended = true;
+    }
+
     pub fn close(system: *FakeSystem, fd: sys.Fd) void {
         system.kernel.trace("{d} closes descriptor {d}", .{ system.number, fd });
         system.kernel.close(system.number, fd);
