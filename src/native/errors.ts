@@ -44,6 +44,7 @@ export const codes = {
   socket_owner: { number: -50, code: "EPERM" },
   lock_not_file: { number: -51, code: "EEXIST" },
   lock_owner: { number: -52, code: "EPERM" },
+  lock_foreign: { number: -53, code: "EEXIST" },
   unexpected: { number: -99, code: "EUNKNOWN" },
 } as const;
 
@@ -240,6 +241,9 @@ const texts: Record<CodeName, (subject: Subject, failure: SystemFailure) => stri
   lock_owner: (subject) =>
     `the lock of ${service(subject)} in ${path(subject)} is another user's, or has further names (hard links); ` +
     "it was left alone: remove it or choose another name",
+  lock_foreign: (subject) =>
+    `the file in the place of the lock of ${service(subject)} in ${path(subject)} is not a lock of ours, which ` +
+    "holds a process id and nothing else; it was left alone: move it away or choose another name",
   unexpected: (subject, failure) =>
     isNotOpen(subject, failure)
       ? `descriptor ${subject.descriptor} is not open`

@@ -1,7 +1,7 @@
 /** What a user reads when something is wrong: which service, which path, and what to do about it. */
 
 import { afterEach, describe, expect, test } from "bun:test";
-import { chmodSync, chownSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { Context, IpcError, inspect, list, runDirectory } from "../../src/index.ts";
 import { busy } from "../../src/ipc/context.ts";
 import type { CodeName } from "../../src/native/errors.ts";
@@ -145,6 +145,21 @@ describe("serving", () => {
       path: place.path,
       words: ["not a socket", "left alone", "move it away"],
     });
+  });
+
+  test("a file of somebody's own is where its lock would be, and stays as it is", () => {
+    using place = new Place();
+    const lock = `${place.path}/yarn.lock`;
+    writeFileSync(lock, "# yarn lockfile v1\n");
+    expectError(() => place.context.serve("yarn"), "EEXIST", {
+      service: "yarn",
+      path: place.path,
+      words: ["lock", "process id", "left alone", "move it away"],
+    });
+    // Nor is it taken away where the name is not free either.
+    writeFileSync(`${place.path}/yarn`, "");
+    expectError(() => place.context.serve("yarn"), "EEXIST", { service: "yarn", words: ["lock"] });
+    expect(readFileSync(lock, "utf8")).toBe("# yarn lockfile v1\n");
   });
 
   test("something else is in its lock's place", () => {

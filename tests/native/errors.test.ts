@@ -59,6 +59,7 @@ const aboutTheService: CodeName[] = [
   "socket_owner",
   "lock_not_file",
   "lock_owner",
+  "lock_foreign",
 ];
 
 test("what is wrong with a service is said with its name", () => {

@@ -5,7 +5,8 @@
 //!
 //! `make` takes the lock first, so only one at a time ever looks at the socket's place, clears or
 //! fills it. A LibIPC service keeps no lock: one that answers there counts as serving all the same.
-//! What is not a socket is never deleted, nor is a socket of somebody else's.
+//! What is not a socket is never deleted, nor is a socket of somebody else's, nor a file in the lock's place that is no
+//! lock.
 
 const std = @import("std");
 const sys = @import("sys");
@@ -37,6 +38,7 @@ pub const ClaimError = error{
     SocketOwner,
     LockNotFile,
     LockOwner,
+    LockForeign,
     DirectoryGone,
     Permission,
     NoSpace,
@@ -229,7 +231,7 @@ const HolderError = error{ NameInvalid, Permission, DescriptorLimit, Unexpected 
 fn holder(system: anytype, directory: sys.Fd, name: []const u8) HolderError!locks.Holder {
     return locks.inspect(system, directory, name) catch |failure| switch (failure) {
         // With this in the lock's place no service of ours can be running.
-        error.LockNotFile => .free,
+        error.LockNotFile, error.LockForeign => .free,
         else => |other| other,
     };
 }
@@ -601,6 +603,34 @@ test "a lock file that is a link is not followed" {
     var buffer: [8]u8 = undefined;
     try testing.expectEqualStrings("kept", place.scratch.read("kept", &buffer));
     try testing.expectEqual(2, place.scratch.entries("run"));
+}
+
+test "a file in the lock's place that is no lock is left alone, whatever is in the socket's" {
+    var place = try Place.init();
+    defer place.deinit();
+    const own = place.system.processId();
+    place.scratch.file("run/yarn.lock", "# yarn lockfile v1\n");
+    try place.expectRefused("yarn", error.LockForeign, 0);
+    place.scratch.file("run/yarn", "kept");
+    try place.expectRefused("yarn", error.LockForeign, 0);
+    place.scratch.remove("run/yarn");
+    try place.stale("yarn");
+    try place.expectRefused("yarn", error.LockForeign, 0);
+    try place.expectState("yarn", .stale, 0);
+    place.scratch.remove("run/yarn");
+    const foreign = try place.foreign("yarn", 4);
+    defer place.system.close(foreign);
+    try place.expectRefused("yarn", error.LockForeign, 0);
+    try place.expectState("yarn", .foreign, own);
+    // Whoever has locked it is not the service.
+    const fd = try place.system.openLock(place.directory.descriptor, "yarn.lock");
+    defer place.system.close(fd);
+    try testing.expect(try place.system.lockTake(fd));
+    try place.expectState("yarn", .foreign, own);
+
+    try testing.expectEqual(2, place.scratch.entries("run"));
+    var buffer: [64]u8 = undefined;
+    try testing.expectEqualStrings("# yarn lockfile v1\n", place.scratch.read("run/yarn.lock", &buffer));
 }
 
 test "another user's socket is not taken away" {

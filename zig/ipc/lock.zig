@@ -1,7 +1,9 @@
 //! The lock of a service: the file `NAME.lock` beside its socket, held for as long as it serves.
 //!
 //! It is the kernel's lock on an open file, not the file's existence, that counts: it goes when its
-//! owner does, however that ends. The file holds the owner's process id, for people to read.
+//! owner does, however that ends. The file holds the owner's process id, for people to read: one that
+//! holds anything else is somebody's own (a `yarn.lock` is where a service `yarn` has its lock), and is
+//! neither locked for long, nor written to, nor taken away.
 //!
 //!     take     open, lock, look again whether the name still leads to the file that was locked
 //!     release  take the file away, then close it
@@ -30,6 +32,8 @@ pub const TakeError = error{
     LockNotFile,
     /// The lock file belongs to somebody else, or has further names.
     LockOwner,
+    /// What is called `NAME.lock` holds something else than a lock does.
+    LockForeign,
     /// The run directory has been taken away since it was opened.
     DirectoryGone,
     Permission,
@@ -41,6 +45,7 @@ pub const TakeError = error{
 pub const InspectError = error{
     NameInvalid,
     LockNotFile,
+    LockForeign,
     Permission,
     DescriptorLimit,
     Unexpected,
@@ -80,11 +85,9 @@ pub const Lock = struct {
     }
 
     pub fn release(lock: *Lock, system: anytype) void {
-        if (lock.isOwn(system)) {
-            if (leadsTo(system, lock.directory, lock.file_name.text(), lock.identity)) {
-                // Left behind, the file does no harm: nobody holds a lock on it.
-                system.unlinkAt(lock.directory, lock.file_name.text()) catch {};
-            }
+        if (lock.isOwn(system) and lock.isUnchanged(system)) {
+            // Left behind, the file does no harm: nobody holds a lock on it.
+            system.unlinkAt(lock.directory, lock.file_name.text()) catch {};
         }
         system.close(lock.descriptor);
         lock.* = undefined;
@@ -92,6 +95,16 @@ pub const Lock = struct {
 
     pub fn isOwn(lock: *const Lock, system: anytype) bool {
         return lock.process == system.processId();
+    }
+
+    /// Whether the file is still where it was made, and still ours: who does not know of us may have
+    /// put something of its own into it since.
+    fn isUnchanged(lock: *const Lock, system: anytype) bool {
+        if (!leadsTo(system, lock.directory, lock.file_name.text(), lock.identity)) return false;
+        return switch (readText(system, lock.descriptor) catch return false) {
+            .owner => |owner| owner == lock.process,
+            .nothing, .foreign => false,
+        };
     }
 
     /// The name of the service.
@@ -114,7 +127,11 @@ pub fn inspect(system: anytype, directory: sys.Fd, name: []const u8) InspectErro
     };
     defer system.close(fd);
     if (!try system.lockHeld(fd)) return .free;
-    return .{ .held = readOwner(system, fd) orelse 0 };
+    return switch (readText(system, fd) catch .nothing) {
+        .owner => |owner| .{ .held = if (system.processAlive(owner)) owner else 0 },
+        .nothing => .{ .held = 0 },
+        .foreign => error.LockForeign,
+    };
 }
 
 /// Whether `name` in the directory stands for the very thing that `identity` was read from.
@@ -195,8 +212,8 @@ fn lockOpen(
         return error.LockOwner;
     }
     if (!try system.lockTake(fd)) {
-        owner.* = awaitOwner(system, fd);
-        system.failure = .{};
+        defer system.failure = .{};
+        owner.* = try awaitOwner(system, fd);
         return error.AlreadyServed;
     }
     const found = system.statAt(directory, file_name.text()) catch |failure| switch (failure) {
@@ -205,12 +222,19 @@ fn lockOpen(
         error.PathTooLong, error.Unexpected => return error.Unexpected,
     };
     if (!found.same(identity)) return null;
+    if (try readText(system, fd) == .foreign) {
+        system.failure = .{};
+        return error.LockForeign;
+    }
 
     // From here on the file is ours, and goes if we do not keep it.
     errdefer system.unlinkAt(directory, file_name.text()) catch {};
     const own = system.processId();
     var buffer: [owner_bytes_max]u8 = undefined;
     const text = std.fmt.bufPrint(&buffer, "{d}\n", .{own}) catch unreachable;
+    // Whoever is killed here leaves nothing, or a whole line: rests of the line before behind a shorter one would be
+    // taken for somebody else's by the next.
+    try system.writeAll(fd, "");
     try system.writeAll(fd, text);
     return .{
         .descriptor = fd,
@@ -224,31 +248,41 @@ fn lockOpen(
 /// A process id in decimal, and the end of its line.
 const owner_bytes_max = "2147483647\n".len;
 
-/// As `readOwner`, but waits a little for an owner who has only just come. 0 if it stays unknown,
-/// as that of an owner in another container does, whose number means nothing here.
-fn awaitOwner(system: anytype, fd: sys.Fd) i32 {
+/// The owner's process id, for which it waits a little if the owner has only just come. 0 if it stays
+/// unknown, as that of an owner in another container does, whose number means nothing here.
+fn awaitOwner(system: anytype, fd: sys.Fd) error{LockForeign}!i32 {
     const deadline = system.monotonic() + owner_wait_ns_max;
     while (true) {
-        if (readOwner(system, fd)) |owner| return owner;
-        if (system.monotonic() >= deadline) return 0;
+        const text = readText(system, fd) catch .nothing;
+        if (text == .owner and system.processAlive(text.owner)) return text.owner;
+        if (system.monotonic() >= deadline) return if (text == .foreign) error.LockForeign else 0;
         _ = system.poll(&.{}, owner_wait_step_ns) catch return 0;
     }
 }
 
-/// The process id in a lock file that somebody holds. Null if it is not written yet, which shows in
-/// the file being empty, or in what an owner has left in it who died without taking it away.
-fn readOwner(system: anytype, fd: sys.Fd) ?i32 {
-    var buffer: [owner_bytes_max]u8 = undefined;
-    const owner = parseOwner(system.readAll(fd, &buffer) catch return null) orelse return null;
-    return if (system.processAlive(owner)) owner else null;
+/// What a lock file holds.
+const Text = union(enum) {
+    /// Its owner has not written yet.
+    nothing,
+    /// The process id of its owner, who may be dead.
+    owner: i32,
+    /// What no owner writes.
+    foreign,
+};
+
+fn readText(system: anytype, fd: sys.Fd) sys.ReadError!Text {
+    // One byte more than any of ours, so that a longer file does not pass for its beginning.
+    var buffer: [owner_bytes_max + 1]u8 = undefined;
+    return parseText(try system.readAll(fd, &buffer));
 }
 
-/// The first line, if it has come whole. Rests of a longer text may follow it for a moment.
-fn parseOwner(text: []const u8) ?i32 {
-    const end = std.mem.findScalar(u8, text, '\n') orelse return null;
-    for (text[0..end]) |byte| if (!std.ascii.isDigit(byte)) return null;
-    const owner = std.fmt.parseInt(i32, text[0..end], 10) catch return null;
-    return if (owner > 0) owner else null;
+fn parseText(text: []const u8) Text {
+    if (text.len == 0) return .nothing;
+    if (text[text.len - 1] != '\n') return .foreign;
+    const digits = text[0 .. text.len - 1];
+    for (digits) |byte| if (!std.ascii.isDigit(byte)) return .foreign;
+    const owner = std.fmt.parseInt(i32, digits, 10) catch return .foreign;
+    return if (owner > 0) .{ .owner = owner } else .foreign;
 }
 
 const testing = std.testing;
@@ -323,18 +357,67 @@ test "a name that would leave the directory is refused first" {
     try testing.expect(!place.scratch.exists("pong.lock"));
 }
 
-test "a longer text left by a dead owner is written over" {
+test "what a dead owner has left is written over, however long it is" {
     var place = try Place.init();
     defer place.deinit();
-    place.scratch.file("run/pong.lock", "4194304999\nand more than that\n");
-    var lock = try place.take("pong");
-    defer lock.release(&place.system);
-    var expected: [owner_bytes_max]u8 = undefined;
-    var buffer: [64]u8 = undefined;
-    try testing.expectEqualStrings(
-        try std.fmt.bufPrint(&expected, "{d}\n", .{place.system.processId()}),
-        place.scratch.read("run/pong.lock", &buffer),
-    );
+    for ([_][]const u8{ "", "1\n", "2147483647\n" }) |text| {
+        place.scratch.file("run/pong.lock", text);
+        var lock = try place.take("pong");
+        var expected: [owner_bytes_max]u8 = undefined;
+        var buffer: [64]u8 = undefined;
+        try testing.expectEqualStrings(
+            try std.fmt.bufPrint(&expected, "{d}\n", .{place.system.processId()}),
+            place.scratch.read("run/pong.lock", &buffer),
+        );
+        lock.release(&place.system);
+        try testing.expectEqual(0, place.scratch.entries("run"));
+    }
+}
+
+/// What is in files that happen to be called as a lock would be.
+const foreign_texts = [_][]const u8{
+    "# yarn lockfile v1\n", "x",             "x\n",            "12",                     "12\n\n", "12\n34\n", "\n",
+    "0\n",                  "-1\n",          "+7\n",           " 7\n",                   "1_0\n",  "7\r\n",    "\x00",
+    "2147483648\n",         "99999999999\n", "2147483647\n\n", "2147483647\nand more\n",
+};
+
+test "a file that is no lock is neither written to nor taken away" {
+    var place = try Place.init();
+    defer place.deinit();
+    for (foreign_texts) |text| {
+        place.scratch.file("run/pong.lock", text);
+        const before = try place.system.statPath(place.scratch.path("run/pong.lock"));
+        try testing.expectError(error.LockForeign, place.take("pong"));
+        try testing.expectEqual(.free, try place.holder("pong"));
+        var buffer: [64]u8 = undefined;
+        try testing.expectEqualStrings(text, place.scratch.read("run/pong.lock", &buffer));
+        const after = try place.system.statPath(place.scratch.path("run/pong.lock"));
+        try testing.expectEqual(before, after);
+    }
+}
+
+test "a file that is no lock is none while somebody else has locked it" {
+    var place = try Place.init();
+    defer place.deinit();
+    place.scratch.file("run/pong.lock", "# yarn lockfile v1\n");
+    const fd = try place.system.openLock(place.directory.descriptor, "pong.lock");
+    defer place.system.close(fd);
+    try testing.expect(try place.system.lockTake(fd));
+    try testing.expectError(error.LockForeign, place.take("pong"));
+    try testing.expectError(error.LockForeign, place.holder("pong"));
+}
+
+test "a lock file that somebody has since written to is left to him" {
+    var place = try Place.init();
+    defer place.deinit();
+    for ([_][]const u8{ "# yarn lockfile v1\n", "" }) |text| {
+        var lock = try place.take("pong");
+        place.scratch.file("run/pong.lock", text);
+        lock.release(&place.system);
+        var buffer: [64]u8 = undefined;
+        try testing.expectEqualStrings(text, place.scratch.read("run/pong.lock", &buffer));
+        place.scratch.remove("run/pong.lock");
+    }
 }
 
 test "what is not a plain file is refused and stays" {
@@ -404,13 +487,10 @@ test "a lock whose file was taken away does not take away another's" {
 test "an owner that has not written its process id is unknown" {
     var place = try Place.init();
     defer place.deinit();
-    for ([_][]const u8{ "", "12", "x\n", "-1\n", "0\n", "+7\n", "99999999999\n" }) |text| {
-        place.scratch.file("run/pong.lock", text);
-        const fd = try place.system.openLock(place.directory.descriptor, "pong.lock");
-        defer place.system.close(fd);
-        try testing.expect(try place.system.lockTake(fd));
-        try testing.expectEqual(Holder{ .held = 0 }, try place.holder("pong"));
-    }
+    const fd = try place.system.openLock(place.directory.descriptor, "pong.lock");
+    defer place.system.close(fd);
+    try testing.expect(try place.system.lockTake(fd));
+    try testing.expectEqual(Holder{ .held = 0 }, try place.holder("pong"));
 }
 
 test "an owner that writes its process id late is waited for" {

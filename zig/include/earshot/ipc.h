@@ -249,6 +249,8 @@ enum earshot_ipc_code {
     EARSHOT_IPC_CODE_LOCK_NOT_FILE = -51,
     /* The lock is another user's. */
     EARSHOT_IPC_CODE_LOCK_OWNER = -52,
+    /* What is in the place of the lock holds something other than a lock does, and stays there. */
+    EARSHOT_IPC_CODE_LOCK_FOREIGN = -53,
     /* The system reported something else; its error number and call say what. */
     EARSHOT_IPC_CODE_UNEXPECTED = -99
 };

@@ -76,6 +76,8 @@ pub const Code = enum(i32) {
     lock_not_file = -51,
     /// The lock is another user's.
     lock_owner = -52,
+    /// What is in the place of the lock holds something else than a lock does.
+    lock_foreign = -53,
     /// The system reported something else; errno and syscall say what.
     unexpected = -99,
 };
@@ -121,6 +123,7 @@ fn codeOf(failure: Error) Code {
         error.SocketOwner => .socket_owner,
         error.LockNotFile => .lock_not_file,
         error.LockOwner => .lock_owner,
+        error.LockForeign => .lock_foreign,
         error.Unexpected => .unexpected,
     };
 }
