@@ -7,7 +7,7 @@
 //!     drains with wait(0), arms again
 //!
 //! It touches nothing of the context's: it is handed copies of the descriptors and the deadline. Between two calls
-//! of `arm` it rings at most once. A host whose callbacks can vanish under it, as those of a JavaScript thread that is
+//! of `arm` it rings at most once. Signals are for the host's own threads: this one takes none. A host whose callbacks can vanish under it, as those of a JavaScript thread that is
 //! ended from outside do, takes the byte.
 
 const std = @import("std");
@@ -64,12 +64,25 @@ pub const Waiter = struct {
         defer _ = std.c.pthread_attr_destroy(&attributes);
         if (std.c.pthread_attr_setstacksize(&attributes, stack_bytes) != .SUCCESS)
             return error.Unexpected;
+        // The thread is born with the signals of this one blocked, and so never has a moment in which it could take
+        // one: a host that blocks a signal, to wait for it, would be killed by it.
+        const all = std.posix.sigfillset();
+        var before: std.c.sigset_t = undefined;
+        setMask(&all, &before);
+        defer setMask(&before, null);
         var thread: std.c.pthread_t = undefined;
         return switch (std.c.pthread_create(&thread, &attributes, enter, waiter)) {
             .SUCCESS => thread,
             .AGAIN => error.ThreadLimit,
             else => error.Unexpected,
         };
+    }
+
+    /// Which signals the calling thread blocks. There is nothing for it to fail on.
+    fn setMask(mask: *const std.c.sigset_t, before: ?*std.c.sigset_t) void {
+        var unwanted: std.c.sigset_t = undefined;
+        const result = std.c.pthread_sigmask(std.c.SIG.SETMASK, mask, before orelse &unwanted);
+        std.debug.assert(result == 0);
     }
 
     fn enter(argument: ?*anyopaque) callconv(.c) ?*anyopaque {
@@ -234,6 +247,34 @@ test "it calls once for what it was armed with, for a deadline, and never after 
     try waiter.arm(&.{}, null);
     waiter.stop();
     try std.testing.expectEqual(@as(u32, 3), Counter.rings.load(.acquire));
+}
+
+const Mask = struct {
+    var seen: std.c.sigset_t = undefined;
+
+    fn look() callconv(.c) void {
+        _ = std.c.pthread_sigmask(std.c.SIG.BLOCK, &std.posix.sigemptyset(), &seen);
+        Counter.ring();
+    }
+};
+
+test "its thread takes no signals, and those of the owner's are as they were" {
+    var system: sys.System = .{};
+    Counter.rings.store(0, .release);
+    Mask.look();
+    const before = Mask.seen;
+    var waiter: Waiter = undefined;
+    try waiter.start(std.testing.allocator, .{ .callback = &Mask.look });
+    {
+        defer waiter.stop();
+        try waiter.arm(&.{}, system.monotonic());
+        try Counter.wait(2);
+    }
+    for ([_]std.c.SIG{ .HUP, .INT, .TERM, .USR1, .USR2, .CHLD, .ALRM }) |signal| {
+        try std.testing.expectEqual(1, std.c.sigismember(&Mask.seen, signal));
+    }
+    Mask.look();
+    try std.testing.expectEqual(before, Mask.seen);
 }
 
 test "a bell that is a descriptor has one byte for each arming, and the owner may have gone" {

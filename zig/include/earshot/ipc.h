@@ -637,7 +637,7 @@ int32_t earshot_ipc_wait(
 /* Sends the same as earshot_ipc_wait, and does nothing else: the batch stays good. */
 int32_t earshot_ipc_flush(earshot_ipc_context *context, uint32_t outbox_bytes);
 
-/* Called on a thread of the library's. */
+/* Called on a thread of the library's, on which all signals are blocked. */
 typedef void (*earshot_ipc_callback)(void);
 
 /*

@@ -8,6 +8,7 @@
 #include <earshot/ipc.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -247,6 +248,21 @@ static void end_what_is_slept_on(void)
     MUST(earshot_ipc_close(context, narrow, EARSHOT_IPC_CLOSE_HOW_NOW) == 0);
 }
 
+/* The library's thread does not take what this program blocks and waits for. */
+static void keep_signals(void)
+{
+    sigset_t awaited, before, after;
+    int signal;
+
+    MUST(sigemptyset(&awaited) == 0 && sigaddset(&awaited, SIGTERM) == 0);
+    MUST(pthread_sigmask(SIG_BLOCK, &awaited, &before) == 0);
+    MUST(earshot_ipc_arm(context, ring_bell) == 0);
+    MUST(pthread_sigmask(SIG_BLOCK, NULL, &after) == 0 && !sigismember(&after, SIGINT));
+    MUST(kill(getpid(), SIGTERM) == 0);
+    MUST(sigwait(&awaited, &signal) == 0 && signal == SIGTERM);
+    MUST(pthread_sigmask(SIG_SETMASK, &before, NULL) == 0);
+}
+
 static void *intrude(void *unused)
 {
     (void)unused;
@@ -344,6 +360,7 @@ static void converse(uint32_t poller)
     pass_time();
     let_a_thread_wait();
     end_what_is_slept_on();
+    keep_signals();
     do_wrong();
     send_nonsense(2, 1);
     send_nonsense(UINT32_MAX, 0);
