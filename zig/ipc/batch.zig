@@ -24,8 +24,11 @@ pub const read_bytes_max = 256 * 1024;
 pub const inbox_message_bytes_max = 256 * 1024;
 /// Below this much room a batch is full: a smaller read would cost more than it brings.
 const inbox_room_min = 16 * 1024;
-/// Room for a batch in which one connection sends nothing but empty messages.
-pub const events_max = read_bytes_max / frame.header_bytes + 1024;
+/// Records that reading and accepting leave alone, so that in every batch there is room to tell of ends, of queues that
+/// have emptied and of what went out, however much comes in.
+pub const report_events_min = 1023;
+/// Room for a batch in which one connection sends nothing but empty messages, behind one that it had begun before.
+pub const events_max = read_bytes_max / frame.header_bytes + 1 + report_events_min;
 
 /// What poisoned bytes look like.
 pub const poison_byte = 0xdb;
@@ -135,10 +138,15 @@ pub const Batch = struct {
         return @intCast(batch.events.len - batch.events_count);
     }
 
+    /// How many of those are there for what comes in.
+    pub fn eventsFree(batch: *const Batch) u32 {
+        return batch.eventsLeft() -| report_events_min;
+    }
+
     /// Whether another connection may be read into this batch, given what it carries over.
     pub fn hasRoom(batch: *const Batch, carried_bytes: usize) bool {
         return batch.inbox.len - batch.inbox_used >= carried_bytes + inbox_room_min and
-            batch.eventsLeft() > inbox_room_min / frame.header_bytes;
+            batch.eventsFree() > inbox_room_min / frame.header_bytes;
     }
 
     pub fn push(batch: *Batch, record: event.Event) void {

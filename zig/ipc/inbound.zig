@@ -93,7 +93,7 @@ pub const Inbound = struct {
         const carried = inbound.partial.items.len;
         const room = batch.inboxRest()[carried..];
         // A read of n bytes completes at most n/4 messages and the carried one, and each needs a record.
-        const events_bound = (batch.eventsLeft() - 1) * frame.header_bytes;
+        const events_bound = (batch.eventsFree() - 1) * frame.header_bytes;
         return room[0..@min(room.len, batches.read_bytes_max, events_bound)];
     }
 

@@ -1,13 +1,19 @@
 //! What a context reports that is no message: what is due, what went out, what emptied, what ended.
 
-const accept_max = @import("acceptor.zig").accept_max;
+const batches = @import("batch.zig");
 const connections = @import("connection.zig");
 const Connection = connections.Connection;
+
+/// So much is worked off at once of what is due, and the rest in the next batch: timers are not to keep messages out.
+const due_max = 4096;
+/// What is due takes no more of the records that are kept for reports than half.
+const due_events_left_min = batches.report_events_min / 2;
 
 pub fn ReporterType(comptime Context: type) type {
     return struct {
         pub fn workDue(context: *Context, now_ns: u64) void {
-            while (context.batch.eventsLeft() > accept_max) {
+            var left: u32 = due_max;
+            while (left > 0 and context.batch.eventsLeft() > due_events_left_min) : (left -= 1) {
                 const due = context.deadlines.popDue(now_ns) orelse return;
                 switch (context.table.get(due.handle).?) {
                     .timer => |timer| fire(context, timer, due.at_ns, now_ns),
@@ -53,8 +59,8 @@ pub fn ReporterType(comptime Context: type) type {
                 const connection = context.connectionOf(handle) catch continue;
                 connection.in_attention = false;
                 if (!report(context, connection)) {
-                    connection.in_attention = true;
-                    return context.attention.pushFrontAssumeCapacity(handle);
+                    // The others come first in the next: one that sends much is not to keep their ends from being told.
+                    return context.attend(connection);
                 }
             }
         }

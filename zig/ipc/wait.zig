@@ -144,10 +144,12 @@ pub fn WaitType(comptime Context: type) type {
             }
         }
 
-        /// Turns what is known into events, as far as the batch has room.
+        /// Turns what is known into events, as far as the batch has room. What is due has its turn first and what is to
+        /// be told has room of its own: those who send without pause would else keep the batch full, and every timer
+        /// late.
         fn collect(context: *Context, now_ns: u64) void {
-            workReady(context, now_ns);
             context.workDue(now_ns);
+            workReady(context, now_ns);
             context.workAttention();
         }
 
@@ -164,12 +166,12 @@ pub fn WaitType(comptime Context: type) type {
                     .service => |service| {
                         service.in_ready = false;
                         if (service.paused) continue;
-                        if (context.batch.eventsLeft() < accept_max) return context.lineAgain(service);
+                        if (context.batch.eventsFree() < accept_max) return context.lineAgain(service);
                         context.accept(service, now_ns);
                     },
                     .external => |external| {
                         external.in_ready = false;
-                        if (context.batch.eventsLeft() == 0) return context.lineAgain(external);
+                        if (context.batch.eventsFree() == 0) return context.lineAgain(external);
                         context.batch.push(.{ .type = .external, .source = handle, .detail = external.fd });
                     },
                     .bound => |bound| {

@@ -25,8 +25,6 @@ const SendError = ipc.context.SendError;
 /// So many waits may go by before a connection that has something to read is read: the poller is asked every eighth
 /// time, may pass over it a few times, and then everybody else who is ready may come first.
 const unserved_waits_max = 100;
-/// Room that a batch keeps for one thing or another; with less left, something may have to wait for the next.
-const batch_rest = 100;
 /// Waiting takes a few calls to the clock longer than it was asked to.
 const lateness_ns_max = 20 * std.time.ns_per_us;
 
@@ -410,9 +408,8 @@ pub const Actor = struct {
         actor.expectLoans(count);
         for (actor.context.batch.events[0..count]) |*event| actor.meet(event, start_ns);
         actor.expectServed();
-        if (count < actor.context.batch.events.len - batch_rest) {
-            actor.watched.expectFired(if (count == 0) kernel.now_ns -| lateness_ns_max else start_ns);
-        }
+        actor.watched.expectFired(if (count == 0) kernel.now_ns -| lateness_ns_max else start_ns);
+        if (actor.context.batch.eventsFree() > 0) actor.watched.expectReported();
         return count;
     }
 

@@ -140,11 +140,16 @@ pub const Watched = struct {
         watched.complain("an external descriptor is reported that there is not", .{});
     }
 
-    /// Whatever was due at `now_ns` has been reported by now.
+    /// Whatever was due at `now_ns` has been reported by now, however much else there was: nobody here has more timers
+    /// than are worked off at once.
     pub fn expectFired(watched: *Watched, now_ns: u64) void {
         for (watched.timers.items) |timer| {
             if (timer.due_ns <= now_ns) watched.complain("a timer is {d} ns late", .{now_ns - timer.due_ns});
         }
+    }
+
+    /// There was room to report who is readable.
+    pub fn expectReported(watched: *Watched) void {
         for (watched.externals.items) |*external| {
             external.unreported = if (external.signal.lit) external.unreported + 1 else 0;
             if (external.unreported > unreported_waits_max) watched.complain("an external descriptor is not reported", .{});

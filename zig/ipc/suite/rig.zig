@@ -282,6 +282,16 @@ pub const Rig = struct {
         }
     }
 
+    /// Reads all that there is now, without a turn for the context.
+    pub fn drinkAll(rig: *Rig, fd: sys.Fd) !void {
+        var buffer: [64 * 1024]u8 = undefined;
+        while (true) switch (rig.system.receive(fd, &buffer)) {
+            .bytes => {},
+            .would_block => return,
+            .end, .reset, .failed => return error.EndedTooEarly,
+        };
+    }
+
     pub fn expectDrinks(rig: *Rig, fd: sys.Fd, payload: []const u8) !void {
         var header: [frame.header_bytes]u8 = undefined;
         try rig.drink(fd, &header);

@@ -57,6 +57,40 @@ pub fn Suite(comptime kind: Kind) type {
             try expectEqual(0, rig.seen.items.len);
         }
 
+        test "a timer, an end and a drain are told of while others send without pause" {
+            var rig: Rig = undefined;
+            try rig.begin(kind);
+            defer rig.end();
+            var peers: [8]Rig.Peer = undefined;
+            for (&peers) |*peer| peer.* = try rig.pair(.{});
+            const empty: [64 * 1024]u8 = @splat(0);
+            const pressed = try rig.pair(.{ .queue_bytes_high = 1 });
+            _ = try rig.fill(pressed);
+            const gone = try rig.pair(.{});
+            const timer = try rig.context.addTimer(0, 1);
+            var full: u32 = 0;
+            var ended = false;
+            var drained = false;
+            for (0..60) |round| {
+                for (peers) |peer| {
+                    while (rig.sendSome(peer.fd, &empty) > 0) {}
+                }
+                if (round == 10) rig.drop(gone.fd);
+                if (round == 10) try rig.drinkAll(pressed.fd);
+                const count = try rig.context.wait(0, 0, 0, Rig.code);
+                full += @intFromBool(!rig.context.batch.hasRoom(0));
+                var fired = false;
+                for (rig.context.batch.events[0..count]) |event| {
+                    if (event.type == .timer) fired = event.source == timer;
+                    if (event.type == .disconnection) ended = event.source == gone.handle;
+                    if (event.type == .drain) drained = event.source == pressed.handle;
+                }
+                try expect(fired);
+            }
+            try expect(full > 40);
+            try expect(ended and drained);
+        }
+
         test "a timer can be taken back" {
             var rig: Rig = undefined;
             try rig.begin(kind);
