@@ -98,6 +98,8 @@ pub const Connection = struct {
     progress_ns: u64 = 0,
     /// The number of the last batch that holds a message of this connection.
     batch_number: u64 = 0,
+    /// The number of the last batch for which it was read.
+    read_number: u64 = 0,
     end_reason: Reason = .none,
     end_errno: i32 = 0,
     /// In the context's lists.

@@ -28,6 +28,7 @@ pub fn ReceiverType(comptime Context: type) type {
 
         /// One read. Returns whether there is probably more.
         pub fn receive(context: *Context, connection: *Connection, now_ns: u64) bool {
+            connection.read_number = context.batch_number;
             const outcome = connection.inbound.receive(
                 context.allocator,
                 &context.system,
@@ -109,6 +110,11 @@ pub fn ReceiverType(comptime Context: type) type {
                 connection.paused = false;
                 context.watch(connection);
                 if (connection.state == .ended) return true;
+            }
+            if (connection.read_number == context.batch_number and context.batch.events_count > 0) {
+                // It has had its share of this batch.
+                context.line(connection);
+                return true;
             }
             if (!context.batch.hasRoom(connection.inbound.partial.items.len)) return false;
             connection.readable = false;

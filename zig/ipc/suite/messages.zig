@@ -258,6 +258,33 @@ pub fn Suite(comptime kind: Kind) type {
             rig.system.unmapPages(batches.Batch.memoryOf(control));
         }
 
+        test "a connection is read once for a batch, however much it sends" {
+            var rig: Rig = undefined;
+            try rig.begin(kind);
+            defer rig.end();
+            const busy = try rig.pair(.{});
+            // As much as the system allows, so that more waits than one read takes.
+            const sent_bytes: c_int = 1024 * 1024;
+            _ = std.c.setsockopt(busy.fd, std.c.SOL.SOCKET, std.c.SO.SNDBUF, &sent_bytes, @sizeOf(c_int));
+            const message = frame.encodeHeader(60) ++ [_]u8{'m'} ** 60;
+            const flood = message ** 1024;
+            var at: usize = 0;
+            var largest: usize = 0;
+            for (0..40) |_| {
+                while (true) {
+                    const sent = rig.sendSome(busy.fd, flood[at..]);
+                    if (sent == 0) break;
+                    at = (at + sent) % flood.len;
+                }
+                const count = try rig.context.wait(0, 0, 0, Rig.code);
+                var bytes: usize = 0;
+                for (rig.context.batch.events[0..count]) |event| bytes += frame.header_bytes + event.length;
+                largest = @max(largest, bytes);
+            }
+            try expect(largest > 0);
+            try expect(largest < batches.read_bytes_max + message.len);
+        }
+
         test "a busy connection starves nobody" {
             var rig: Rig = undefined;
             try rig.begin(kind);
