@@ -111,6 +111,14 @@ pub const Waiter = struct {
         waiter.* = undefined;
     }
 
+    /// How many descriptors it holds of its own.
+    pub fn held(waiter: *const Waiter) u32 {
+        return sys.Wake.descriptors + @as(u32, switch (waiter.bell) {
+            .callback => 0,
+            .descriptor => 1,
+        });
+    }
+
     /// Rings once when one of `descriptors` is ready or the deadline has come. Arming anew replaces what was
     /// asked for before.
     pub fn arm(waiter: *Waiter, descriptors: []const sys.PollFd, deadline_ns: ?u64) error{OutOfMemory}!void {

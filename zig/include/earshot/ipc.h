@@ -550,7 +550,7 @@ struct earshot_ipc_statistics {
     uint64_t connections_accepted;
     uint64_t connections_made;   /* by earshot_ipc_connect; only a context has these */
     uint64_t connections_open;
-    uint64_t descriptors;        /* held now, one for each external one too */
+    uint64_t descriptors;        /* held now, one for each external one too; not a bell */
     /* How many connections ended, were refused or had trouble, by earshot_ipc_reason. */
     uint64_t reasons[EARSHOT_IPC_REASON_MALFORMED + 1];
 };

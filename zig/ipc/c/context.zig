@@ -424,5 +424,8 @@ pub fn statistics(
     const context = Context.enter(given) catch |failure| return codes.of(failure);
     const found = out orelse return context.fail(error.InvalidArgument, 0);
     found.* = context.inner.statisticsOf(handle) catch |failure| return context.fail(failure, 0);
+    if (handle == .none) {
+        if (context.waiter) |waiter| found.descriptors += waiter.held();
+    }
     return 0;
 }

@@ -6,6 +6,7 @@
  */
 #include "must.h"
 #include <earshot/ipc.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -187,6 +188,37 @@ static void ring_bell(void)
     MUST(write(bell[1], ballast, 1) == 1);
 }
 
+static uint64_t count_descriptors(void)
+{
+    uint64_t open = 0;
+    int fd;
+
+    for (fd = 0; fd < 1024; fd++) open += fcntl(fd, F_GETFD) >= 0;
+    return open;
+}
+
+/* What a context says it holds is what it holds, with a thread that waits in its stead as well. */
+static void count_what_is_held(uint32_t poller, int has_bell)
+{
+    earshot_ipc_context_options options = EARSHOT_IPC_CONTEXT_OPTIONS_DEFAULT;
+    const uint64_t before = count_descriptors();
+    struct earshot_ipc_statistics statistics;
+    earshot_ipc_context *counted;
+    int rung = -1;
+
+    options.poller = poller;
+    MUST(earshot_ipc_context_open(&options, &counted, NULL) == 0);
+    MUST(earshot_ipc_statistics(counted, 0, &statistics) == 0);
+    MUST(statistics.descriptors == count_descriptors() - before);
+    if (has_bell) MUST((rung = earshot_ipc_bell(counted)) >= 0);
+    MUST(earshot_ipc_arm(counted, has_bell ? NULL : ring_bell) == 0);
+    MUST(earshot_ipc_statistics(counted, 0, &statistics) == 0);
+    MUST(statistics.descriptors == count_descriptors() - before - has_bell);
+    MUST(earshot_ipc_context_close(counted) == 0);
+    if (has_bell) MUST(close(rung) == 0);
+    MUST(count_descriptors() == before);
+}
+
 static void let_a_thread_wait(void)
 {
     struct pollfd rung;
@@ -360,6 +392,8 @@ static void converse(uint32_t poller)
     pass_time();
     let_a_thread_wait();
     end_what_is_slept_on();
+    count_what_is_held(poller, 0);
+    count_what_is_held(poller, 1);
     keep_signals();
     do_wrong();
     send_nonsense(2, 1);
