@@ -18,7 +18,7 @@ export type Statistics = {
   connectionsAccepted: number;
   connectionsMade: number;
   connectionsOpen: number;
-  /** Descriptors held: connections, services and their locks, the poller, what the waiting thread wakes by. External ones are not. */
+  /** Descriptors held: of connections, services, locks, the poller and the waiting thread; external ones are not. */
   descriptors: number;
   /** How many connections ended or were refused, and what else went wrong, by reason. */
   reasons: Partial<Record<Reason, number>>;

@@ -232,9 +232,11 @@ describe("names", () => {
     using context = new Context({ rundir });
     const name = "n".repeat(64);
     expect(codeOf(() => context.serve(name))).toBe("ENAMETOOLONG");
+    expect(scratch.entries()).toEqual([]);
+    context.serve("short");
+    expect(codeOf(() => context.serve(name))).toBe("ENAMETOOLONG");
     expect(codeOf(() => context.connect(name))).toBe("ENAMETOOLONG");
     expect(codeOf(() => inspect(name, { rundir }))).toBe("ENAMETOOLONG");
-    context.serve("short");
     expect(list({ rundir }).map((found) => found.name)).toEqual(["short"]);
   });
 });

@@ -230,9 +230,7 @@ pub fn ContextType(comptime World: type) type {
         /// Serves what `claim` holds. On success the claim is the context's; on failure it stays the caller's.
         pub fn addService(context: *Context, claim: World.Claim, limits: Limits, allow: services.Allow) AddError!Handle {
             try context.check();
-            if (!limits.valid()) return error.InvalidArgument;
-            if (allow.users.len > services.Allow.entries_max or allow.groups.len > services.Allow.entries_max)
-                return error.InvalidArgument;
+            if (!limits.valid() or !allow.valid()) return error.InvalidArgument;
             var own_allow = try allow.dupe(context.allocator);
             errdefer own_allow.free(context.allocator);
             const service = try context.allocator.create(Service);

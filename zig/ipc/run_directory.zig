@@ -43,13 +43,18 @@ pub fn resolve(
 ) error{PathTooLong}![]const u8 {
     const print = std.fmt.bufPrint;
     return if (option) |path|
-        print(buffer, "{s}", .{path}) catch error.PathTooLong
+        print(buffer, "{s}", .{try bounded(path)}) catch error.PathTooLong
     else if (set(environment.EARSHOT_RUNDIR) orelse set(environment.RUNDIR)) |path|
-        print(buffer, "{s}", .{path}) catch error.PathTooLong
+        print(buffer, "{s}", .{try bounded(path)}) catch error.PathTooLong
     else if (set(environment.XDG_RUNTIME_DIR)) |path|
-        print(buffer, "{s}/earshot", .{withoutEnding(path)}) catch error.PathTooLong
+        print(buffer, "{s}/earshot", .{withoutEnding(try bounded(path))}) catch error.PathTooLong
     else
         print(buffer, "/tmp/earshot-{d}", .{uid}) catch error.PathTooLong;
+}
+
+/// A length that is no path's is none of the bytes behind it either: they are not looked at.
+fn bounded(path: []const u8) error{PathTooLong}![]const u8 {
+    return if (path.len > path_bytes_max) error.PathTooLong else path;
 }
 
 fn set(variable: ?[]const u8) ?[]const u8 {
@@ -62,6 +67,9 @@ pub const Options = struct {
     make: bool = false,
     /// The user has asked for a directory that others use as well.
     shared: bool = false,
+    /// How long the name is of what is to be found there: where that makes the path of its socket too long, nothing is
+    /// made.
+    name_bytes: usize = 1,
 };
 
 pub const OpenError = error{
@@ -69,7 +77,7 @@ pub const OpenError = error{
     PathRelative,
     /// The path holds a zero byte, where the system would cut it.
     PathInvalid,
-    /// Not even a name of one byte would make a socket's path out of it.
+    /// No socket can have a path that long: `Options.name_bytes` is part of it.
     PathTooLong,
     /// There is no such directory, and it was not to be made.
     Missing,
@@ -100,10 +108,10 @@ pub const RunDirectory = struct {
     /// an owner, …) there is no failure of the system's to be read.
     pub fn open(system: anytype, path_given: []const u8, options: Options) OpenError!RunDirectory {
         system.failure = .{};
-        const trimmed = withoutEnding(path_given);
+        const trimmed = withoutEnding(try bounded(path_given));
         if (trimmed.len == 0 or trimmed[0] != '/') return error.PathRelative;
         if (std.mem.findScalar(u8, trimmed, 0) != null) return error.PathInvalid;
-        if (trimmed.len + "/n".len > sys.socket_path_bytes_max) return error.PathTooLong;
+        if (trimmed.len + "/".len + options.name_bytes > sys.socket_path_bytes_max) return error.PathTooLong;
 
         const descriptor = openPath(system, trimmed) catch |failure| made: {
             if (failure != error.Missing or !options.make) return failure;

@@ -16,6 +16,10 @@ pub const Allow = struct {
     /// More would be a directory service, not a list.
     pub const entries_max = 1024;
 
+    pub fn valid(allow: *const Allow) bool {
+        return allow.users.len <= entries_max and allow.groups.len <= entries_max;
+    }
+
     pub fn dupe(allow: Allow, allocator: std.mem.Allocator) error{OutOfMemory}!Allow {
         const users = try allocator.dupe(u32, allow.users);
         errdefer allocator.free(users);

@@ -263,10 +263,14 @@ pub fn serve(
     if (settings.mode > 0o777) return context.fail(error.InvalidArgument, 0);
     const backlog = std.math.cast(u31, settings.backlog) orelse
         return context.fail(error.InvalidArgument, 0);
+    // Before anything is made that a refusal would leave behind.
+    if (!settings.limits.valid() or !allow.valid()) return context.fail(error.InvalidArgument, 0);
+    if (ipc.name.find(name_given)) |fault| return context.fail(error.NameInvalid, @intFromEnum(fault));
 
     var directory = ipc.RunDirectory.open(system, path, .{
         .make = true,
         .shared = settings.shared != 0,
+        .name_bytes = name_given.len,
     }) catch |failure|
         return context.fail(failure, options.directoryDetail(system, failure, path, name_given));
     defer directory.close(system);
@@ -306,6 +310,7 @@ pub fn connect(
         return context.fail(failure, 0);
     const name_given = argument.list(u8, name, name_bytes) catch |failure|
         return context.fail(failure, 0);
+    if (!settings.limits.valid()) return context.fail(error.InvalidArgument, 0);
 
     var directory = ipc.RunDirectory.open(system, path, .{
         .shared = settings.shared != 0,

@@ -305,6 +305,66 @@ static void *intrude(void *unused)
     return NULL;
 }
 
+static int32_t serve_in(
+    const char *path,
+    uint32_t path_bytes,
+    const char *name,
+    const earshot_ipc_service_options *options,
+    uint32_t users_count)
+{
+    static const uint32_t users[EARSHOT_IPC_ALLOW_ENTRIES_MAX + 1];
+
+    return earshot_ipc_serve(
+        context, path, path_bytes, name, strlen(name), options, users, users_count, NULL, 0);
+}
+
+/* What is out of its range is refused before anything is made, and a length that is no path's before any of it is read. */
+static void ask_too_much(void)
+{
+    const earshot_ipc_service_options usual = EARSHOT_IPC_SERVICE_OPTIONS_DEFAULT;
+    earshot_ipc_service_options options = usual;
+    earshot_ipc_connect_options connect_options = EARSHOT_IPC_CONNECT_OPTIONS_DEFAULT;
+    char path[EARSHOT_IPC_RUN_DIRECTORY_BYTES_MAX];
+    earshot_ipc_inspection found;
+    uint32_t length = (uint32_t)snprintf(path, sizeof path, "%s/new", directory);
+    static const uint32_t lengths[] = { sizeof path + 1, INT32_MAX, UINT32_MAX };
+    uint32_t i;
+
+    MUST(serve_in(path, length, "talk", &usual, EARSHOT_IPC_ALLOW_ENTRIES_MAX + 1) ==
+        EARSHOT_IPC_CODE_INVALID_ARGUMENT);
+    options.limits.queue_policy = 77;
+    MUST(serve_in(path, length, "talk", &options, 0) == EARSHOT_IPC_CODE_INVALID_ARGUMENT);
+    options = usual;
+    options.limits.queue_bytes_max = options.limits.message_bytes_max;
+    MUST(serve_in(path, length, "talk", &options, 0) == EARSHOT_IPC_CODE_INVALID_ARGUMENT);
+    options = usual;
+    options.mode = 01000;
+    MUST(serve_in(path, length, "talk", &options, 0) == EARSHOT_IPC_CODE_INVALID_ARGUMENT);
+    MUST(serve_in(path, length, "talk.lock", NULL, 0) == EARSHOT_IPC_CODE_NAME_INVALID);
+    MUST(areas.control->detail == EARSHOT_IPC_NAME_FAULT_RESERVED_ENDING);
+    memset(path + length, 'd', 70);
+    MUST(serve_in(path, length + 70, "a-name-that-is-good-in-a-shorter-directory", NULL, 0) ==
+        EARSHOT_IPC_CODE_PATH_TOO_LONG);
+    MUST(areas.control->detail == (int64_t)length + 70 + 1 + 42);
+    connect_options.limits.queue_policy = 77;
+    MUST(earshot_ipc_connect(context, path, length, "talk", 4, &connect_options) ==
+        EARSHOT_IPC_CODE_INVALID_ARGUMENT);
+
+    for (i = 0; i < 3; i++) {
+        MUST(serve_in(path, lengths[i], "talk", NULL, 0) == EARSHOT_IPC_CODE_PATH_TOO_LONG);
+        MUST(areas.control->detail == (int64_t)lengths[i] + 1 + 4);
+        MUST(earshot_ipc_connect(context, path, lengths[i], "talk", 4, NULL) ==
+            EARSHOT_IPC_CODE_PATH_TOO_LONG);
+        MUST(earshot_ipc_inspect(path, lengths[i], 0, "talk", 4, &found, NULL) ==
+            EARSHOT_IPC_CODE_PATH_TOO_LONG);
+        MUST(earshot_ipc_run_directory(
+                 path, lengths[i], NULL, 0, NULL, 0, NULL, 0, path, sizeof path) ==
+            EARSHOT_IPC_CODE_PATH_TOO_LONG);
+    }
+    path[length] = 0;
+    MUST(access(path, F_OK) != 0);
+}
+
 /* What a program does wrong is a code. */
 static void do_wrong(void)
 {
@@ -327,6 +387,8 @@ static void do_wrong(void)
     MUST(met->error_number == 0 && met->syscall == EARSHOT_IPC_SYSCALL_NONE);
     MUST(earshot_ipc_inspect(directory, length, 0, "talk", 4, &found, NULL) == 0);
     MUST(found.state == EARSHOT_IPC_INSPECTION_STATE_LIVE && found.pid == getpid());
+
+    ask_too_much();
 
     MUST(earshot_ipc_wait(NULL, 0, 0, 0) == EARSHOT_IPC_CODE_INVALID_ARGUMENT);
     MUST(earshot_ipc_wait(context, 0, 0, 8) == EARSHOT_IPC_CODE_INVALID_ARGUMENT);
