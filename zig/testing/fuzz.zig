@@ -10,6 +10,7 @@
 //!     zig build fuzz -- --runs N             N random seeds
 //!     zig build fuzz -- --seed S             exactly this one
 //!     zig build fuzz -- --seed S --verbose   and all that happens in it
+//!     zig build fuzz -- --help               what each of these does
 
 const std = @import("std");
 const scenario = @import("scenario.zig");
@@ -19,13 +20,34 @@ const runs_default = 1000;
 /// So many seeds between two lines about the progress.
 const runs_per_report = 10_000;
 
-const Arguments = struct { seed: ?u64 = null, runs: u64 = runs_default, verbose: bool = false };
+const Arguments = struct {
+    seed: ?u64 = null,
+    runs: u64 = runs_default,
+    verbose: bool = false,
+    help: bool = false,
+};
+
+const usage = "usage: fuzz [--seed N] [--runs N] [--verbose] [--help]\n";
+const help = usage ++ std.fmt.comptimePrint(
+    \\
+    \\Lets event contexts talk on a system in memory that fails as a seed's dice have it. It ends with 0 if nothing was
+    \\found; else with 1, and the seed that found something.
+    \\
+    \\  --seed N     only the run of this seed, which is the same each time
+    \\  --runs N     so many runs, of seeds from a random one on; {d} without it
+    \\  --verbose    print all that happens
+    \\  --help       print this
+    \\
+, .{runs_default});
 
 pub fn main(init: std.process.Init.Minimal) u8 {
-    const arguments = parse(init.args) orelse {
-        std.debug.print("usage: fuzz [--seed N] [--runs N] [--verbose]\n", .{});
+    var words = init.args.iterate();
+    _ = words.next();
+    const arguments = parse(&words) orelse {
+        std.debug.print(usage, .{});
         return 2;
     };
+    if (arguments.help) return if (std.c.write(1, help, help.len) == help.len) 0 else 1;
     var fuzz: Fuzz = .{ .verbose = arguments.verbose };
     defer fuzz.deinit();
     if (arguments.seed) |seed| return if (fuzz.run(seed)) 0 else 1;
@@ -39,12 +61,13 @@ pub fn main(init: std.process.Init.Minimal) u8 {
     return 0;
 }
 
-fn parse(given: std.process.Args) ?Arguments {
+/// `words` is an iterator over what stands behind the program's name.
+fn parse(words: anytype) ?Arguments {
     var arguments: Arguments = .{};
-    var words = given.iterate();
-    _ = words.next();
     while (words.next()) |word| {
-        if (std.mem.eql(u8, word, "--verbose")) {
+        if (std.mem.eql(u8, word, "--help")) {
+            arguments.help = true;
+        } else if (std.mem.eql(u8, word, "--verbose")) {
             arguments.verbose = true;
         } else if (std.mem.eql(u8, word, "--seed")) {
             arguments.seed = std.fmt.parseInt(u64, words.next() orelse return null, 10) catch return null;
@@ -91,4 +114,23 @@ fn drawStart() u64 {
     var system: sys.System = .{};
     const now: u64 = system.monotonic();
     return std.hash.int(now) >> 32;
+}
+
+fn parseText(text: []const u8) ?Arguments {
+    var words = std.mem.tokenizeScalar(u8, text, ' ');
+    return parse(&words);
+}
+
+test "what is asked for is understood, and what is not is refused" {
+    const expectEqual = std.testing.expectEqual;
+    try expectEqual(Arguments{}, parseText("").?);
+    try expectEqual(Arguments{ .runs = 7, .verbose = true }, parseText("--runs 7 --verbose").?);
+    try expectEqual(Arguments{ .seed = 3 }, parseText("--seed 3").?);
+    try expectEqual(Arguments{ .help = true }, parseText("--help").?);
+    for ([_][]const u8{ "--seed", "--seed x", "--runs -1", "help", "--seed=3" }) |text| {
+        try expectEqual(null, parseText(text));
+    }
+    for ([_][]const u8{ "--seed N", "--runs N", "--verbose", "--help" }) |flag| {
+        try std.testing.expect(std.mem.indexOf(u8, help, flag) != null);
+    }
 }

@@ -43,3 +43,8 @@ test "the same seed is the same run" {
         try std.testing.expectEqual(first.fingerprint, second.fingerprint);
     }
 }
+
+test {
+    _ = @import("fuzz.zig");
+    _ = @import("fake_poller.zig");
+}
