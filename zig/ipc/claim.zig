@@ -5,8 +5,8 @@
 //!
 //! `make` takes the lock first, so only one at a time ever looks at the socket's place, clears or
 //! fills it. A LibIPC service keeps no lock: one that answers there counts as serving all the same.
-//! What is not a socket is never deleted, nor is a socket of somebody else's, nor a file in the lock's place that is no
-//! lock.
+//! What is not a socket is never deleted, nor is a socket of somebody else's, nor a file in the
+//! lock's place that is no lock.
 
 const std = @import("std");
 const sys = @import("sys");

@@ -1,9 +1,9 @@
 //! The lock of a service: the file `NAME.lock` beside its socket, held for as long as it serves.
 //!
 //! It is the kernel's lock on an open file, not the file's existence, that counts: it goes when its
-//! owner does, however that ends. The file holds the owner's process id, for people to read: one that
-//! holds anything else is somebody's own (a `yarn.lock` is where a service `yarn` has its lock), and is
-//! neither locked for long, nor written to, nor taken away.
+//! owner does, however that ends. The file holds the owner's process id, for people to read. One that
+//! holds anything else is somebody's own, as `yarn.lock` may be where a service `yarn` would have its
+//! lock: it is neither written to nor taken away.
 //!
 //!     take     open, lock, look again whether the name still leads to the file that was locked
 //!     release  take the file away, then close it
@@ -232,8 +232,8 @@ fn lockOpen(
     const own = system.processId();
     var buffer: [owner_bytes_max]u8 = undefined;
     const text = std.fmt.bufPrint(&buffer, "{d}\n", .{own}) catch unreachable;
-    // Whoever is killed here leaves nothing, or a whole line: rests of the line before behind a shorter one would be
-    // taken for somebody else's by the next.
+    // Whoever is killed here leaves nothing, or a whole line: a shorter one with rests of the last
+    // owner's behind it would be taken for somebody else's file by the next.
     try system.writeAll(fd, "");
     try system.writeAll(fd, text);
     return .{

@@ -18,8 +18,8 @@ pub const Statistics = extern struct {
     connections_accepted: u64 = 0,
     connections_made: u64 = 0,
     connections_open: u64 = 0,
-    /// Descriptors held: connections, services, locks, pollers, what a waiter waits with, and one for each external one,
-    /// which is its owner's.
+    /// Descriptors held: connections, services, locks, pollers, what a waiter wakes and rings by, and one for each
+    /// external one, which is its owner's.
     descriptors: u64 = 0,
     /// How many connections ended, were refused or had trouble, by `Reason`.
     reasons: [Reason.count]u64 = @splat(0),

@@ -7,8 +7,8 @@
 //!     drains with wait(0), arms again
 //!
 //! It touches nothing of the context's: it is handed copies of the descriptors and the deadline. Between two calls
-//! of `arm` it rings at most once. Signals are for the host's own threads: this one takes none. A host whose callbacks can vanish under it, as those of a JavaScript thread that is
-//! ended from outside do, takes the byte.
+//! of `arm` it rings at most once. Signals are for the host's own threads, and this one takes none. A host whose
+//! callbacks can vanish under it, as those of a JavaScript thread that is ended from outside do, takes the byte.
 
 const std = @import("std");
 const sys = @import("sys");

@@ -111,7 +111,8 @@ pub const FakePoller = struct {
         if (poller.duty) |duty| {
             const due_ns = duty.next(duty.pointer) orelse until_ns;
             // Who only looks can sleep past nothing.
-            if (timeout_ns != 0 and until_ns > due_ns +| late_ns_max) kernel.complain("{d} sleeps past a deadline", .{poller.system.number});
+            if (timeout_ns != 0 and until_ns > due_ns +| late_ns_max)
+                kernel.complain("{d} sleeps past a deadline", .{poller.system.number});
         }
         for (0..glances_max) |_| {
             const count = poller.gather(ready);

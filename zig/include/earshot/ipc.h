@@ -94,8 +94,9 @@ extern "C" {
 
 /*
  * Names a connection, service, timer or external descriptor of one context. It is above 0, fits an
- * int32_t, and goes stale with what it names: a stale one is EARSHOT_IPC_CODE_CLOSED, and never
- * something else that came later.
+ * int32_t, and goes stale with what it names: a stale one is EARSHOT_IPC_CODE_CLOSED, and not
+ * something else that came later. There are not endlessly many: after some two million uses in one
+ * context a number may come round again, so one that is stale is better forgotten.
  */
 typedef uint32_t earshot_ipc_handle;
 
@@ -167,7 +168,8 @@ enum earshot_ipc_reason {
     EARSHOT_IPC_REASON_NOT_ALLOWED = 8,
     /* The service has connections_max connections. */
     EARSHOT_IPC_REASON_CONNECTIONS_LIMIT = 9,
-    /* The peer sent descriptors nobody had asked for. */
+    /* The peer sent descriptors nobody had asked for. No context reports this yet: the system
+     * closes what is sent so. */
     EARSHOT_IPC_REASON_DESCRIPTORS_UNASKED = 10,
     /* There was no memory for what the peer sent or was to be sent. */
     EARSHOT_IPC_REASON_OUT_OF_MEMORY = 11,
@@ -388,7 +390,10 @@ typedef struct earshot_ipc_event {
  *     EARSHOT_IPC_CODE_MALFORMED          it is not that many whole messages, or has a token and is
  *                                         not one; the connection ends, with that reason
  *
- * Whether a run is whole messages is only looked at where some of it has to be queued.
+ * A run that finds its connection's queue empty goes to the system, and what that does not take is
+ * queued: with EARSHOT_IPC_QUEUE_POLICY_REFUSE all of it, even over queue_bytes_max, because the
+ * front of it may be gone already. Whether a run is whole messages is only looked at where some of
+ * it has to be queued.
  */
 typedef struct earshot_ipc_run {
     earshot_ipc_handle connection;
@@ -465,7 +470,8 @@ typedef struct earshot_ipc_limits {
      * most queue_bytes_max. */
     uint64_t queue_bytes_high;
     /* What may be queued for a peer that does not read: room for the longest message with its
-     * header at least, 2^40 at most. */
+     * header at least, 2^40 at most. With EARSHOT_IPC_QUEUE_POLICY_REFUSE it may be more by one
+     * earshot_ipc_run: one that finds the queue empty is taken whole. */
     uint64_t queue_bytes_max;
     /* A peer that begins a message and then sends nothing for so long is dropped; 0 waits for ever.
      * At most 2^60. */
@@ -658,8 +664,10 @@ int32_t earshot_ipc_bell(earshot_ipc_context *context);
  *
  * The callback is to wake the loop (write into a pipe, post a task) and may call nothing here but
  * earshot_ipc_ring. It may come without anything to report. The first one given is kept for as long
- * as the context lives. What is in the outbox is not known to this: flush it first. With
- * earshot_ipc_bell called before there is no callback, and the bell is rung in its stead.
+ * as the context lives. What is in the outbox is not known to this: flush it first. What is added or
+ * scheduled after it has returned 0, be it a timer that is due sooner, a descriptor or a message to
+ * be sent, is not waited for until it is armed anew. With earshot_ipc_bell called before there is no
+ * callback, and the bell is rung in its stead.
  */
 int32_t earshot_ipc_arm(earshot_ipc_context *context, earshot_ipc_callback callback);
 

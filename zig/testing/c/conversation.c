@@ -318,7 +318,8 @@ static int32_t serve_in(
         context, path, path_bytes, name, strlen(name), options, users, users_count, NULL, 0);
 }
 
-/* What is out of its range is refused before anything is made, and a length that is no path's before any of it is read. */
+/* What is out of its range is refused before anything is made, and a length that no path has before
+ * any of it is read. */
 static void ask_too_much(void)
 {
     const earshot_ipc_service_options usual = EARSHOT_IPC_SERVICE_OPTIONS_DEFAULT;
