@@ -27,6 +27,7 @@ export const ipcSymbols = {
   earshot_ipc_loan_take: call("i32", "pointer", "pointer"),
   earshot_ipc_loan_release: call("void", "pointer", "pointer"),
   earshot_ipc_wait: call("i32", "pointer", "i64", "i64", "u32"),
+  earshot_ipc_next: call("i32", "pointer", "i64", "bytes", "bytes"),
   earshot_ipc_flush: call("i32", "pointer", "u32"),
   earshot_ipc_bell: call("i32", "pointer"),
   earshot_ipc_arm: call("i32", "pointer", "function"),
@@ -47,6 +48,16 @@ export const ipcSymbols = {
   earshot_ipc_connect: call("i32", "pointer", "bytes", "u32", "bytes", "u32", "bytes"),
   earshot_ipc_watch: call("i32", "pointer", "i32"),
   earshot_ipc_timer: call("i32", "pointer", "i64", "i64"),
+  earshot_ipc_switch: call("i32", "pointer", "u32", "u32"),
+  earshot_ipc_switch_callbacks: call(
+    "i32",
+    "pointer", // context
+    "u32", // switch
+    "u32", // which end
+    "function", // input
+    "function", // output
+    "pointer", // argument
+  ),
   earshot_ipc_schedule: call("i32", "pointer", "u32", "bytes", "u32", "i32"),
   earshot_ipc_write: call("i32", "pointer", "u32", "bytes", "u32"),
   earshot_ipc_pause: call("i32", "pointer", "u32", "u32"),

@@ -74,6 +74,7 @@ pub fn AcceptorType(comptime Context: type) type {
                 .detail = credentials.pid,
                 .length = credentials.uid,
                 .offset = credentials.gid,
+                .data = @intCast(connection.fd),
             });
         }
 

@@ -25,10 +25,11 @@ pub const Type = enum(u8) {
     /// for a refused peer length: its user id, data: its process id.
     @"error" = 0,
     /// A connection was accepted. source: the connection; origin: its service;
-    /// detail: the peer's process id; length: its user id; offset: its group id.
+    /// detail: the peer's process id; length: its user id; offset: its group id; data: the descriptor.
     connection = 1,
     /// A connection ended; the last event it has. source: the connection; origin: its service, or 0;
     /// reason says why; detail: errno; length: how many messages it had taken and could not send; data: their bytes.
+    /// Of a switch, offset: the end that showed it.
     disconnection = 2,
     /// A message arrived. source: the connection; origin: its service, or 0; length: its bytes, which lie at
     /// `offset` in the inbox, or at the address in `data` if `flags` has `flag_loan`.
@@ -40,7 +41,9 @@ pub const Type = enum(u8) {
     timer = 5,
     /// An external descriptor is readable or has ended. source: the external; detail: the descriptor.
     external = 6,
+    /// Bytes have come on one end of a switch. source: the switch; offset: which end, 0 or 1; data: how many.
     switch_rx = 7,
+    /// Bytes have left by one end of a switch; the same fields.
     switch_tx = 8,
     /// The queue of a connection that was over its high-water mark has emptied to half of it.
     /// source: the connection; data: the bytes still queued.

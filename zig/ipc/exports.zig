@@ -6,6 +6,7 @@ const ipc = @import("ipc");
 const sys = @import("sys");
 const code = @import("c/code.zig");
 const context = @import("c/context.zig");
+const libipc = @import("c/libipc.zig");
 const manifests = @import("c/manifest.zig");
 const options = @import("c/options.zig");
 const run_directory = @import("c/run_directory.zig");
@@ -45,6 +46,7 @@ pub const functions = .{
     .{ "earshot_ipc_loan_take", &context.loanTake },
     .{ "earshot_ipc_loan_release", &context.loanRelease },
     .{ "earshot_ipc_wait", &context.wait },
+    .{ "earshot_ipc_next", &context.next },
     .{ "earshot_ipc_flush", &context.flush },
     .{ "earshot_ipc_bell", &context.openBell },
     .{ "earshot_ipc_arm", &context.arm },
@@ -53,6 +55,8 @@ pub const functions = .{
     .{ "earshot_ipc_connect", &context.connect },
     .{ "earshot_ipc_watch", &context.watch },
     .{ "earshot_ipc_timer", &context.timer },
+    .{ "earshot_ipc_switch", &context.bind },
+    .{ "earshot_ipc_switch_callbacks", &context.bindCallbacks },
     .{ "earshot_ipc_schedule", &context.schedule },
     .{ "earshot_ipc_write", &context.write },
     .{ "earshot_ipc_pause", &context.pause },
@@ -63,6 +67,27 @@ pub const functions = .{
     .{ "earshot_ipc_statistics", &context.statistics },
     .{ "earshot_ipc_inspect", &run_directory.inspect },
     .{ "earshot_ipc_run_directory", &run_directory.resolve },
+};
+
+/// LibIPC's calls, which `libipc.h` declares.
+pub const libipc_functions = .{
+    .{ "ipc_context_init", &libipc.init },
+    .{ "ipc_context_deinit", &libipc.deinit },
+    .{ "ipc_service_init", &libipc.serve },
+    .{ "ipc_connect_service", &libipc.connect },
+    .{ "ipc_write", &libipc.write },
+    .{ "ipc_schedule", &libipc.schedule },
+    .{ "ipc_read_fd", &libipc.readFd },
+    .{ "ipc_read", &libipc.readIndex },
+    .{ "ipc_wait_event", &libipc.waitEvent },
+    .{ "ipc_context_timer", &libipc.setTimer },
+    .{ "ipc_close_fd", &libipc.closeFd },
+    .{ "ipc_close", &libipc.closeIndex },
+    .{ "ipc_close_all", &libipc.closeAll },
+    .{ "ipc_add_external", &libipc.addExternal },
+    .{ "ipc_add_switch", &libipc.addSwitch },
+    .{ "ipc_set_switch_callbacks", &libipc.setSwitchCallbacks },
+    .{ "ipc_switching_callbacks", &libipc.setSwitchCallbacks },
 };
 
 pub const structs = .{
@@ -88,6 +113,7 @@ pub const enums = .{
     .{ "PollerKind", ipc.poller.Kind },
     .{ "QueuePolicy", ipc.connection.QueuePolicy },
     .{ "CloseHow", ipc.context.CloseHow },
+    .{ "Verdict", ipc.switches.Verdict },
     .{ "NameFault", ipc.name.Fault },
     .{ "InspectionState", options.Inspection.State },
 };
@@ -111,5 +137,5 @@ fn manifest() callconv(.c) [*:0]const u8 {
 }
 
 comptime {
-    for (functions) |function| @export(function[1], .{ .name = function[0] });
+    for (functions ++ libipc_functions) |function| @export(function[1], .{ .name = function[0] });
 }

@@ -18,6 +18,7 @@ const contexts = @import("context.zig");
 const frame = @import("frame.zig");
 const Handle = @import("handle.zig").Handle;
 const Reason = @import("event.zig").Reason;
+const Type = @import("event.zig").Type;
 const Allocator = std.mem.Allocator;
 
 /// What a callback says of what it did. The numbers are LibIPC's.
@@ -229,7 +230,8 @@ pub fn SwitcherType(comptime Context: type) type {
             if (context.batch.eventsLeft() < events_max) return false;
             var more = false;
             for ([_]u1{ 0, 1 }) |at| more = move(context, bound, at) or more;
-            for ([_]u1{ 0, 1 }) |at| tell(context, bound, at);
+            for ([_]u1{ 0, 1 }) |at| tell(context, bound, at, .switch_rx, &bound.ends[at].received);
+            for ([_]u1{ 0, 1 }) |at| tell(context, bound, at, .switch_tx, &bound.ends[at].sent);
             if (bound.over) |over| {
                 context.batch.push(.{
                     .type = .disconnection,
@@ -365,21 +367,13 @@ pub fn SwitcherType(comptime Context: type) type {
             }
         }
 
-        fn tell(context: *Context, bound: *Switch, at: u1) void {
-            const end = &bound.ends[at];
-            inline for (.{ .{ .switch_rx, &end.received }, .{ .switch_tx, &end.sent } }) |each| {
-                const count = each[1];
-                if (count.* > 0) context.batch.push(.{
-                    .type = each[0],
-                    .source = bound.handle,
-                    .offset = at,
-                    .data = count.*,
-                });
-                count.* = 0;
-            }
+        fn tell(context: *Context, bound: *Switch, at: u1, what: Type, bytes: *u64) void {
+            if (bytes.* == 0) return;
+            context.batch.push(.{ .type = what, .source = bound.handle, .offset = at, .data = bytes.* });
+            bytes.* = 0;
         }
 
-        pub fn watchEnd(context: *Context, bound: *Switch, at: u1) void {
+        fn watchEnd(context: *Context, bound: *Switch, at: u1) void {
             const end = &bound.ends[at];
             if (!end.watched) return;
             // A hang-up is told of without being asked for, again and again.

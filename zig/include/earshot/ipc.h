@@ -113,13 +113,17 @@ enum earshot_ipc_event_type {
     /* A service has accepted a connection.
      *   source  the connection        origin  its service
      *   length  the peer's user       offset  its group
-     *   detail  its process, 0 where the system does not tell */
+     *   detail  its process, 0 where the system does not tell
+     *   data    its descriptor, which stays the context's */
     EARSHOT_IPC_EVENT_TYPE_CONNECTION = 1,
     /* A connection has ended: its last event, after which its handle is stale. `reason` says why.
      *   source  the connection        origin  its service, 0 for one that connected
      *   detail  the system's error number, 0 where it had no part in it
      *   length  messages that were handed over to be sent, and did not get as far as the system
-     *   data    their bytes, headers included */
+     *   data    their bytes, headers included
+     * Or a switch has, and both its descriptors are closed:
+     *   source  the switch            offset  the end that showed it, 0 or 1
+     *   detail  the system's error number, 0 where it had no part in it */
     EARSHOT_IPC_EVENT_TYPE_DISCONNECTION = 2,
     /* A message has arrived, whole.
      *   source  the connection        origin  its service, 0 for one that connected
@@ -137,8 +141,11 @@ enum earshot_ipc_event_type {
     /* An external descriptor is readable, or has ended. This comes again for as long as it is so.
      *   source  its handle            detail  the descriptor */
     EARSHOT_IPC_EVENT_TYPE_EXTERNAL = 6,
-    /* LibIPC's, of switches. No context reports them yet. */
+    /* Bytes have come on one end of a switch.
+     *   source  the switch            offset  the end, 0 or 1
+     *   data    how many since the last such event */
     EARSHOT_IPC_EVENT_TYPE_SWITCH_RX = 7,
+    /* Bytes have left by one end of a switch. The fields are the same. */
     EARSHOT_IPC_EVENT_TYPE_SWITCH_TX = 8,
     /* The queue of a connection that was over its queue_bytes_high, or that refused a message, has
      * emptied to half of that mark.
@@ -314,6 +321,17 @@ enum earshot_ipc_close_how {
     EARSHOT_IPC_CLOSE_HOW_DRAIN = 0,
     /* At once; what is queued is lost, and its disconnection says how much that was. */
     EARSHOT_IPC_CLOSE_HOW_NOW = 1
+};
+
+/* What a callback of a switch says of what it did. The numbers are LibIPC's. */
+enum earshot_ipc_verdict {
+    EARSHOT_IPC_VERDICT_DONE = 0,
+    /* The switch ends, with the reason EARSHOT_IPC_REASON_MALFORMED. */
+    EARSHOT_IPC_VERDICT_FAILED = 1,
+    /* Its descriptor has come to its end, and so does the switch: EARSHOT_IPC_REASON_PEER_CLOSED. */
+    EARSHOT_IPC_VERDICT_CLOSING = 2,
+    /* There is nothing to pass on. From an output it is a failure. */
+    EARSHOT_IPC_VERDICT_IGNORE = 3
 };
 
 /* The rule that a service's name breaks. */
@@ -640,6 +658,24 @@ int32_t earshot_ipc_wait(
     int64_t spin_ns,
     uint32_t outbox_bytes);
 
+/*
+ * The same for one event at a time: the next one of the batch, and when it is used up, the first of
+ * another. Returns 1 with an event in `event` and, of a message, its bytes in `message`, which are good
+ * until the next call; 0 where earshot_ipc_wait would return 0. The outbox is left alone. `message` may
+ * be missing.
+ *
+ *     earshot_ipc_event event;
+ *     const uint8_t *message;
+ *     while (earshot_ipc_next(context, -1, &event, &message) >= 0)
+ *         if (event.type == EARSHOT_IPC_EVENT_TYPE_MESSAGE_RX)
+ *             earshot_ipc_schedule(context, event.source, message, event.length, 0);
+ */
+int32_t earshot_ipc_next(
+    earshot_ipc_context *context,
+    int64_t timeout_ns,
+    earshot_ipc_event *event,
+    const uint8_t **message);
+
 /* Sends the same as earshot_ipc_wait, and does nothing else: the batch stays good. */
 int32_t earshot_ipc_flush(earshot_ipc_context *context, uint32_t outbox_bytes);
 
@@ -727,6 +763,48 @@ int32_t earshot_ipc_watch(earshot_ipc_context *context, int32_t descriptor);
 
 /* A timer that is due in first_ns, and then every period_ns, or never again if that is 0. */
 int32_t earshot_ipc_timer(earshot_ipc_context *context, int64_t first_ns, int64_t period_ns);
+
+/* ---- switches ---- */
+
+/*
+ * Binds two connections or external descriptors: what arrives on one leaves by the other from now on,
+ * a bounded part of it at a time, without their owner. Their handles are stale then, and nothing
+ * more is reported of them. The end of what comes from one side is passed on, and the other side goes
+ * on; when both are over, or either breaks, so is the switch. What had come of a message that is not
+ * whole yet, and what was still to be sent, goes first. Returns the handle of the switch.
+ */
+int32_t earshot_ipc_switch(
+    earshot_ipc_context *context,
+    earshot_ipc_handle one,
+    earshot_ipc_handle other);
+
+/*
+ * Reads from the descriptor, which has something or has ended, and puts whole messages, each with its
+ * header, into `bytes`. *length is the room there, and then how many bytes it was. Returns an
+ * earshot_ipc_verdict.
+ */
+typedef int (*earshot_ipc_input)(void *argument, int32_t descriptor, uint8_t *bytes, uint32_t *length);
+
+/* Writes one message, which has its header, to the descriptor, all of it. Returns an
+ * earshot_ipc_verdict. */
+typedef int (*earshot_ipc_output)(
+    void *argument,
+    int32_t descriptor,
+    const uint8_t *bytes,
+    uint32_t length);
+
+/*
+ * Has one end of a switch (0: one, 1: other) read and written by callbacks, in a format of their own;
+ * either may be missing. They are called on the owner's thread, in earshot_ipc_wait, and may make no
+ * call on the context. The descriptor blocks from then on.
+ */
+int32_t earshot_ipc_switch_callbacks(
+    earshot_ipc_context *context,
+    earshot_ipc_handle bound,
+    uint32_t end,
+    earshot_ipc_input input,
+    earshot_ipc_output output,
+    void *argument);
 
 /* ---- sending ----
  *

@@ -17,6 +17,8 @@ const allocator = @import("memory.zig").allocator;
 pub const Context = struct {
     inner: ipc.Context,
     waiter: ?*ipc.Waiter = null,
+    /// How far `next` has walked the batch.
+    walked: u32 = 0,
 
     /// Where every call of the owner's begins. On any other thread it touches nothing, since the
     /// owner may be at work there.
@@ -82,6 +84,7 @@ pub fn open(
             return codes.of(error.InvalidArgument);
     const context = allocator.create(Context) catch return codes.of(error.OutOfMemory);
     context.waiter = null;
+    context.walked = 0;
     // It may be refused before the context has a system of its own to ask what failed.
     context.inner.system = .{};
     var sizes: ipc.batch.Sizes = .{};
@@ -182,9 +185,36 @@ pub fn wait(
 ) callconv(.c) i32 {
     const context = Context.enter(given) catch |failure| return codes.of(failure);
     defer context.letGo();
+    context.walked = 0;
     const count = context.inner.wait(timeout_ns, spin_ns, outbox_bytes, codes.of) catch |failure|
         return context.fail(failure, 0);
     return @intCast(count);
+}
+
+/// One event at a time.
+pub fn next(
+    given: ?*Context,
+    timeout_ns: i64,
+    event_out: ?*ipc.event.Event,
+    message_out: ?*?[*]const u8,
+) callconv(.c) i32 {
+    const context = Context.enter(given) catch |failure| return codes.of(failure);
+    const out = event_out orelse return context.fail(error.InvalidArgument, 0);
+    const batch = &context.inner.batch;
+    if (context.walked >= batch.events_count) {
+        const count = wait(context, timeout_ns, -1, 0);
+        if (count <= 0) return count;
+    }
+    const event = batch.events[context.walked];
+    context.walked += 1;
+    out.* = event;
+    if (message_out) |message| message.* = if (event.type != .message_rx)
+        null
+    else if (event.flags & ipc.event.flag_loan != 0)
+        @ptrFromInt(@as(usize, @intCast(event.data)))
+    else
+        batch.inbox[event.offset..].ptr;
+    return 1;
 }
 
 pub fn flush(given: ?*Context, outbox_bytes: u32) callconv(.c) i32 {
@@ -341,6 +371,34 @@ pub fn timer(given: ?*Context, first_ns: i64, period_ns: i64) callconv(.c) i32 {
     const handle = context.inner.addTimer(@intCast(first_ns), @intCast(period_ns)) catch |failure|
         return context.fail(failure, 0);
     return @intCast(handle.number());
+}
+
+// ---- switches ----
+
+pub fn bind(given: ?*Context, one: Handle, other: Handle) callconv(.c) i32 {
+    const context = Context.enter(given) catch |failure| return codes.of(failure);
+    defer context.letGo();
+    const handle = context.inner.addSwitch(.{ one, other }, .{ "", "" }) catch |failure|
+        return context.fail(failure, 0);
+    return @intCast(handle.number());
+}
+
+pub fn bindCallbacks(
+    given: ?*Context,
+    bound: Handle,
+    end: u32,
+    input: ?ipc.switches.Input,
+    output: ?ipc.switches.Output,
+    callback_argument: ?*anyopaque,
+) callconv(.c) i32 {
+    const context = Context.enter(given) catch |failure| return codes.of(failure);
+    const at = std.math.cast(u1, end) orelse return context.fail(error.InvalidArgument, 0);
+    context.inner.setCallbacks(bound, at, .{
+        .input = input,
+        .output = output,
+        .argument = callback_argument,
+    }) catch |failure| return context.fail(failure, 0);
+    return 0;
 }
 
 // ---- sending ----

@@ -87,6 +87,8 @@ test "the header holds nothing that the library does not have" {
         "earshot_ipc_context",
         "earshot_ipc_handle",
         "earshot_ipc_callback",
+        "earshot_ipc_input",
+        "earshot_ipc_output",
     };
     var known: std.StringHashMapUnmanaged(void) = .empty;
     defer known.deinit(std.testing.allocator);
