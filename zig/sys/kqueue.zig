@@ -46,6 +46,11 @@ pub const filter_user = if (builtin.os.tag == .macos) -10 else -11;
 
 pub const flag_add = 0x0001;
 pub const flag_delete = 0x0002;
+/// Does nothing to a filter that is there, and so tells whether it is.
+pub const flag_enable = 0x0004;
+/// Report what comes once, and not for as long as it stays. An add of what is there already does not
+/// change it.
+pub const flag_clear = 0x0020;
 /// Report how each change went, one event a change, and nothing else.
 pub const flag_receipt = 0x0040;
 pub const flag_error = 0x4000;
@@ -106,7 +111,8 @@ pub fn apply(system: *sys.System, queue: Fd, wanted: Kevent) ApplyError!void {
     };
     system.failure = .{ .errno = @intFromEnum(errno), .syscall = .kevent };
     return switch (errno) {
-        .PERM, .NODEV, .INVAL, .OPNOTSUPP, .NXIO => error.NotWatchable,
+        // The last is of a pipe that nobody reads, and a write into it need not wait to fail.
+        .PERM, .NODEV, .INVAL, .OPNOTSUPP, .NXIO, .PIPE => error.NotWatchable,
         .NOSPC, .MFILE, .NFILE => error.WatchLimit,
         .NOMEM => error.OutOfMemory,
         else => error.Unexpected,
