@@ -1,21 +1,30 @@
 //! The calls of kqueue(2), for the poller that stands on them. The two functions come from the C
-//! library on macOS and FreeBSD; on Linux the same two come from an emulation library (libkqueue),
-//! which a program that wants them links.
+//! library on macOS and FreeBSD. On Linux the same two come from a library that emulates them, which
+//! test programs are linked with when `-Dkqueue-library` says so; nothing else is.
 
 const std = @import("std");
 const builtin = @import("builtin");
+const options = @import("options");
 const sys = @import("sys.zig");
 const posix = @import("posix.zig");
 
 const Fd = sys.Fd;
 
 /// Whether the system itself has kqueue.
-pub const native = switch (builtin.os.tag) {
+const native = switch (builtin.os.tag) {
     .macos, .freebsd => true,
     else => false,
 };
 
-/// libkqueue has the layout that macOS has.
+/// Whether anybody has it here.
+pub const available = native or options.kqueue != .system;
+
+/// Whether a library of others has it. libkqueue never learns that a descriptor was closed, opens
+/// some of its own beside each queue, and closes those in a thread of its own when it finds the queue
+/// closed. So tests neither count what is open nor close what is watched.
+pub const foreign = options.kqueue == .library;
+
+/// libkqueue has the layout that macOS has, and the stand-in takes this one.
 pub const Kevent = if (native) std.c.Kevent else extern struct {
     ident: usize,
     filter: i16,

@@ -15,7 +15,7 @@ const Allocator = std.mem.Allocator;
 const Fd = sys.Fd;
 
 const has_epoll = builtin.os.tag == .linux;
-const has_kqueue = sys.kqueue.native;
+const has_kqueue = sys.kqueue.available;
 
 pub const Poll = @import("poll.zig").Poll;
 pub const Epoll = if (has_epoll) @import("epoll.zig").Epoll else noreturn;
