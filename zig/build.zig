@@ -6,6 +6,10 @@
 //!
 //!     zig build                     libraries and headers into PREFIX/lib and PREFIX/include
 //!     zig build test                every Zig test, against the system it runs on
+//!     zig build test -Dkqueue-library=NAME
+//!                                   on Linux the tests of kqueue too, over an emulation of it that
+//!                                   is installed, as libkqueue is by the name of kqueue; or, with
+//!                                   the name stand-in, over the one in testing/
 //!     zig build fuzz -- --seed N    the seeded run; without a seed it picks one and prints it
 //!     zig build headers             each header: by itself, as C99 and as C++; held against its
 //!                                   library; and used by C programs, its own example among them
@@ -66,11 +70,16 @@ const platforms = [_][]const u8{
     "x86_64-freebsd",
 };
 
+/// Where the calls of kqueue come from: the system has them, or nobody does; the stand-in in
+/// testing/; or an installed library. zig/sys/kqueue.zig is told, and looks at the tag alone.
+const Kqueue = union(enum) { system, @"stand-in", library: []const u8 };
+
 /// What a compilation is made for. Everything that goes into one artifact shares it.
 const Settings = struct {
     target: Build.ResolvedTarget,
     optimize: OptimizeMode,
     strip: ?bool = null,
+    kqueue: Kqueue = .system,
 };
 
 pub fn build(b: *Build) void {
@@ -79,6 +88,11 @@ pub fn build(b: *Build) void {
     const target = b.standardTargetOptions(.{ .default_target = .{ .cpu_model = .baseline } });
     const optimize = b.option(OptimizeMode, "optimize", "Default: as each artifact ships");
     const symbols = b.option(bool, "symbols", "Keep debug information in libraries") orelse false;
+    const kqueue_library = b.option(
+        []const u8,
+        "kqueue-library",
+        "Also test over kqueue on Linux: an installed emulation's name, or stand-in for our own",
+    );
 
     const shipped: Settings = .{
         .target = target,
@@ -101,10 +115,17 @@ pub fn build(b: *Build) void {
     }
 
     const test_step = b.step("test", "Run the Zig tests");
+    var emulating = debugged;
+    if (kqueue_library) |name| {
+        emulating.kqueue = findKqueue(target, name);
+    } else if (target.result.os.tag == .linux) test_step.dependOn(addSkipped(
+        b,
+        "tests over kqueue: -Dkqueue-library=stand-in runs them, and NAME over an installed libNAME",
+    ));
     for (tested) |entry| {
         const artifact = b.addTest(.{
             .name = entry.name,
-            .root_module = createModule(b, entry.root, debugged),
+            .root_module = createModule(b, entry.root, emulating),
         });
         const run = b.addRunArtifact(artifact);
         // Most of these tests speak to the system, whose answer of yesterday proves nothing today.
@@ -175,7 +196,7 @@ const floors_path = "../bench/floor";
 /// A module and all that may be imported from it. Every module can see every other that its place
 /// in the house allows; nothing below imports from above.
 fn createModule(b: *Build, root: []const u8, settings: Settings) *Module {
-    const sys = b.createModule(moduleOptions(b, "sys/sys.zig", settings));
+    const sys = createSystem(b, settings);
     const ipc = b.createModule(moduleOptions(b, "ipc/ipc.zig", settings));
     ipc.addImport("sys", sys);
     if (std.mem.eql(u8, root, "sys/sys.zig")) return sys;
@@ -185,6 +206,48 @@ fn createModule(b: *Build, root: []const u8, settings: Settings) *Module {
     module.addImport("sys", sys);
     module.addImport("ipc", ipc);
     return module;
+}
+
+fn createSystem(b: *Build, settings: Settings) *Module {
+    const sys = b.createModule(moduleOptions(b, "sys/sys.zig", settings));
+    const options = b.addOptions();
+    options.addOption(std.meta.Tag(Kqueue), "kqueue", settings.kqueue);
+    sys.addOptions("options", options);
+    switch (settings.kqueue) {
+        .system => {},
+        .@"stand-in" => sys.linkLibrary(addKqueue(b, settings)),
+        .library => |name| sys.linkSystemLibrary(name, .{}),
+    }
+    return sys;
+}
+
+/// `name` is what the option says.
+fn findKqueue(target: Build.ResolvedTarget, name: []const u8) Kqueue {
+    if (target.result.os.tag != .linux) {
+        std.process.fatal("-Dkqueue-library is for Linux; elsewhere the tests have the system's own", .{});
+    }
+    return if (std.mem.eql(u8, name, "stand-in")) .@"stand-in" else .{ .library = name };
+}
+
+/// The stand-in, which knows the system as one without kqueue.
+fn addKqueue(b: *Build, settings: Settings) *Compile {
+    var own = settings;
+    own.kqueue = .system;
+    const module = b.createModule(moduleOptions(b, "testing/kqueue.zig", own));
+    module.addImport("sys", createSystem(b, own));
+    return b.addLibrary(.{ .name = "kqueue-stand-in", .linkage = .static, .root_module = module });
+}
+
+/// A step that does nothing but to stand in the summary as skipped.
+fn addSkipped(b: *Build, what: []const u8) *Build.Step {
+    const skipped = struct {
+        fn make(_: *Build.Step, _: Build.Step.MakeOptions) anyerror!void {
+            return error.MakeSkipped;
+        }
+    };
+    const step = b.allocator.create(Build.Step) catch @panic("out of memory");
+    step.* = .init(.{ .id = .custom, .name = what, .owner = b, .makeFn = skipped.make });
+    return step;
 }
 
 fn moduleOptions(b: *Build, root: []const u8, settings: Settings) Module.CreateOptions {

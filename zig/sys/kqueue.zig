@@ -1,21 +1,30 @@
 //! The calls of kqueue(2), for the poller that stands on them. The two functions come from the C
-//! library on macOS and FreeBSD; on Linux the same two come from an emulation library (libkqueue),
-//! which a program that wants them links.
+//! library on macOS and FreeBSD. On Linux the same two come from a library that emulates them, which
+//! test programs are linked with when `-Dkqueue-library` says so; nothing else is.
 
 const std = @import("std");
 const builtin = @import("builtin");
+const options = @import("options");
 const sys = @import("sys.zig");
 const posix = @import("posix.zig");
 
 const Fd = sys.Fd;
 
 /// Whether the system itself has kqueue.
-pub const native = switch (builtin.os.tag) {
+const native = switch (builtin.os.tag) {
     .macos, .freebsd => true,
     else => false,
 };
 
-/// libkqueue has the layout that macOS has.
+/// Whether anybody has it here.
+pub const available = native or options.kqueue != .system;
+
+/// Whether a library of others has it. libkqueue never learns that a descriptor was closed, opens
+/// some of its own beside each queue, and closes those in a thread of its own when it finds the queue
+/// closed. So tests neither count what is open nor close what is watched.
+pub const foreign = options.kqueue == .library;
+
+/// libkqueue has the layout that macOS has, and the stand-in takes this one.
 pub const Kevent = if (native) std.c.Kevent else extern struct {
     ident: usize,
     filter: i16,
@@ -46,6 +55,11 @@ pub const filter_user = if (builtin.os.tag == .macos) -10 else -11;
 
 pub const flag_add = 0x0001;
 pub const flag_delete = 0x0002;
+/// Does nothing to a filter that is there, and so tells whether it is.
+pub const flag_enable = 0x0004;
+/// Report what comes once, and not for as long as it stays. An add of what is there already does not
+/// change it.
+pub const flag_clear = 0x0020;
 /// Report how each change went, one event a change, and nothing else.
 pub const flag_receipt = 0x0040;
 pub const flag_error = 0x4000;
@@ -106,7 +120,8 @@ pub fn apply(system: *sys.System, queue: Fd, wanted: Kevent) ApplyError!void {
     };
     system.failure = .{ .errno = @intFromEnum(errno), .syscall = .kevent };
     return switch (errno) {
-        .PERM, .NODEV, .INVAL, .OPNOTSUPP, .NXIO => error.NotWatchable,
+        // The last is of a pipe that nobody reads, and a write into it need not wait to fail.
+        .PERM, .NODEV, .INVAL, .OPNOTSUPP, .NXIO, .PIPE => error.NotWatchable,
         .NOSPC, .MFILE, .NFILE => error.WatchLimit,
         .NOMEM => error.OutOfMemory,
         else => error.Unexpected,

@@ -834,7 +834,7 @@ int32_t earshot_ipc_write(
 
 /* With 1, reads nothing more from a connection, so that its peer comes to wait; with 0, goes on.
  * What the batch already has of it stays. A peer that is gone makes an end of the pause: what it
- * had still sent is reported, and then its disconnection; over kqueue, only with the next 0. */
+ * had still sent is reported, and then its disconnection. */
 int32_t earshot_ipc_pause(
     earshot_ipc_context *context,
     earshot_ipc_handle connection,

@@ -28,8 +28,6 @@ pub const Epoll = struct {
     /// Here and not on the stack of `wait`, where a safe build would fill it at every call.
     buffer: [events_max]sys.epoll.Event = undefined,
 
-    pub const hang_up_needs_interest = false;
-
     pub fn init(system: *sys.System, allocator: Allocator) poller.InitError!Epoll {
         return .{
             .system = system,

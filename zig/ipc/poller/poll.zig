@@ -26,8 +26,6 @@ pub const Poll = struct {
     /// One was removed since `descriptors` were copied last.
     removed: bool = false,
 
-    pub const hang_up_needs_interest = false;
-
     pub fn init(system: *sys.System, allocator: Allocator) poller.InitError!Poll {
         return .{ .system = system, .allocator = allocator };
     }

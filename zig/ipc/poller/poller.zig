@@ -15,7 +15,7 @@ const Allocator = std.mem.Allocator;
 const Fd = sys.Fd;
 
 const has_epoll = builtin.os.tag == .linux;
-const has_kqueue = sys.kqueue.native;
+const has_kqueue = sys.kqueue.available;
 
 pub const Poll = @import("poll.zig").Poll;
 pub const Epoll = if (has_epoll) @import("epoll.zig").Epoll else noreturn;
@@ -38,7 +38,7 @@ pub const Kind = enum(u8) {
     }
 };
 
-/// What to wait for. Without either only the end of the conversation may be reported.
+/// What to wait for. Without either only the end of the conversation is reported.
 pub const Interest = packed struct {
     readable: bool = false,
     writable: bool = false,
@@ -108,8 +108,9 @@ pub const Poller = union(Kind) {
     }
 
     /// Fills `ready` and says how far. Null waits for ever. Never comes back early without reason,
-    /// but a signal is one: zero does not mean that the time is over, and the caller looks at the
-    /// clock. What does not fit into `ready` is not lost, and later waits come to everybody.
+    /// but a signal is one, and so is what comes to a descriptor without interest: zero does not
+    /// mean that the time is over, and the caller looks at the clock. What does not fit into `ready`
+    /// is not lost, and later waits come to everybody.
     pub fn wait(poller: *Poller, ready: []Ready, timeout_ns: ?u64) WaitError!usize {
         assert(ready.len > 0);
         switch (poller.*) {
@@ -165,7 +166,6 @@ fn check(comptime Backend: type) void {
         .{ "wait", fn (*Backend, []Ready, ?u64) WaitError!usize },
         .{ "held", fn (*const Backend) u32 },
         .{ "waitable", fn (*const Backend) ?Fd },
-        .{ "hang_up_needs_interest", bool },
     };
     for (interface) |entry| {
         const name, const Expected = entry;
