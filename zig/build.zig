@@ -9,7 +9,8 @@
 //!     zig build fuzz -- --seed N    the seeded run; without a seed it picks one and prints it
 //!     zig build headers             each header: by itself, as C99 and as C++; held against its
 //!                                   library; and used by C programs, its own example among them
-//!     zig build cross               the libraries for every platform, into PREFIX/cross
+//!     zig build cross               the libraries for every platform, into PREFIX/cross; for one
+//!                                   with -Dplatform=NAME
 //!     zig build floors              the floor programs of the benchmarks, into PREFIX/bin
 
 const std = @import("std");
@@ -79,6 +80,7 @@ pub fn build(b: *Build) void {
     const target = b.standardTargetOptions(.{ .default_target = .{ .cpu_model = .baseline } });
     const optimize = b.option(OptimizeMode, "optimize", "Default: as each artifact ships");
     const symbols = b.option(bool, "symbols", "Keep debug information in libraries") orelse false;
+    const wanted = b.option([]const u8, "platform", "The one to cross-build for; default: all");
 
     const shipped: Settings = .{
         .target = target,
@@ -135,6 +137,7 @@ pub fn build(b: *Build) void {
 
     const cross_step = b.step("cross", "Build the libraries for every platform");
     for (platforms) |platform| {
+        if (wanted) |name| if (!std.mem.eql(u8, name, platform)) continue;
         const settings: Settings = .{
             .target = b.resolveTargetQuery(parsePlatform(platform)),
             .optimize = shipped.optimize,
