@@ -136,6 +136,9 @@ pub fn build(b: *Build) void {
     }
 
     const cross_step = b.step("cross", "Build the libraries for every platform");
+    if (wanted) |name| if (!isPlatform(name)) {
+        cross_step.dependOn(&b.addFail(b.fmt("there is no platform \"{s}\"", .{name})).step);
+    };
     for (platforms) |platform| {
         if (wanted) |name| if (!std.mem.eql(u8, name, platform)) continue;
         const settings: Settings = .{
@@ -336,6 +339,11 @@ fn readExample(b: *Build, library: Library) []const u8 {
 
 fn headerPath(b: *Build, library: Library) Build.LazyPath {
     return b.path(b.fmt("include/{s}", .{library.header}));
+}
+
+fn isPlatform(name: []const u8) bool {
+    for (platforms) |platform| if (std.mem.eql(u8, name, platform)) return true;
+    return false;
 }
 
 fn parsePlatform(platform: []const u8) std.Target.Query {

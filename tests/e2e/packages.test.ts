@@ -6,6 +6,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import {
   copyFileSync,
+  cpSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -37,16 +38,20 @@ const here = platforms.find(({ name }) => name === platformName())!;
 const packageHere = packageName(here.name);
 const library = `libearshot-ipc.${here.suffix}`;
 
-/** Where a real program of this name is: before the tests, Bun may have put itself in the place of Node. */
-function real(name: string): string | undefined {
+/** Where a program is that is not Bun, which puts itself in the place of Node for what it runs. */
+function find(name: string): string | undefined {
   return (process.env["PATH"] ?? "")
     .split(":")
     .map((folder) => join(folder, name))
     .filter((path) => existsSync(path))
-    .find((path) => name === "bun" || !basename(realpathSync(path)).startsWith("bun"));
+    .find((path) => !basename(realpathSync(path)).startsWith("bun"));
 }
 
-const tools = ["npm", "node"].map((name) => [name, real(name)] as const);
+const tools = [
+  ["bun", process.execPath],
+  ["npm", find("npm")],
+  ["node", find("node")],
+] as const;
 const hasNpm = tools.every(([, path]) => path !== undefined);
 
 describe("packed and installed", () => {
@@ -58,8 +63,7 @@ describe("packed and installed", () => {
   beforeAll(async () => {
     scratch = new Scratch();
     for (const name of ["tools", "home", "temporary", "run"]) mkdirSync(scratch.join(name));
-    const found = [...tools, ["bun", process.execPath] as const];
-    for (const [name, path] of found) {
+    for (const [name, path] of tools) {
       if (path !== undefined) symlinkSync(realpathSync(path), scratch.join(`tools/${name}`));
     }
     env = {
@@ -136,9 +140,9 @@ describe("packed and installed", () => {
     }`;
 
   /** A copy of the folder in which it is installed, for a test that harms it. */
-  async function copy(name: string): Promise<string> {
+  function copy(name: string): string {
     const folder = scratch.join(name);
-    await done(["/bin/cp", "-R", installed(), folder], { folder: scratch.path });
+    cpSync(installed(), folder, { recursive: true });
     return folder;
   }
 
@@ -166,7 +170,7 @@ describe("packed and installed", () => {
   });
 
   test("each program as a single file, run elsewhere when what it was made of is gone", async () => {
-    const folder = await copy("single");
+    const folder = copy("single");
     const file = (name: string) => scratch.join(`elsewhere/${name}`);
     mkdirSync(file(""));
     for (const name of ["pong", "hello"]) {
@@ -177,19 +181,23 @@ describe("packed and installed", () => {
     await talk([file("pong")], [file("hello")]);
   });
 
-  test("a single file that cannot unpack its library says where", async () => {
-    const folder = await copy("unpacked");
-    writeFileSync(join(folder, "probe.ts"), probing());
-    const words = ["bun", "build", "--compile", "probe.ts", "--outfile", "probe"];
-    await done(words, { folder });
-    const { stdout } = await done([join(folder, "probe")], {
-      folder,
-      env: { ...env, TMPDIR: scratch.join("nowhere"), BUN_TMPDIR: scratch.join("nowhere") },
-    });
-    const error = JSON.parse(stdout);
-    expect(error).toMatchObject({ code: "ELIBRARY" });
-    expect(error.message).toContain("temporary files");
-  });
+  // Where it is unpacked to is for Bun to say, and other systems have other folders to fall back on.
+  test.skipIf(process.platform !== "linux")(
+    "a single file that cannot unpack says so",
+    async () => {
+      const folder = copy("unpacked");
+      writeFileSync(join(folder, "probe.ts"), probing());
+      const words = ["bun", "build", "--compile", "probe.ts", "--outfile", "probe"];
+      await done(words, { folder });
+      const { stdout } = await done([join(folder, "probe")], {
+        folder,
+        env: { ...env, TMPDIR: scratch.join("nowhere"), BUN_TMPDIR: scratch.join("nowhere") },
+      });
+      const error = JSON.parse(stdout);
+      expect(error).toMatchObject({ code: "ELIBRARY" });
+      expect(error.message).toContain("temporary files");
+    },
+  );
 
   test("bundled, with the library beside the bundle", async () => {
     const out = scratch.join("bundled");
@@ -206,7 +214,7 @@ describe("packed and installed", () => {
     const compiler = join(root, "node_modules", "typescript", "bin", "tsc");
 
     async function compile(text: string): Promise<Ended> {
-      const folder = await copy(`types-${moduleResolution}-${Bun.hash(text)}`);
+      const folder = copy(`types-${moduleResolution}-${Bun.hash(text)}`);
       writeFileSync(join(folder, "own.ts"), text);
       const compilerOptions = {
         module,
@@ -238,14 +246,14 @@ describe("packed and installed", () => {
 
   test("a platform without a package: which, and where there are some", async () => {
     const pretend = 'Object.defineProperty(process, "arch", { value: "riscv64" })';
-    const { code, message } = await probe(await copy("foreign"), pretend);
+    const { code, message } = await probe(copy("foreign"), pretend);
     expect(code).toBe("ELIBRARY");
     expect(message).toContain(here.name.replace(here.cpu, "riscv64"));
     for (const { name } of platforms) expect(message).toContain(name);
   });
 
   test("a package that was left out: which, and how to install it", async () => {
-    const folder = await copy("incomplete");
+    const folder = copy("incomplete");
     rmSync(join(folder, "node_modules/@earshot"), { recursive: true });
     const { code, message } = await probe(folder);
     expect(code).toBe("ELIBRARY");
@@ -257,7 +265,7 @@ describe("packed and installed", () => {
   });
 
   test("a package whose library is broken: what was found, and how to replace it", async () => {
-    const folder = await copy("broken");
+    const folder = copy("broken");
     const path = join(folder, "node_modules", packageHere, library);
     const bytes = readFileSync(path);
     rmSync(path);
