@@ -55,7 +55,10 @@ function packagedPlace(library: string, { version, files }: Packages): Place {
     );
   }
   if (!path.startsWith(embedded)) return { path, advice: `${install}, in place of what is there` };
-  const advice = `${install}, and build ${process.execPath} again; Bun unpacks it into the folder \
-for temporary files, which has to be writable`;
-  return { path, advice };
+  return {
+    path,
+    advice:
+      `${install}, and build ${process.execPath} again; Bun unpacks the library into the folder ` +
+      "for temporary files, which has to be writable",
+  };
 }
