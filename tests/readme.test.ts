@@ -1,37 +1,30 @@
 /** The programs and commands of the README, as they stand there. */
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "./kit/command.ts";
 import { leaveNoCommand, run, Command as Started } from "./kit/command.ts";
+import { commandsOfReadme, programs, writePrograms } from "./kit/readme.ts";
 import { Scratch } from "./kit/scratch.ts";
 
 const root = join(import.meta.dir, "..");
-const readme = readFileSync(join(root, "README.md"), "utf8");
-const blocks = (language: string) =>
-  [...readme.matchAll(new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\`$`, "gms"))].map(
-    (found) => found[1]!,
-  );
 
 /** A user's folder, in which earshot is installed. */
 let folder: Scratch;
-const programs = ["pong.ts", "hello.ts", "loop.ts"];
 
 beforeAll(() => {
   folder = new Scratch();
   mkdirSync(folder.join("node_modules"));
   symlinkSync(root, folder.join("node_modules/earshot"));
-  for (const [index, name] of programs.entries()) {
-    writeFileSync(folder.join(name), blocks("ts")[index]!);
-  }
+  writePrograms(folder.path);
 });
 
 afterAll(() => folder[Symbol.dispose]());
 leaveNoCommand();
 
 test("the README has a program for each side, and one for the loop", () => {
-  expect(blocks("ts")).toHaveLength(programs.length);
+  expect(Object.keys(programs)).toEqual(["pong.ts", "hello.ts", "loop.ts"]);
 });
 
 async function startPong(words: string[], rundir: string): Promise<Command> {
@@ -51,9 +44,9 @@ describe("the README's programs", () => {
 });
 
 describe("the README's commands", () => {
-  // What installs is run by whoever runs the tests, before.
-  const commands = blocks("sh")
-    .flatMap((block) => block.trim().split("\n"))
+  // What installs the toolchain is run by whoever runs the tests, before; what installs the package, by another test.
+  const commands = commandsOfReadme
+    .filter((line) => !/^(bun add|npm install) earshot$/.test(line))
     .map((line) => line.replace(/^npm install && /, "").split(" "))
     .map((words) => (Bun.which("npm") === null ? ["bun", ...words.slice(1)] : words));
   const [service, client, list, everything] = commands;

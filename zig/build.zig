@@ -13,7 +13,8 @@
 //!     zig build fuzz -- --seed N    the seeded run; without a seed it picks one and prints it
 //!     zig build headers             each header: by itself, as C99 and as C++; held against its
 //!                                   library; and used by C programs, its own example among them
-//!     zig build cross               the libraries for every platform, into PREFIX/cross
+//!     zig build cross               the libraries for every platform, into PREFIX/cross; for one
+//!                                   with -Dplatform=NAME
 //!     zig build floors              the floor programs of the benchmarks, into PREFIX/bin
 
 const std = @import("std");
@@ -93,6 +94,7 @@ pub fn build(b: *Build) void {
         "kqueue-library",
         "Also test over kqueue on Linux: an installed emulation's name, or stand-in for our own",
     );
+    const wanted = b.option([]const u8, "platform", "The one to cross-build for; default: all");
 
     const shipped: Settings = .{
         .target = target,
@@ -155,7 +157,11 @@ pub fn build(b: *Build) void {
     }
 
     const cross_step = b.step("cross", "Build the libraries for every platform");
+    if (wanted) |name| if (!isPlatform(name)) {
+        cross_step.dependOn(&b.addFail(b.fmt("there is no platform \"{s}\"", .{name})).step);
+    };
     for (platforms) |platform| {
+        if (wanted) |name| if (!std.mem.eql(u8, name, platform)) continue;
         const settings: Settings = .{
             .target = b.resolveTargetQuery(parsePlatform(platform)),
             .optimize = shipped.optimize,
@@ -396,6 +402,11 @@ fn readExample(b: *Build, library: Library) []const u8 {
 
 fn headerPath(b: *Build, library: Library) Build.LazyPath {
     return b.path(b.fmt("include/{s}", .{library.header}));
+}
+
+fn isPlatform(name: []const u8) bool {
+    for (platforms) |platform| if (std.mem.eql(u8, name, platform)) return true;
+    return false;
 }
 
 fn parsePlatform(platform: []const u8) std.Target.Query {

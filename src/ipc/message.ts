@@ -44,10 +44,10 @@ function checkAttached(memory: ArrayBufferLike): void {
   }
 }
 
-/** The memory a batch's messages lie in. `generation` moves on with each wait. */
+/** @internal The memory a batch's messages lie in. `generation` moves on with each wait. */
 export type Inbox = { readonly bytes: Buffer; generation: number };
 
-/** The memory itself. Throws ESTALE if somebody has transferred it away. */
+/** @internal The memory itself. Throws ESTALE if somebody has transferred it away. */
 export function memoryOf({ bytes }: Inbox): Buffer {
   if (bytes.byteLength > 0) return bytes;
   throw new IpcError(

@@ -64,7 +64,7 @@ export type IpcErrorCode =
    * transferred away; `copy()` keeps one.
    */
   | "ESTALE"
-  /** The native library is missing, or is another version's. */
+  /** The native library is missing, broken or made for something else, or there is none for this platform. */
   | "ELIBRARY";
 
 const names = new Map<number, CodeName>(

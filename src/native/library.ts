@@ -4,12 +4,14 @@
  */
 
 import type { FFIFunction, Pointer } from "bun:ffi";
-import { CString, dlopen, suffix, toArrayBuffer } from "bun:ffi";
-import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { CString, dlopen, toArrayBuffer } from "bun:ffi";
+import { readFileSync } from "node:fs";
 import { IpcError } from "./errors.ts";
+import { faultOf, host } from "./fault.ts";
 import type { Manifest } from "./manifest.ts";
-import { checkAbi } from "./manifest.ts";
+import { faultOfAbi } from "./manifest.ts";
+import type { Place } from "./place.ts";
+import { placeOf } from "./place.ts";
 import type { Address, Calls, NativeType } from "./symbols.ts";
 import { ipcSymbols } from "./symbols.ts";
 
@@ -39,31 +41,15 @@ export function ipcLibrary(): IpcLibrary {
 }
 
 function open(): IpcLibrary {
-  const path = join(import.meta.dir, "..", "..", "zig-out", "lib", `libearshot-ipc.${suffix}`);
-  if (!existsSync(path)) {
-    throw new IpcError("ELIBRARY", `ELIBRARY: ${path} is not built; build it with: bun run build`, {
-      path,
-    });
-  }
-  const declarations = Object.fromEntries(
-    Object.entries(ipcSymbols).map(([name, signature]) => [
-      name,
-      { args: signature.arguments.map((type) => types[type]!), returns: types[signature.result]! },
-    ]),
-  );
-  let symbols: ReturnType<typeof dlopen>["symbols"];
-  try {
-    symbols = dlopen(path, declarations).symbols;
-  } catch (cause) {
-    throw new IpcError(
-      "ELIBRARY",
-      `ELIBRARY: ${path} could not be loaded: ${cause instanceof Error ? cause.message : cause}; ` +
-        "build it again with: bun run build",
-      { path, cause },
-    );
-  }
-  const calls = symbols as unknown as Calls<typeof ipcSymbols>;
-  checkAbi(calls.earshot_ipc_abi(), path);
+  const place = placeOf("earshot-ipc");
+  const { path } = place;
+  const bytes = attempt(place, "read", () => readFileSync(path));
+  refuse(place, faultOf(bytes, host()));
+  // By itself and first: one of another ABI may lack functions, and that would be told instead.
+  const { earshot_ipc_abi } = ipcSymbols;
+  refuse(place, faultOfAbi(callsOf(load(place, { earshot_ipc_abi })).earshot_ipc_abi()));
+  const symbols = load(place, ipcSymbols);
+  const calls = callsOf(symbols);
   return {
     path,
     calls,
@@ -73,6 +59,42 @@ function open(): IpcLibrary {
         new CString(calls.earshot_ipc_manifest() as unknown as Pointer).toString(),
       ) as Manifest,
   };
+}
+
+type Loaded = ReturnType<typeof dlopen>["symbols"];
+
+function load(place: Place, wanted: Partial<typeof ipcSymbols>): Loaded {
+  return attempt(place, "loaded", () => dlopen(place.path, declare(wanted)).symbols);
+}
+
+function callsOf(symbols: Loaded): Calls<typeof ipcSymbols> {
+  return symbols as unknown as Calls<typeof ipcSymbols>;
+}
+
+function attempt<Value>(place: Place, what: string, act: () => Value): Value {
+  try {
+    return act();
+  } catch (cause) {
+    const said = cause instanceof Error ? cause.message : String(cause);
+    throw errorOf(place, `could not be ${what}: ${said}`, cause);
+  }
+}
+
+function refuse(place: Place, fault: string | undefined): void {
+  if (fault !== undefined) throw errorOf(place, fault);
+}
+
+function errorOf({ path, advice }: Place, fault: string, cause?: unknown): IpcError {
+  return new IpcError("ELIBRARY", `ELIBRARY: ${path} ${fault}; ${advice}`, { path, cause });
+}
+
+function declare(wanted: Partial<typeof ipcSymbols>): Record<string, FFIFunction> {
+  return Object.fromEntries(
+    Object.entries(wanted).map(([name, signature]) => [
+      name,
+      { args: signature.arguments.map((type) => types[type]!), returns: types[signature.result]! },
+    ]),
+  );
 }
 
 /** Memory that native code owns, as an array buffer; nothing happens when it is collected. */

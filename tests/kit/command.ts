@@ -21,6 +21,8 @@ export type RunOptions = {
   /** The run directory; without one the environment's counts, which is this test's. */
   rundir?: string;
   env?: Record<string, string | undefined>;
+  /** The folder it runs in; without one the repository. */
+  folder?: string;
   /** All that will ever come from the keyboard. Without it nothing comes. */
   input?: string | Uint8Array | Bun.BunFile;
   /** Shell that wraps the command, whose words are `"$@"`, as in `ulimit -n 64; exec "$@"`. */
@@ -28,7 +30,10 @@ export type RunOptions = {
 };
 
 /** The words of one of earshot's commands. */
-export function earshot(name: "service" | "client" | "list", ...words: string[]): string[] {
+export function earshot(
+  name: "service" | "client" | "list" | "pack",
+  ...words: string[]
+): string[] {
   return [process.execPath, join(root, "src", "cli", `${name}.ts`), ...words];
 }
 
@@ -43,11 +48,11 @@ export class Command implements AsyncDisposable {
   #isOver = false;
 
   constructor(words: readonly string[], options: RunOptions & { keyboard?: boolean } = {}) {
-    const { rundir, env, input = new Uint8Array(), shell, keyboard } = options;
+    const { rundir, env, folder = root, input = new Uint8Array(), shell, keyboard } = options;
     const place = rundir === undefined ? {} : { EARSHOT_RUNDIR: rundir };
     this.#process = Bun.spawn({
       cmd: shell === undefined ? [...words] : ["sh", "-c", shell, "sh", ...words],
-      cwd: root,
+      cwd: folder,
       env: { ...process.env, ...place, ...env },
       stdin: keyboard === true ? "pipe" : typeof input === "string" ? Buffer.from(input) : input,
       stdout: "pipe",

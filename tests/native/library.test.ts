@@ -76,22 +76,83 @@ for (const [what, content] of [
   });
 }
 
-test("a library that was cut short", async () => {
+// Within the headers, at the ends of pages, and with nothing missing but the last byte.
+const whole = readFileSync(built);
+test.each([
+  1,
+  100,
+  4095,
+  4096,
+  4097,
+  Math.floor(whole.length / 2),
+  whole.length - (whole.length % 4096),
+  whole.length - 1,
+])("a library that was cut short to %d bytes", async (length) => {
   using doctored = new Doctored();
-  writeFileSync(doctored.library, readFileSync(built).subarray(0, 100));
+  writeFileSync(doctored.library, whole.subarray(0, length));
   const error = await doctored.load();
-  expect(error).toMatchObject({ name: "IpcError", code: "ELIBRARY" });
+  expect(error).toMatchObject({ name: "IpcError", code: "ELIBRARY", path: doctored.library });
+  expect(error.message).toContain(`it has ${length} bytes`);
   expect(error.message).toContain(advice);
 });
 
-test("a library of another ABI: both numbers", async () => {
+const isElf = process.platform !== "darwin";
+
+test.skipIf(!isElf)("a library for another processor: which, and which is needed", async () => {
+  using doctored = new Doctored();
+  const foreign = Buffer.from(whole);
+  const [machine, cpu] = process.arch === "arm64" ? [62, "x64"] : [183, "arm64"];
+  foreign.writeUInt16LE(machine as number, 18);
+  writeFileSync(doctored.library, foreign);
+  const error = await doctored.load();
+  expect(error).toMatchObject({ name: "IpcError", code: "ELIBRARY", path: doctored.library });
+  expect(error.message).toContain(`is built for ${cpu}, and this process runs on ${process.arch}`);
+  expect(error.message).toContain(advice);
+});
+
+// Musl's name is the shorter one, and so fits in the place of the other.
+const needsGlibc = isElf && whole.includes("libc.so.6\0");
+
+test.skipIf(!needsGlibc)("a library for another libc: both", async () => {
+  using doctored = new Doctored();
+  const foreign = Buffer.from(whole);
+  foreign.write("libc.so\0", foreign.indexOf("libc.so.6\0"));
+  writeFileSync(doctored.library, foreign);
+  const error = await doctored.load();
+  expect(error).toMatchObject({ name: "IpcError", code: "ELIBRARY", path: doctored.library });
+  expect(error.message).toContain("is built for musl's libc, and this process runs on glibc's");
+  expect(error.message).toContain(advice);
+});
+
+test("a folder in the library's place", async () => {
+  using doctored = new Doctored();
+  mkdirSync(doctored.library);
+  const error = await doctored.load();
+  expect(error).toMatchObject({ name: "IpcError", code: "ELIBRARY", path: doctored.library });
+  expect(error.message).toContain("could not be read");
+});
+
+test.skipIf(process.platform !== "linux")("a library of somebody else's", async () => {
+  using doctored = new Doctored();
+  const maps = readFileSync("/proc/self/maps", "utf8");
+  const [other] = /\/\S*\/(libc\.so\.6|ld-musl-\S*)$/m.exec(maps)!;
+  cpSync(other, doctored.library, { dereference: true });
+  const error = await doctored.load();
+  expect(error).toMatchObject({ name: "IpcError", code: "ELIBRARY", path: doctored.library });
+  expect(error.message).toContain("earshot_ipc_abi");
+});
+
+// Ours is 1: one of the two is newer, the other older.
+test.each([0, 2])("a library of another ABI than %d: both numbers", async (wanted) => {
   using doctored = new Doctored();
   cpSync(built, doctored.library);
-  doctored.replace("layout.ts", "abiVersion = 1", "abiVersion = 2");
+  doctored.replace("layout.ts", "abiVersion = 1", `abiVersion = ${wanted}`);
+  // It lacks a function, too, as such a one may; but that is not what is wrong with it.
+  doctored.replace("symbols.ts", "earshot_ipc_flush:", "earshot_ipc_flush_twice:");
   const error = await doctored.load();
   expect(error).toMatchObject({ name: "IpcError", code: "ELIBRARY", path: doctored.library });
   expect(error.message).toContain("speaks ABI 1");
-  expect(error.message).toContain("speaks 2");
+  expect(error.message).toContain(`speaks ${wanted}`);
   expect(error.message).toContain(advice);
 });
 
