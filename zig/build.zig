@@ -26,26 +26,41 @@ const OptimizeMode = std.builtin.OptimizeMode;
 const Library = struct {
     name: []const u8,
     root: []const u8,
-    header: []const u8,
-    /// Holds the header against the root, and the C file beside it says what is read of the header.
+    headers: []const Header,
+    /// Holds the headers against the root, and the C file beside it says what is read of them.
     agreement: []const u8,
     declarations: []const u8,
-    /// C programs that use the shared library. The first tries everything; the second is given the
-    /// example at the top of the header, and tries that.
-    programs: [2][]const u8,
+    /// Is given the shared library, and looks at what it exports.
+    symbols: []const u8,
     /// The major number is the number of the ABI, which the shared library's soname carries: a
     /// program linked with one ABI never starts with another.
     version: std.SemanticVersion,
+};
+
+const Header = struct {
+    path: []const u8,
+    /// C programs that use the shared library. The first tries everything; the second is given the
+    /// example at the top of the header, and tries that.
+    programs: [2][]const u8,
 };
 
 const libraries = [_]Library{
     .{
         .name = "earshot-ipc",
         .root = "ipc/exports.zig",
-        .header = "earshot/ipc.h",
+        .headers = &.{
+            .{
+                .path = "earshot/ipc.h",
+                .programs = .{ "testing/c/conversation.c", "testing/c/example.c" },
+            },
+            .{
+                .path = "libipc.h",
+                .programs = .{ "testing/c/libipc.c", "testing/c/example.c" },
+            },
+        },
         .agreement = "testing/c/header.zig",
         .declarations = "testing/c/header.h",
-        .programs = .{ "testing/c/conversation.c", "testing/c/example.c" },
+        .symbols = "testing/c/symbols.zig",
         .version = .{ .major = 1, .minor = 0, .patch = 0 },
     },
 };
@@ -148,12 +163,15 @@ pub fn build(b: *Build) void {
 
     const headers_step = b.step("headers", "Hold each header against compilers, library and use");
     for (libraries, shared) |library, artifact| {
-        headers_step.dependOn(&addHeaderCheck(b, library, .c, target).step);
-        headers_step.dependOn(&addHeaderCheck(b, library, .cpp, target).step);
+        for (library.headers) |header| {
+            headers_step.dependOn(&addHeaderCheck(b, header, .c, target).step);
+            headers_step.dependOn(&addHeaderCheck(b, header, .cpp, target).step);
+            for (addPrograms(b, header, artifact)) |run| headers_step.dependOn(&run.step);
+        }
+        headers_step.dependOn(&addSymbolsCheck(b, library, artifact, debugged).step);
         const agreement = addAgreement(b, library, debugged);
         headers_step.dependOn(&agreement.step);
         test_step.dependOn(&agreement.step);
-        for (addPrograms(b, library, artifact)) |run| headers_step.dependOn(&run.step);
     }
 
     const cross_step = b.step("cross", "Build the libraries for every platform");
@@ -192,8 +210,10 @@ pub fn build(b: *Build) void {
     const install_step = b.getInstallStep();
     install_step.dependOn(library_step);
     for (libraries) |library| {
-        const source = headerPath(b, library);
-        install_step.dependOn(&b.addInstallHeaderFile(source, library.header).step);
+        for (library.headers) |header| {
+            const source = headerPath(b, header);
+            install_step.dependOn(&b.addInstallHeaderFile(source, header.path).step);
+        }
     }
 }
 
@@ -301,13 +321,13 @@ fn addLibrary(
 /// language.
 fn addHeaderCheck(
     b: *Build,
-    library: Library,
+    header: Header,
     language: Module.CSourceLanguage,
     target: Build.ResolvedTarget,
 ) *Compile {
     return b.addObject(.{
-        .name = b.fmt("{s}-header-{t}", .{ library.name, language }),
-        .root_module = createForeignModule(b, headerPath(b, library), language, target),
+        .name = b.fmt("{s}-{t}", .{ std.fs.path.stem(header.path), language }),
+        .root_module = createForeignModule(b, headerPath(b, header), language, target),
     });
 }
 
@@ -352,14 +372,33 @@ fn addAgreement(b: *Build, library: Library, settings: Settings) *Build.Step.Run
     return run;
 }
 
-/// The programs of a library, each in a run directory of its own.
-fn addPrograms(b: *Build, library: Library, shared: *Compile) [2]*Build.Step.Run {
+/// What a library exports is what its root lists, and nothing else.
+fn addSymbolsCheck(
+    b: *Build,
+    library: Library,
+    shared: *Compile,
+    settings: Settings,
+) *Build.Step.Run {
+    const module = b.createModule(moduleOptions(b, library.symbols, settings));
+    module.addImport("exports", createModule(b, library.root, settings));
+    const run = b.addRunArtifact(b.addExecutable(.{
+        .name = b.fmt("{s}-symbols", .{library.name}),
+        .root_module = module,
+    }));
+    run.addArtifactArg(shared);
+    run.expectExitCode(0);
+    run.skip_foreign_checks = true;
+    return run;
+}
+
+/// The programs of a header, each in a run directory of its own.
+fn addPrograms(b: *Build, header: Header, shared: *Compile) [2]*Build.Step.Run {
     const example = addProgram(b, b.addWriteFiles().add(
-        b.fmt("{s}-example.c", .{library.name}),
-        readExample(b, library),
+        b.fmt("{s}-example.c", .{std.fs.path.stem(header.path)}),
+        readExample(b, header),
     ), shared);
     var runs: [2]*Build.Step.Run = undefined;
-    for (library.programs, &runs) |path, *run| {
+    for (header.programs, &runs) |path, *run| {
         run.* = b.addRunArtifact(addProgram(b, b.path(path), shared));
         run.*.addArg("/tmp/earshot-c-XXXXXX");
         run.*.expectExitCode(0);
@@ -382,9 +421,9 @@ fn addProgram(b: *Build, file: Build.LazyPath, shared: *Compile) *Compile {
 
 /// The program in the first comment of a header: what is indented there, from the first line that
 /// includes something to the brace that ends it.
-fn readExample(b: *Build, library: Library) []const u8 {
+fn readExample(b: *Build, header: Header) []const u8 {
     const indent = " *     ";
-    const path = b.pathFromRoot(b.fmt("include/{s}", .{library.header}));
+    const path = b.pathFromRoot(b.fmt("include/{s}", .{header.path}));
     const io = b.graph.io;
     const text = std.Io.Dir.cwd().readFileAlloc(io, path, b.allocator, .unlimited) catch |err|
         std.debug.panic("{s}: {t}", .{ path, err });
@@ -400,8 +439,8 @@ fn readExample(b: *Build, library: Library) []const u8 {
     return program.items;
 }
 
-fn headerPath(b: *Build, library: Library) Build.LazyPath {
-    return b.path(b.fmt("include/{s}", .{library.header}));
+fn headerPath(b: *Build, header: Header) Build.LazyPath {
+    return b.path(b.fmt("include/{s}", .{header.path}));
 }
 
 fn isPlatform(name: []const u8) bool {

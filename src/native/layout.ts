@@ -102,6 +102,9 @@ export type PollerKind = keyof typeof pollerKinds;
 /** What becomes of a connection whose queue is full. */
 export const queuePolicies = { close: 0, refuse: 1 } as const;
 
+/** What a callback of a switch says of what it did. */
+export const verdicts = { done: 0, failed: 1, closing: 2, ignore: 3 } as const;
+
 /** Whether what was taken is still sent when a handle is closed. */
 export const closeHow = { drain: 0, now: 1 } as const;
 

@@ -91,6 +91,10 @@ describe("numbers", () => {
     expect<Record<string, number>>(layout.closeHow).toEqual(manifest.enums["CloseHow"]!);
   });
 
+  test("of what a callback of a switch says", () => {
+    expect<Record<string, number>>(layout.verdicts).toEqual(manifest.enums["Verdict"]!);
+  });
+
   test("are all known to these tests", () => {
     expect(Object.keys(manifest.enums).sort()).toEqual([
       "CloseHow",
@@ -102,6 +106,7 @@ describe("numbers", () => {
       "QueuePolicy",
       "Reason",
       "Syscall",
+      "Verdict",
     ]);
   });
 });

@@ -58,10 +58,10 @@ const Item = struct {
     payload: []u8 = &.{},
 };
 
-/// The functions that LibIPC's programs give for one end of a switch. The declaration of its header has them return a
-/// pointer to such a number; they return the number.
-const Input = *const fn (origin: c_int, payload: [*]u8, length: *u32) callconv(.c) ipc.switches.Verdict;
-const Output = *const fn (destination: c_int, payload: [*]const u8, length: u32) callconv(.c) ipc.switches.Verdict;
+/// The functions that LibIPC's programs give for one end of a switch. In its header the payload that is filled is the
+/// constant one. The result is a number of `Verdict`, as C has its enumerations.
+const Input = *const fn (origin: c_int, payload: [*]const u8, length: *u32) callconv(.c) c_uint;
+const Output = *const fn (destination: c_int, payload: [*]u8, length: u32) callconv(.c) c_uint;
 
 const Callbacks = struct {
     input: ?Input,
@@ -69,12 +69,12 @@ const Callbacks = struct {
 
     fn read(argument: ?*anyopaque, fd: sys.Fd, bytes: [*]u8, length: *u32) callconv(.c) ipc.switches.Verdict {
         const callbacks: *const Callbacks = @ptrCast(@alignCast(argument.?));
-        return callbacks.input.?(fd, bytes, length);
+        return @enumFromInt(@as(c_int, @bitCast(callbacks.input.?(fd, bytes, length))));
     }
 
     fn write(argument: ?*anyopaque, fd: sys.Fd, bytes: [*]const u8, length: u32) callconv(.c) ipc.switches.Verdict {
         const callbacks: *const Callbacks = @ptrCast(@alignCast(argument.?));
-        return callbacks.output.?(fd, bytes, length);
+        return @enumFromInt(@as(c_int, @bitCast(callbacks.output.?(fd, @constCast(bytes), length))));
     }
 };
 
@@ -369,7 +369,7 @@ fn payloadFrom(bytes: ?[*]const u8, length: u32) ?[]const u8 {
     return if (length == 0) "" else null;
 }
 
-pub fn write(given: ?*Context, fd: c_int, bytes: ?[*]const u8, length: u32) callconv(.c) c_int {
+pub fn write(given: ?*Context, fd: c_int, bytes: ?[*]u8, length: u32) callconv(.c) c_int {
     const context = Context.enter(given) orelse return failed;
     const handle = connectionOf(context, fd) orelse return failed;
     _ = context.inner.write(handle, payloadFrom(bytes, length) orelse return failed) catch return failed;

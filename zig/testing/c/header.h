@@ -1,8 +1,9 @@
 /*
- * What header.zig reads of the C header: all of it, and its defaults, which are only text until
+ * What header.zig reads of the C headers: all of them, and the defaults, which are only text until
  * something begins with them.
  */
 #include <earshot/ipc.h>
+#include <libipc.h>
 
 static const earshot_ipc_limits default_limits = EARSHOT_IPC_LIMITS_DEFAULT;
 static const earshot_ipc_context_options default_context_options =
