@@ -35,6 +35,18 @@ pub fn Suite(comptime kind: Kind) type {
             try testing.expectEqualSlices(u8, expected, bytes);
         }
 
+        /// Reads to the end, and says how many bytes there were.
+        fn drinkUp(rig: *Rig, fd: sys.Fd) !usize {
+            var total: usize = 0;
+            var buffer: [64 * 1024]u8 = undefined;
+            while (true) switch (rig.system.receive(fd, &buffer)) {
+                .bytes => |count| total += count,
+                .would_block => _ = try rig.wait(ms),
+                .end => return total,
+                .reset, .failed => return error.EndedTooEarly,
+            };
+        }
+
         fn sum(rig: *const Rig, what: Type, handle: Handle, at: u32) u64 {
             var total: u64 = 0;
             for (rig.seen.items) |seen| {
@@ -142,14 +154,7 @@ pub fn Suite(comptime kind: Kind) type {
             try expect(rig.system.monotonic() - begin_ns >= 5 * ms);
             const total = sum(&rig, .switch_rx, bound.handle, 0);
             rig.system.shutdownWrite(bound.fds[0]);
-            var got: usize = 0;
-            var buffer: [64 * 1024]u8 = undefined;
-            while (true) switch (rig.system.receive(bound.fds[1], &buffer)) {
-                .bytes => |count| got += count,
-                .would_block => _ = try rig.wait(ms),
-                .end => break,
-                else => return error.EndedTooEarly,
-            };
+            const got = try drinkUp(&rig, bound.fds[1]);
             try expect(got >= total and got >= sent);
         }
 
@@ -166,14 +171,7 @@ pub fn Suite(comptime kind: Kind) type {
                 _ = try rig.wait(0);
             }
             rig.drop(bound.fds[0]);
-            var got: usize = 0;
-            var buffer: [64 * 1024]u8 = undefined;
-            while (true) switch (rig.system.receive(bound.fds[1], &buffer)) {
-                .bytes => |count| got += count,
-                .would_block => _ = try rig.wait(ms),
-                .end => break,
-                else => return error.EndedTooEarly,
-            };
+            const got = try drinkUp(&rig, bound.fds[1]);
             try expectEqual(sent, got);
             try rig.until(.disconnection, 1);
             try rig.expectEnd(bound.handle, .peer_closed);
