@@ -144,7 +144,7 @@ pub fn SwitcherType(comptime Context: type) type {
             return switch_handle;
         }
 
-        /// Has one end of a switch read and written by callbacks, which wait where they must.
+        /// Has one end of a switch read and written by callbacks, for each of which the descriptor blocks.
         pub fn setCallbacks(context: *Context, handle: Handle, at: u1, callbacks: Callbacks) contexts.CloseError!void {
             try context.check();
             const bound = switch (context.table.get(handle) orelse return error.Closed) {
@@ -155,7 +155,6 @@ pub fn SwitcherType(comptime Context: type) type {
             end.callbacks = callbacks;
             // Who blocks is not to be called before the poller has said that there is something.
             end.readable = false;
-            context.system.setBlocking(end.fd, callbacks.any()) catch return error.Closed;
             context.line(bound);
         }
 
@@ -254,7 +253,11 @@ pub fn SwitcherType(comptime Context: type) type {
             const to = &bound.ends[1 - at];
             if (!to.hung_up) pass(context, bound, 1 - at);
             var moved: usize = 0;
-            if (to.hung_up) return false;
+            if (to.hung_up) {
+                // Nothing gets there any more; what came from there is still passed on, if that can be.
+                if (from.hung_up) bound.over = .{ .at = at, .reason = .peer_closed };
+                return false;
+            }
             while (bound.over == null and from.readable and !from.ended and (takes(to) or from.hung_up)) {
                 if (moved >= moved_bytes_max) return true;
                 const bytes = read(context, bound, at) orelse break;
@@ -278,7 +281,9 @@ pub fn SwitcherType(comptime Context: type) type {
                 // It blocks when it is called without need, so it is called once for each time it is said to be readable.
                 end.readable = false;
                 var length: u32 = buffer_bytes;
+                context.system.setBlocking(end.fd, true) catch {};
                 const verdict = input(end.callbacks.argument, end.fd, buffer.ptr, &length);
+                context.system.setBlocking(end.fd, false) catch {};
                 if (verdict == .done and length <= buffer.len) return buffer[0..length];
                 if (verdict != .ignore) bound.over = .{ .at = at, .reason = reasonOf(verdict) };
                 return null;
@@ -325,7 +330,9 @@ pub fn SwitcherType(comptime Context: type) type {
                     }
                     const total = frame.header_bytes + length;
                     if (bytes.len < total) return;
+                    context.system.setBlocking(end.fd, true) catch {};
                     const verdict = output(end.callbacks.argument, end.fd, bytes.ptr, total);
+                    context.system.setBlocking(end.fd, false) catch {};
                     if (verdict != .done) {
                         bound.over = .{ .at = at, .reason = reasonOf(verdict) };
                         return;
@@ -382,7 +389,8 @@ pub fn SwitcherType(comptime Context: type) type {
                 end.watched = false;
                 return;
             }
-            const readable = !end.ended and takes(&bound.ends[1 - at]);
+            const other = &bound.ends[1 - at];
+            const readable = !end.ended and !other.hung_up and takes(other);
             const writable = end.callbacks.output == null and end.waiting.items.len > 0;
             if (readable == end.watches_readable and writable == end.watches_writable) return;
             context.poller.modify(end.fd, tokenOf(bound.handle, at), .{

@@ -796,7 +796,7 @@ typedef int (*earshot_ipc_output)(
 /*
  * Has one end of a switch (0: one, 1: other) read and written by callbacks, in a format of their own;
  * either may be missing. They are called on the owner's thread, in earshot_ipc_wait, and may make no
- * call on the context. The descriptor blocks from then on.
+ * call on the context. The descriptor blocks while a callback has it.
  */
 int32_t earshot_ipc_switch_callbacks(
     earshot_ipc_context *context,

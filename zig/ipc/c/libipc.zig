@@ -39,6 +39,9 @@ const Entry = struct {
     /// Bytes of messages kept for it, and whether it is paused because of them.
     kept_bytes: usize = 0,
     paused: bool = false,
+    /// An external descriptor that was found readable and is not watched until that is told: it would be found again and
+    /// again.
+    asleep: bool = false,
 
     /// An external descriptor is the program's, and LibIPC closes it as it does all others.
     const Kind = enum { service, connection, external, switched, switched_external };
@@ -214,6 +217,12 @@ pub const Context = struct {
             const item = try context.itemOf(event);
             context.at += 1;
             var kept = item orelse continue;
+            switch (event.type) {
+                .external => context.putToSleep(kept.handle),
+                // How often bytes passed is of no account.
+                .switch_rx, .switch_tx => if (context.isKept(kept)) continue,
+                else => {},
+            }
             if (event.type == .message_rx) {
                 kept.payload = try allocator.dupe(u8, context.payloadOf(event));
                 const entry = &context.entries.items[context.indexOf(kept.handle, 0).?];
@@ -225,6 +234,35 @@ pub const Context = struct {
             }
             context.kept.pushBackAssumeCapacity(kept);
         }
+    }
+
+    fn isKept(context: *const Context, item: Item) bool {
+        for (0..context.kept.len) |number| {
+            const other = context.kept.at(number);
+            if (other.type == item.type and other.handle == item.handle and other.at == item.at) return true;
+        }
+        return false;
+    }
+
+    fn putToSleep(context: *Context, handle: Handle) void {
+        context.inner.close(handle, .now) catch {};
+        context.entries.items[context.indexOf(handle, 0).?].asleep = true;
+    }
+
+    /// It is told of, and watched again.
+    fn wakeUp(context: *Context, handle: Handle) ipc.context.AddExternalError!void {
+        const entry = &context.entries.items[context.indexOf(handle, 0).?];
+        if (!entry.asleep) return;
+        entry.handle = try context.inner.addExternal(entry.fd);
+        entry.asleep = false;
+    }
+
+    /// It is not told of any more.
+    fn wakeUpForGood(context: *Context, index: usize) ipc.context.AddExternalError!void {
+        const handle = context.entries.items[index].handle;
+        if (!context.entries.items[index].asleep) return;
+        try context.wakeUp(handle);
+        context.dropKept(handle);
     }
 
     fn wait(context: *Context, timeout_ns: i64) ipc.context.WaitError!void {
@@ -404,6 +442,7 @@ pub fn waitEvent(
         null
     else
         system.monotonic() + @as(u64, @intCast(context.timer_ms)) * std.time.ns_per_ms;
+    var has_waited = false;
     while (true) {
         if (context.kept.len > 0) return tellKept(context, told);
         while (context.at < context.count) {
@@ -418,11 +457,13 @@ pub fn waitEvent(
             if (result) |code| return code;
         }
         const now_ns = if (due_ns == null) 0 else system.monotonic();
-        if (due_ns) |due| if (now_ns >= due) {
+        // However short the time, what is there is told first.
+        if (due_ns) |due| if (now_ns >= due and has_waited) {
             told.set(.timer, 0, 0);
             return ok;
         };
-        context.wait(if (due_ns) |due| @intCast(due - now_ns) else -1) catch return failed;
+        context.wait(if (due_ns) |due| @intCast(due -| now_ns) else -1) catch return failed;
+        has_waited = true;
     }
 }
 
@@ -468,6 +509,7 @@ const Told = struct {
 fn tellKept(context: *Context, told: Told) c_int {
     const item = context.kept.front().?;
     const result = told.tell(context, item, item.payload);
+    if (item.type == .external) context.wakeUp(item.handle) catch return failed;
     if (result == resultOf(.buffer_too_small)) return result;
     // An end has taken its own item away with all else that was kept of it.
     if (context.kept.front()) |first| if (first.handle == item.handle and first.type == item.type) {
@@ -563,6 +605,7 @@ pub fn addSwitch(given: ?*Context, one: c_int, other: c_int) callconv(.c) c_int 
     var early: [2]std.ArrayList(u8) = @splat(.empty);
     defer for (&early) |*bytes| bytes.deinit(allocator);
     for (indexes, &handles, &early) |index, *handle, *bytes| {
+        context.wakeUpForGood(index) catch return failed;
         handle.* = context.entries.items[index].handle;
         for (0..context.kept.len) |number| {
             const item = context.kept.at(number);

@@ -177,6 +177,44 @@ pub fn Suite(comptime kind: Kind) type {
             try rig.expectEnd(bound.handle, .peer_closed);
         }
 
+        test "who is gone while what it sent still waits costs no time, whatever the other side sends" {
+            var rig: Rig = undefined;
+            try rig.begin(kind);
+            defer rig.end();
+            const bound = try bind(&rig);
+            const chunk: [64 * 1024]u8 = @splat('w');
+            while (true) if (rig.sendSome(bound.fds[0], &chunk) == 0 and try rig.wait(ms) == 0) break;
+            rig.drop(bound.fds[0]);
+            _ = rig.sendSome(bound.fds[1], "into the void");
+            try rig.untilQuiet();
+            const begin_ns = rig.system.monotonic();
+            try expectEqual(0, try rig.wait(5 * ms));
+            try expect(rig.system.monotonic() - begin_ns >= 5 * ms);
+            rig.drop(bound.fds[1]);
+            try rig.until(.disconnection, 1);
+            try expectEqual(0, rig.context.table.used);
+        }
+
+        test "an end with one callback does the other half itself" {
+            var rig: Rig = undefined;
+            try rig.begin(kind);
+            defer rig.end();
+            var lines: Lines = .{};
+            defer lines.written.deinit(testing.allocator);
+            const bound = try bind(&rig);
+            try rig.context.setCallbacks(bound.handle, 0, .{ .output = Lines.output, .argument = &lines });
+            try rig.feed(bound.fds[0], "as it is");
+            try expectBytes(&rig, bound.fds[1], "as it is");
+            try rig.feed(bound.fds[1], "\x00\x00\x00\x02hi");
+            try rig.untilQuiet();
+            try expectEqual(1, lines.frames);
+            try rig.context.setCallbacks(bound.handle, 0, .{ .input = Lines.input, .argument = &lines });
+            try rig.feed(bound.fds[0], "in frames");
+            try rig.expectDrinks(bound.fds[1], "in frames");
+            try rig.feed(bound.fds[1], "back");
+            try expectBytes(&rig, bound.fds[0], "back");
+        }
+
         test "descriptors of others are bound as well, which stay theirs" {
             var rig: Rig = undefined;
             try rig.begin(kind);

@@ -138,6 +138,55 @@ static void read_one(void)
     expect(server, DISCONNECTION);
 }
 
+static int connect_plainly(void)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+    snprintf(address.sun_path, sizeof address.sun_path, "%s/talk", directory);
+    MUST(connect(fd, (struct sockaddr *)&address, sizeof address) == 0);
+    expect(server, CONNECTION);
+    return fd;
+}
+
+static void be_late(void)
+{
+    const struct timespec late = {0, 50000000};
+
+    nanosleep(&late, NULL);
+}
+
+/* What is readable all the time is told once by a read that waits for something else. */
+static void read_beside_others(void)
+{
+    int ends[2], fd = connect_plainly(), status, told = 0;
+    pid_t writer;
+
+    MUST(write(fd, "\0\0\0\0", 4) == 4);
+    expect(server, MESSAGE_RX);
+    MUST(pipe(ends) == 0 && ipc_add_external(server, ends[0]) == 0);
+    MUST(write(ends[1], "x", 1) == 1);
+    writer = fork();
+    MUST(writer >= 0);
+    if (writer == 0) {
+        be_late();
+        _exit(write(fd, "\0\0\0\1m", 5) == 5 ? 0 : 1);
+    }
+    length = sizeof buffer;
+    MUST(ipc_read_fd(server, origin, buffer, &length) == 0 && length == 1 && buffer[0] == 'm');
+    MUST(waitpid(writer, &status, 0) == writer && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    MUST(read(ends[0], buffer, 1) == 1);
+    ipc_context_timer(server, 0);
+    while (wait_within(server, sizeof buffer) == 0 && type == EXTERNAL) told++;
+    MUST(type == TIMER && told == 1);
+    MUST(write(ends[1], "y", 1) == 1);
+    expect(server, EXTERNAL);
+    MUST(origin == ends[0]);
+    ipc_context_timer(server, PATIENCE_MS);
+    MUST(ipc_close_fd(server, ends[0]) == 0 && close(ends[1]) == 0 && close(fd) == 0);
+    expect(server, DISCONNECTION);
+}
+
 static double now(void)
 {
     struct timespec time;
@@ -333,26 +382,21 @@ static void speak_otherwise(void)
 /* What was written is sent, though its context ends, to a peer that reads it late. */
 static void say_farewell(void)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM, 0), status;
+    int fd = connect_plainly(), status;
     const size_t total = 4 * 1000 * 1000;
     char *bytes = calloc(1, total);
     size_t got = 0;
     pid_t reader;
 
-    snprintf(address.sun_path, sizeof address.sun_path, "%s/talk", directory);
-    MUST(connect(fd, (struct sockaddr *)&address, sizeof address) == 0);
-    expect(server, CONNECTION);
     MUST(write(fd, "\0\0\0\0", 4) == 4);
     expect(server, MESSAGE_RX);
     MUST(ipc_write(server, origin, bytes, (uint32_t)total) == 0);
     reader = fork();
     MUST(reader >= 0);
     if (reader == 0) {
-        const struct timespec late = {0, 50000000};
-        ssize_t count;
+        ssize_t count = 1;
 
-        nanosleep(&late, NULL);
+        be_late();
         /* It has the other end as well, and so would never see the end. */
         while (got < total + 4 && (count = read(fd, buffer, sizeof buffer)) > 0) got += (size_t)count;
         _exit(got == total + 4 ? 0 : 1);
@@ -376,6 +420,7 @@ int main(int arguments_count, char **arguments)
     begin();
     talk();
     read_one();
+    read_beside_others();
     pass_time();
     keep_places();
     watch_others();
