@@ -28,7 +28,8 @@
  *           /tmp/earshot-UID. To meet programs of LibIPC's own, set RUNDIR for both.
  * Threads   A context belongs to the thread that made it; to any other its calls answer -1.
  * Ends      A connection or service is closed by its descriptor or by its index, and never with
- *           close(2). What was written or scheduled is still sent, for up to 5 seconds.
+ *           close(2). What was written or scheduled is still sent, for up to 5 seconds; by a switch,
+ *           what the system takes at once.
  *
  * earshot/ipc.h has the same and more, with reasons for every end, limits, and many events a call.
  */
@@ -131,7 +132,8 @@ int ipc_add_switch(void *context, int fd1, int fd2);
  * NULL. `in` is called when there is something to read from `orig`: it reads it, and puts a message
  * with its header (its length as a big-endian uint32_t, then its bytes) into `payload`, where there is
  * room for *length bytes; *length is then how many it was. `out` is given a message with its header,
- * and writes it, all of it, to `dest`. The descriptor blocks while a callback has it.
+ * and writes it, all of it, to `dest`. The descriptor blocks while a callback has it, and
+ * calls on the context answer -1 meanwhile.
  */
 int ipc_set_switch_callbacks(
     void *context,

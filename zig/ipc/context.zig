@@ -106,6 +106,8 @@ pub fn ContextType(comptime World: type) type {
         poll_buffer: [poll_ready_max]pollers.Ready = undefined,
         /// What switches move their bytes through; there is none before there is a switch.
         switch_buffer: []u8 = &.{},
+        /// A callback of a switch is running, in the middle of a wait.
+        in_callback: bool = false,
 
         const Context = @This();
         pub const Service = services.ServiceType(World.Claim);
@@ -154,6 +156,7 @@ pub fn ContextType(comptime World: type) type {
         pub const accept = Acceptor.accept;
         pub const resumeAccepting = Acceptor.resumeAccepting;
         pub const workSwitch = Switcher.workSwitch;
+        pub const closeSwitch = Switcher.closeSwitch;
         pub const endSwitch = Switcher.endSwitch;
         pub const workDue = Reporter.workDue;
         pub const workAttention = Reporter.workAttention;
@@ -210,7 +213,7 @@ pub fn ContextType(comptime World: type) type {
                 .service => |service| context.endService(service),
                 .timer => |timer| context.endTimer(timer),
                 .external => |external| context.endExternal(external),
-                .bound => |bound| context.endSwitch(bound),
+                .bound => |bound| context.closeSwitch(bound),
             };
             context.allocator.free(context.switch_buffer);
             context.releaseLoans();
@@ -353,7 +356,7 @@ pub fn ContextType(comptime World: type) type {
                 .service => |service| context.endService(service),
                 .timer => |timer| context.endTimer(timer),
                 .external => |external| context.endExternal(external),
-                .bound => |bound| context.endSwitch(bound),
+                .bound => |bound| context.closeSwitch(bound),
             }
         }
 
@@ -486,9 +489,9 @@ pub fn ContextType(comptime World: type) type {
             _ = context.loans.swapRemove(at);
         }
 
-        /// Whether the calling thread is the owner's.
+        /// Whether the calling thread is the owner's, and is not in a wait already.
         pub fn check(context: *Context) GuardError!void {
-            if (context.system.threadId() != context.owner_thread) return error.WrongThread;
+            if (context.system.threadId() != context.owner_thread or context.in_callback) return error.WrongThread;
         }
 
         /// Whether the next `wait` has something to do or to report without waiting for it.

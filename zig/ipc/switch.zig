@@ -58,6 +58,8 @@ pub const events_max = 5;
 
 pub const End = struct {
     fd: sys.Fd,
+    /// What its owner calls it, and callbacks are told.
+    name: sys.Fd,
     callbacks: Callbacks = .{},
     /// What is to be written here, from `head` on.
     waiting: std.ArrayList(u8) = .empty,
@@ -83,9 +85,15 @@ pub const End = struct {
 
     fn drop(end: *End, allocator: Allocator, count: usize) void {
         end.head += count;
-        if (end.head < end.waiting.items.len) return;
+        const left = end.waiting.items.len - end.head;
+        if (left == 0) {
+            end.waiting.clearAndFree(allocator);
+        } else if (left <= end.head) {
+            // Each byte is moved once on average: when at least as many are gone as are left.
+            @memmove(end.waiting.items[0..left], end.unsent());
+            end.waiting.shrinkRetainingCapacity(left);
+        } else return;
         end.head = 0;
-        end.waiting.clearAndFree(allocator);
     }
 };
 
@@ -132,6 +140,8 @@ pub fn SwitcherType(comptime Context: type) type {
             errdefer context.allocator.destroy(bound);
             const switch_handle = try context.addObject(.{ .bound = bound });
             bound.* = .{ .handle = switch_handle, .ends = ends };
+            // Where nothing could ever come, the other side is not told that nothing will.
+            for ([_]u1{ 0, 1 }) |at| bound.ends[1 - at].told = ends[at].ended;
             for (bound_handles, &bound.ends, 0..) |handle, *end, at| {
                 forget(context, handle);
                 end.watches_readable = true;
@@ -159,14 +169,17 @@ pub fn SwitcherType(comptime Context: type) type {
         }
 
         fn endOf(context: *Context, handle: Handle) AddError!End {
-            const fd = switch (context.table.get(handle) orelse return error.Closed) {
-                .connection => |connection| if (connection.takesMessages()) connection.fd else return error.Closed,
-                .external => |external| external.duplicate,
+            const fd, const name = switch (context.table.get(handle) orelse return error.Closed) {
+                .connection => |connection| if (connection.takesMessages())
+                    .{ connection.fd, connection.fd }
+                else
+                    return error.Closed,
+                .external => |external| .{ external.duplicate, external.fd },
                 .service, .timer, .bound => return error.Closed,
             };
             const access = try context.system.access(fd);
             try context.system.setBlocking(fd, false);
-            return .{ .fd = fd, .ended = !access.reads };
+            return .{ .fd = fd, .name = name, .ended = !access.reads };
         }
 
         /// What had come of a message goes to the other end, and what was to be sent stays this one's.
@@ -211,6 +224,12 @@ pub fn SwitcherType(comptime Context: type) type {
                 },
                 .service, .timer, .bound => unreachable, // None of these is an end.
             }
+        }
+
+        /// Its owner closes it: what waits goes as far as the system takes it now.
+        pub fn closeSwitch(context: *Context, bound: *Switch) void {
+            for ([_]u1{ 0, 1 }) |at| if (!bound.ends[at].hung_up) pass(context, bound, at);
+            endSwitch(context, bound);
         }
 
         pub fn endSwitch(context: *Context, bound: *Switch) void {
@@ -281,9 +300,9 @@ pub fn SwitcherType(comptime Context: type) type {
                 // It blocks when it is called without need, so it is called once for each time it is said to be readable.
                 end.readable = false;
                 var length: u32 = buffer_bytes;
-                context.system.setBlocking(end.fd, true) catch {};
-                const verdict = input(end.callbacks.argument, end.fd, buffer.ptr, &length);
-                context.system.setBlocking(end.fd, false) catch {};
+                beginCallback(context, end);
+                const verdict = input(end.callbacks.argument, end.name, buffer.ptr, &length);
+                endCallback(context, end);
                 if (verdict == .done and length <= buffer.len) return buffer[0..length];
                 if (verdict != .ignore) bound.over = .{ .at = at, .reason = reasonOf(verdict) };
                 return null;
@@ -296,6 +315,17 @@ pub fn SwitcherType(comptime Context: type) type {
                 .failed => bound.over = .{ .at = at, .reason = .system, .errno = context.system.failure.errno },
             }
             return null;
+        }
+
+        /// The descriptor blocks meanwhile, as callbacks expect, and nobody calls the context: it is in the middle of this.
+        fn beginCallback(context: *Context, end: *const End) void {
+            context.system.setBlocking(end.fd, true) catch {};
+            context.in_callback = true;
+        }
+
+        fn endCallback(context: *Context, end: *const End) void {
+            context.in_callback = false;
+            context.system.setBlocking(end.fd, false) catch {};
         }
 
         fn reasonOf(verdict: Verdict) Reason {
@@ -330,9 +360,9 @@ pub fn SwitcherType(comptime Context: type) type {
                     }
                     const total = frame.header_bytes + length;
                     if (bytes.len < total) return;
-                    context.system.setBlocking(end.fd, true) catch {};
-                    const verdict = output(end.callbacks.argument, end.fd, bytes.ptr, total);
-                    context.system.setBlocking(end.fd, false) catch {};
+                    beginCallback(context, end);
+                    const verdict = output(end.callbacks.argument, end.name, bytes.ptr, total);
+                    endCallback(context, end);
                     if (verdict != .done) {
                         bound.over = .{ .at = at, .reason = reasonOf(verdict) };
                         return;

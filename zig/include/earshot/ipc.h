@@ -196,7 +196,7 @@ enum earshot_ipc_code {
     EARSHOT_IPC_CODE_INVALID_ARGUMENT = -1,
     /* The handle is stale, is of another kind, or was closed by its owner. */
     EARSHOT_IPC_CODE_CLOSED = -2,
-    /* The context belongs to another thread. */
+    /* The context belongs to another thread, or a callback of its calls it. */
     EARSHOT_IPC_CODE_WRONG_THREAD = -3,
     EARSHOT_IPC_CODE_OUT_OF_MEMORY = -4,
     /* This system has no such poller, or no such descriptor. */

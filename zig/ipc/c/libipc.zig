@@ -95,7 +95,7 @@ pub const Context = struct {
 
     fn enter(given: ?*Context) ?*Context {
         const context = given orelse return null;
-        context.inner.check() catch return null;
+        context.inner.check() catch return null; // A callback may not call its context either.
         return context;
     }
 
@@ -199,8 +199,14 @@ pub const Context = struct {
         if (event.type != .connection) return;
         const index = context.indexOfFd(@intCast(event.data)) orelse return;
         const entry = context.entries.items[index];
+        // Where its program has closed an external descriptor and not said so, the number is not that one's any more.
+        if (entry.kind == .switched_external) {
+            // What it stood for goes on in its switch.
+            context.entries.items[index].kind = .switched;
+            context.entries.items[index].fd = -1;
+            return;
+        }
         if (entry.kind == .external) {
-            // Its program has closed the descriptor and not said so.
             context.inner.close(entry.handle, .now) catch {};
             _ = context.entries.swapRemove(index);
             return;

@@ -243,6 +243,10 @@ pub fn Suite(comptime kind: Kind) type {
             const external = try rig.context.addExternal(ends[1]);
             rig.system.close(ends[1]);
             const handle = try rig.context.addSwitch(.{ peer.handle, external }, nothing);
+            try rig.untilQuiet();
+            // That nothing can come out of it is not told as an end.
+            var end: [1]u8 = undefined;
+            try expectEqual(sys.Received.would_block, rig.system.receive(peer.fd, &end));
             try rig.feed(peer.fd, "down the pipe");
             var buffer: [13]u8 = undefined;
             while (rig.countOf(.switch_tx) == 0) _ = try rig.wait(ms);
@@ -252,6 +256,18 @@ pub fn Suite(comptime kind: Kind) type {
             _ = rig.sendSome(peer.fd, "in vain");
             try rig.until(.disconnection, 1);
             try expect((try rig.find(.disconnection, handle)).reason != .none);
+        }
+
+        test "closing one sends what the system takes" {
+            var rig: Rig = undefined;
+            try rig.begin(kind);
+            defer rig.end();
+            const peers = [_]Rig.Peer{ try rig.pair(.{}), try rig.pair(.{}) };
+            _ = try rig.context.schedule(peers[0].handle, "scheduled", 0);
+            const handle = try rig.context.addSwitch(.{ peers[0].handle, peers[1].handle }, nothing);
+            try rig.context.close(handle, .now);
+            try rig.expectDrinks(peers[0].fd, "scheduled");
+            try rig.expectOver(peers[0].fd);
         }
 
         test "only what can be bound is" {
@@ -324,6 +340,29 @@ pub fn Suite(comptime kind: Kind) type {
             try rig.until(.disconnection, 1);
             try rig.expectEnd(bound.handle, .peer_closed);
             try rig.expectOver(bound.fds[1]);
+        }
+
+        test "what waits for a callback takes no more memory than it has bytes" {
+            var memory: std.testing.FailingAllocator = .init(testing.allocator, .{});
+            var rig: Rig = undefined;
+            try rig.beginWith(kind, .{}, memory.allocator());
+            defer rig.end();
+            var lines: Lines = .{};
+            defer lines.written.deinit(testing.allocator);
+            const bound = try bindLines(&rig, &lines);
+            try rig.feed(bound.fds[1], "\x00\x00\x00\x01f");
+            try rig.untilQuiet();
+            const before = memory.allocated_bytes - memory.freed_bytes;
+            // Each piece ends in the middle of a frame.
+            const rest = "rame\x00\x00\x00\x05f";
+            try rig.feed(bound.fds[1], "\x00\x00\x00\x05f");
+            for (0..2000) |_| {
+                try rig.feed(bound.fds[1], rest);
+                try rig.untilQuiet();
+                lines.written.clearRetainingCapacity();
+            }
+            try expectEqual(2001, lines.frames);
+            try expect(memory.allocated_bytes - memory.freed_bytes < before + 4096);
         }
 
         test "what a callback ignores goes nowhere, and what it fails at ends its switch alone" {

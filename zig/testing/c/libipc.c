@@ -325,6 +325,7 @@ static void pass_messages(void)
 }
 
 static enum cb_event_types says;
+static int spoken_to;
 
 /* The format of the other side is lines. */
 static enum cb_event_types read_line(int orig, const char *payload, uint32_t *count)
@@ -333,7 +334,7 @@ static enum cb_event_types read_line(int orig, const char *payload, uint32_t *co
     ssize_t got;
     uint32_t header;
 
-    MUST(*count >= 100000);
+    MUST(*count >= 100000 && orig == spoken_to);
     got = read(orig, bytes + 4, 100);
     if (got <= 0) return CB_FD_CLOSING;
     header = htonl((uint32_t)got - 1);
@@ -344,7 +345,9 @@ static enum cb_event_types read_line(int orig, const char *payload, uint32_t *co
 
 static enum cb_event_types write_line(int dest, char *payload, uint32_t count)
 {
-    MUST(count >= 4 && write(dest, payload + 4, count - 4) == (ssize_t)count - 4);
+    /* The context is in the middle of its wait. */
+    MUST(ipc_close_fd(server, dest) == -1 && ipc_schedule(server, dest, "x", 1) == -1);
+    MUST(dest == spoken_to && count >= 4 && write(dest, payload + 4, count - 4) == (ssize_t)count - 4);
     MUST(write(dest, "\n", 1) == 1);
     return CB_NO_ERROR;
 }
@@ -357,6 +360,7 @@ static void speak_otherwise(void)
         says = CB_NO_ERROR;
         MUST(ipc_set_switch_callbacks(server, service, read_line, write_line) == -1);
         bind_two(near, far);
+        spoken_to = near[0];
         MUST((i == 0 ? ipc_set_switch_callbacks : ipc_switching_callbacks)(
             server, near[0], read_line, write_line) == 0);
         MUST(write(far[0], "a line\n", 7) == 7);
