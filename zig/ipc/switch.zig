@@ -60,6 +60,8 @@ pub const End = struct {
     fd: sys.Fd,
     /// What its owner calls it, and callbacks are told.
     name: sys.Fd,
+    /// It blocked before, and will again.
+    blocks: bool,
     callbacks: Callbacks = .{},
     /// What is to be written here, from `head` on.
     waiting: std.ArrayList(u8) = .empty,
@@ -128,7 +130,10 @@ pub fn SwitcherType(comptime Context: type) type {
             try context.check();
             if (bound_handles[0] == bound_handles[1]) return error.InvalidArgument;
             var ends: [2]End = undefined;
-            for (bound_handles, &ends) |handle, *end| end.* = try endOf(context, handle);
+            ends[0] = try endOf(context, bound_handles[0]);
+            errdefer restore(context, &ends[0]);
+            ends[1] = try endOf(context, bound_handles[1]);
+            errdefer restore(context, &ends[1]);
             if (context.switch_buffer.len == 0)
                 context.switch_buffer = try context.allocator.alloc(u8, buffer_bytes);
             for (bound_handles, early, 0..) |handle, bytes, at| {
@@ -179,7 +184,12 @@ pub fn SwitcherType(comptime Context: type) type {
             };
             const access = try context.system.access(fd);
             try context.system.setBlocking(fd, false);
-            return .{ .fd = fd, .name = name, .ended = !access.reads };
+            return .{ .fd = fd, .name = name, .blocks = access.blocks, .ended = !access.reads };
+        }
+
+        /// Others may have what it stands for as well.
+        fn restore(context: *Context, end: *const End) void {
+            if (end.blocks) context.system.setBlocking(end.fd, true) catch {};
         }
 
         /// What had come of a message goes to the other end, and what was to be sent stays this one's.
@@ -235,6 +245,7 @@ pub fn SwitcherType(comptime Context: type) type {
         pub fn endSwitch(context: *Context, bound: *Switch) void {
             for (&bound.ends) |*end| {
                 if (end.watched) context.poller.remove(end.fd);
+                restore(context, end);
                 context.system.close(end.fd);
             }
             context.statistics.descriptors -= 2;

@@ -328,7 +328,11 @@ pub const System = struct {
             return error.Unexpected;
         }
         const known: c.O = @bitCast(@as(u32, @intCast(flags)));
-        return .{ .reads = known.ACCMODE != .WRONLY, .writes = known.ACCMODE != .RDONLY };
+        return .{
+            .reads = known.ACCMODE != .WRONLY,
+            .writes = known.ACCMODE != .RDONLY,
+            .blocks = !known.NONBLOCK,
+        };
     }
 
     /// Whether reading and writing wait, for all who share what `fd` stands for.

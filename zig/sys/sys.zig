@@ -105,7 +105,7 @@ pub const Sent = union(enum) {
 };
 
 /// What may be done with a descriptor.
-pub const Access = struct { reads: bool, writes: bool };
+pub const Access = struct { reads: bool, writes: bool, blocks: bool };
 
 /// What a name in the file system stands for; links are not followed.
 pub const Stat = struct {

@@ -211,7 +211,7 @@ pub const FakeSystem = struct {
     }
 
     pub fn access(_: *FakeSystem, _: sys.Fd) sys.AccessError!sys.Access {
-        return .{ .reads = true, .writes = true };
+        return .{ .reads = true, .writes = true, .blocks = false };
     }
 
     /// Nothing here ever blocks.

@@ -42,6 +42,8 @@ const Entry = struct {
     /// An external descriptor that was found readable and is not watched until that is told: it would be found again and
     /// again.
     asleep: bool = false,
+    /// It has ended, its number is another's, and its end is still to be told.
+    retired: bool = false,
 
     /// An external descriptor is the program's, and LibIPC closes it as it does all others.
     const Kind = enum { service, connection, external, switched, switched_external };
@@ -102,7 +104,7 @@ pub const Context = struct {
     // Entries
 
     fn indexOfFd(context: *const Context, fd: sys.Fd) ?usize {
-        for (context.entries.items, 0..) |entry, index| if (entry.fd == fd) return index;
+        for (context.entries.items, 0..) |entry, index| if (entry.fd == fd and !entry.retired) return index;
         return null;
     }
 
@@ -196,8 +198,20 @@ pub const Context = struct {
     /// The descriptor of one that has ended may be that of one that was accepted in the same wait. The old one's end is
     /// told first, so that each descriptor is one connection's at a time.
     fn endStale(context: *Context, event: *const Event) error{OutOfMemory}!void {
-        if (event.type != .connection) return;
-        const index = context.indexOfFd(@intCast(event.data)) orelse return;
+        if (event.type == .connection) try context.retire(@intCast(event.data));
+    }
+
+    /// Whether it is a connection that has ended, of which the program is yet to be told.
+    fn hasEnded(context: *Context, index: usize) bool {
+        const entry = context.entries.items[index];
+        if (entry.kind != .connection) return false;
+        const connection = context.inner.connectionOf(entry.handle) catch return true;
+        return connection.state == .ended;
+    }
+
+    /// The number is about to be another's.
+    fn retire(context: *Context, fd: sys.Fd) error{OutOfMemory}!void {
+        const index = context.indexOfFd(fd) orelse return;
         const entry = context.entries.items[index];
         // Where its program has closed an external descriptor and not said so, the number is not that one's any more.
         if (entry.kind == .switched_external) {
@@ -212,6 +226,7 @@ pub const Context = struct {
             return;
         }
         try context.kept.pushBack(allocator, .{ .type = .disconnection, .handle = entry.handle, .at = entry.at });
+        context.entries.items[index].retired = true;
     }
 
     /// Keeps what is left of the batch, so that another wait can begin.
@@ -377,6 +392,10 @@ pub fn serve(given: ?*Context, fd_out: ?*c_int, name: ?[*]const u8, name_bytes: 
     context.entries.ensureUnusedCapacity(allocator, 1) catch return failed;
     var claim = ipc.Claim.make(system, &found.directory, found.name, .{}) catch return failed;
     const fd = claim.listener();
+    context.retire(fd) catch {
+        claim.release(system);
+        return failed;
+    };
     const handle = context.inner.addService(claim, .{}, .{}) catch {
         claim.release(system);
         return failed;
@@ -394,6 +413,10 @@ pub fn connect(given: ?*Context, fd_out: ?*c_int, name: ?[*]const u8, name_bytes
     defer found.directory.close(system);
     context.entries.ensureUnusedCapacity(allocator, 1) catch return failed;
     const fd = ipc.claim.connectTo(system, &found.directory, found.name) catch return failed;
+    context.retire(fd) catch {
+        system.close(fd);
+        return failed;
+    };
     const handle = context.inner.addConnection(fd, .{}) catch {
         system.close(fd);
         return failed;
@@ -479,12 +502,10 @@ const Into = struct {
 
     /// Below zero nothing was copied.
     fn put(into: Into, payload: []const u8) c_int {
-        const room = into.length.*;
+        const room = if (into.buffer == null) 0 else into.length.*;
         into.length.* = payload.len;
         if (payload.len > room) return resultOf(.buffer_too_small);
-        if (payload.len == 0) return ok;
-        const buffer = into.buffer orelse return failed;
-        @memcpy(buffer[0..payload.len], payload);
+        if (into.buffer) |buffer| @memcpy(buffer[0..payload.len], payload);
         return ok;
     }
 };
@@ -592,7 +613,10 @@ pub fn closeAll(given: ?*Context) callconv(.c) c_int {
 
 pub fn addExternal(given: ?*Context, fd: c_int) callconv(.c) c_int {
     const context = Context.enter(given) orelse return failed;
-    if (context.indexOfFd(fd) != null) return failed;
+    if (context.indexOfFd(fd)) |index| {
+        if (!context.hasEnded(index)) return failed;
+        context.retire(fd) catch return failed;
+    }
     context.entries.ensureUnusedCapacity(allocator, 1) catch return failed;
     const handle = context.inner.addExternal(fd) catch return failed;
     context.entries.appendAssumeCapacity(.{ .fd = fd, .handle = handle, .kind = .external });
@@ -601,12 +625,12 @@ pub fn addExternal(given: ?*Context, fd: c_int) callconv(.c) c_int {
 
 pub fn addSwitch(given: ?*Context, one: c_int, other: c_int) callconv(.c) c_int {
     const context = Context.enter(given) orelse return failed;
+    // What came before of either goes first.
+    context.keepRest() catch return failed;
     const indexes = [_]usize{
         context.indexOfFd(one) orelse return failed,
         context.indexOfFd(other) orelse return failed,
     };
-    // What came before of either goes first.
-    context.keepRest() catch return failed;
     var handles: [2]Handle = undefined;
     var early: [2]std.ArrayList(u8) = @splat(.empty);
     defer for (&early) |*bytes| bytes.deinit(allocator);

@@ -231,6 +231,15 @@ pub fn Suite(comptime kind: Kind) type {
             try expectEqual(0, rig.countOf(.external));
             try rig.context.close(handle, .now);
             try expect(rig.system.isOpen(outside[0]));
+            // It blocks or not, as it did before.
+            try expect(!(try rig.system.access(outside[0])).blocks);
+            try rig.system.setBlocking(outside[0], true);
+            const again = try rig.context.addExternal(outside[0]);
+            const late = try rig.pair(.{});
+            const bound = try rig.context.addSwitch(.{ again, late.handle }, nothing);
+            try expect(!(try rig.system.access(outside[0])).blocks);
+            try rig.context.close(bound, .now);
+            try expect((try rig.system.access(outside[0])).blocks);
         }
 
         test "a pipe has one direction, and nobody to read it is no signal" {

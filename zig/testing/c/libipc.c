@@ -96,6 +96,8 @@ static void talk(void)
     /* One that does not fit stays, and so does its place among the others. */
     MUST(ipc_write(server, accepted, "too long for that", 17) == 0);
     MUST(ipc_write(server, accepted, "short", 5) == 0);
+    length = sizeof buffer;
+    MUST(ipc_wait_event(client, &type, &at, &origin, NULL, &length) == -3 && length == 17);
     for (i = 0; i < 2; i++) {
         MUST(wait_within(client, 4) == -3);
         MUST(length == 17 && type == MESSAGE_RX && origin == fd);
