@@ -109,7 +109,7 @@ pub fn build(b: *Build) void {
         "kqueue-library",
         "Also test over kqueue on Linux: an installed emulation's name, or stand-in for our own",
     );
-    const wanted = b.option([]const u8, "platform", "The one to cross-build for; default: all");
+    const wanted = b.option([]const u8, "platform", "The one that the step cross builds for; default: all");
 
     const shipped: Settings = .{
         .target = target,

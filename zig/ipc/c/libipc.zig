@@ -131,10 +131,20 @@ pub const Context = struct {
                 index += 1;
                 continue;
             }
-            if (entry.kind == .external or entry.kind == .switched_external) context.inner.system.close(entry.fd);
+            context.closeTheirs(entry);
             _ = context.entries.swapRemove(index);
         }
         context.dropKept(handle);
+    }
+
+    /// A descriptor of the program's is closed with its entry, as LibIPC does, unless the program has done so itself.
+    fn closeTheirs(context: *Context, entry: Entry) void {
+        const is_theirs = entry.kind == .external or entry.kind == .switched_external;
+        if (is_theirs and context.inner.system.isOpen(entry.fd)) context.inner.system.close(entry.fd);
+    }
+
+    fn isTheirsOpen(context: *Context, handle: Handle) bool {
+        return context.inner.system.isOpen(context.entries.items[context.indexOf(handle, 0).?].fd);
     }
 
     fn dropKept(context: *Context, handle: Handle) void {
@@ -222,6 +232,7 @@ pub const Context = struct {
         }
         if (entry.kind == .external) {
             context.inner.close(entry.handle, .now) catch {};
+            context.dropKept(entry.handle);
             _ = context.entries.swapRemove(index);
             return;
         }
@@ -235,26 +246,30 @@ pub const Context = struct {
             const event = &context.inner.batch.events[context.at];
             try context.endStale(event);
             try context.kept.ensureUnusedCapacity(allocator, 1);
-            const item = try context.itemOf(event);
+            var kept = try context.itemOf(event) orelse {
+                context.at += 1;
+                continue;
+            };
+            // Until here nothing was taken from the batch, so that nothing is lost for want of memory.
+            if (event.type == .message_rx) kept.payload = try allocator.dupe(u8, context.payloadOf(event));
             context.at += 1;
-            var kept = item orelse continue;
             switch (event.type) {
+                .message_rx => context.countKept(kept),
                 .external => context.putToSleep(kept.handle),
                 // How often bytes passed is of no account.
                 .switch_rx, .switch_tx => if (context.isKept(kept)) continue,
                 else => {},
             }
-            if (event.type == .message_rx) {
-                kept.payload = try allocator.dupe(u8, context.payloadOf(event));
-                const entry = &context.entries.items[context.indexOf(kept.handle, 0).?];
-                entry.kept_bytes += kept.payload.len;
-                if (entry.kept_bytes > kept_bytes_max and !entry.paused) {
-                    context.inner.pause(entry.handle, true) catch {};
-                    entry.paused = true;
-                }
-            }
             context.kept.pushBackAssumeCapacity(kept);
         }
+    }
+
+    fn countKept(context: *Context, item: Item) void {
+        const entry = &context.entries.items[context.indexOf(item.handle, 0).?];
+        entry.kept_bytes += item.payload.len;
+        if (entry.kept_bytes <= kept_bytes_max or entry.paused) return;
+        context.inner.pause(entry.handle, true) catch {};
+        entry.paused = true;
     }
 
     fn isKept(context: *const Context, item: Item) bool {
@@ -270,20 +285,23 @@ pub const Context = struct {
         context.entries.items[context.indexOf(handle, 0).?].asleep = true;
     }
 
-    /// It is told of, and watched again.
-    fn wakeUp(context: *Context, handle: Handle) ipc.context.AddExternalError!void {
-        const entry = &context.entries.items[context.indexOf(handle, 0).?];
-        if (!entry.asleep) return;
-        entry.handle = try context.inner.addExternal(entry.fd);
-        entry.asleep = false;
-    }
-
-    /// It is not told of any more.
-    fn wakeUpForGood(context: *Context, index: usize) ipc.context.AddExternalError!void {
-        const handle = context.entries.items[index].handle;
-        if (!context.entries.items[index].asleep) return;
-        try context.wakeUp(handle);
-        context.dropKept(handle);
+    /// Those that were told of are watched again; one that its program has closed is forgotten. For want of descriptors
+    /// one sleeps on, and is tried again with the next wait.
+    fn wakeSleepers(context: *Context) void {
+        var index: usize = 0;
+        while (index < context.entries.items.len) {
+            const entry = &context.entries.items[index];
+            if (entry.asleep) {
+                if (context.inner.addExternal(entry.fd)) |handle| {
+                    entry.handle = handle;
+                    entry.asleep = false;
+                } else |failure| if (failure == error.Unexpected) {
+                    _ = context.entries.swapRemove(index);
+                    continue;
+                }
+            }
+            index += 1;
+        }
     }
 
     fn wait(context: *Context, timeout_ns: i64) ipc.context.WaitError!void {
@@ -311,9 +329,7 @@ pub const Context = struct {
     fn deinit(context: *Context) void {
         for (0..context.kept.len) |_| allocator.free(context.kept.popFront().?.payload);
         context.kept.deinit(allocator);
-        for (context.entries.items) |entry| {
-            if (entry.kind == .external or entry.kind == .switched_external) context.inner.system.close(entry.fd);
-        }
+        for (context.entries.items) |entry| context.closeTheirs(entry);
         context.entries.deinit(allocator);
         context.inner.deinit() catch unreachable; // The caller has seen to the thread.
         for (context.callbacks.items) |callbacks| allocator.destroy(callbacks);
@@ -472,12 +488,12 @@ pub fn waitEvent(
     else
         system.monotonic() + @as(u64, @intCast(context.timer_ms)) * std.time.ns_per_ms;
     var has_waited = false;
-    while (true) {
-        if (context.kept.len > 0) return tellKept(context, told);
+    outer: while (true) {
+        while (context.kept.len > 0) if (tellKept(context, told)) |result| return result;
         while (context.at < context.count) {
             const event = &context.inner.batch.events[context.at];
             context.endStale(event) catch return failed;
-            if (context.kept.len > 0) return tellKept(context, told);
+            if (context.kept.len > 0) continue :outer;
             const payload = if (event.type == .message_rx) context.payloadOf(event) else "";
             const item = context.itemOf(event) catch return failed;
             const result = if (item) |known| told.tell(context, known, payload) else null;
@@ -491,6 +507,8 @@ pub fn waitEvent(
             told.set(.timer, 0, 0);
             return ok;
         };
+        // Nothing is kept any more, so that all of them have been told of.
+        context.wakeSleepers();
         context.wait(if (due_ns) |due| @intCast(due -| now_ns) else -1) catch return failed;
         has_waited = true;
     }
@@ -533,13 +551,17 @@ const Told = struct {
     }
 };
 
-fn tellKept(context: *Context, told: Told) c_int {
+/// Null if there is nothing to tell after all.
+fn tellKept(context: *Context, told: Told) ?c_int {
     const item = context.kept.front().?;
+    if (item.type == .external and !context.isTheirsOpen(item.handle)) {
+        context.forget(item.handle);
+        return null;
+    }
     const result = told.tell(context, item, item.payload);
-    if (item.type == .external) context.wakeUp(item.handle) catch return failed;
     if (result == resultOf(.buffer_too_small)) return result;
     // An end has taken its own item away with all else that was kept of it.
-    if (context.kept.front()) |first| if (first.handle == item.handle and first.type == item.type) {
+    if (context.kept.front()) |left| if (left.handle == item.handle and left.type == item.type) {
         _ = context.kept.popFront();
         context.release(item);
     };
@@ -635,8 +657,14 @@ pub fn addSwitch(given: ?*Context, one: c_int, other: c_int) callconv(.c) c_int 
     var early: [2]std.ArrayList(u8) = @splat(.empty);
     defer for (&early) |*bytes| bytes.deinit(allocator);
     for (indexes, &handles, &early) |index, *handle, *bytes| {
-        context.wakeUpForGood(index) catch return failed;
-        handle.* = context.entries.items[index].handle;
+        const entry = &context.entries.items[index];
+        if (entry.asleep) {
+            const awake = context.inner.addExternal(entry.fd) catch return failed;
+            context.dropKept(entry.handle);
+            entry.handle = awake;
+            entry.asleep = false;
+        }
+        handle.* = entry.handle;
         for (0..context.kept.len) |number| {
             const item = context.kept.at(number);
             if (item.handle != handle.* or item.type != .message_rx) continue;

@@ -140,14 +140,20 @@ static void read_one(void)
     expect(server, DISCONNECTION);
 }
 
-static int connect_plainly(void)
+static void connect_to_talk(int fd)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 
     snprintf(address.sun_path, sizeof address.sun_path, "%s/talk", directory);
     MUST(connect(fd, (struct sockaddr *)&address, sizeof address) == 0);
     expect(server, CONNECTION);
+}
+
+static int connect_plainly(void)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+    connect_to_talk(fd);
     return fd;
 }
 
@@ -186,6 +192,41 @@ static void read_beside_others(void)
     MUST(origin == ends[0]);
     ipc_context_timer(server, PATIENCE_MS);
     MUST(ipc_close_fd(server, ends[0]) == 0 && close(ends[1]) == 0 && close(fd) == 0);
+    expect(server, DISCONNECTION);
+}
+
+/* A program that closes a descriptor of its own by itself harms nothing. */
+static void close_by_hand(void)
+{
+    int ends[2], fd = connect_plainly(), other, status;
+    pid_t writer;
+
+    MUST(write(fd, "\0\0\0\0", 4) == 4);
+    expect(server, MESSAGE_RX);
+    MUST(pipe(ends) == 0 && ipc_add_external(server, ends[0]) == 0);
+    MUST(close(ends[0]) == 0 && ipc_close_fd(server, ends[0]) == 0 && close(ends[1]) == 0);
+
+    MUST(pipe(ends) == 0 && ipc_add_external(server, ends[0]) == 0);
+    MUST(write(ends[1], "x", 1) == 1);
+    writer = fork();
+    MUST(writer >= 0);
+    if (writer == 0) {
+        be_late();
+        _exit(write(fd, "\0\0\0\1m", 5) == 5 ? 0 : 1);
+    }
+    length = sizeof buffer;
+    MUST(ipc_read_fd(server, origin, buffer, &length) == 0);
+    MUST(waitpid(writer, &status, 0) == writer && status == 0);
+    /* Its number goes to the next that is accepted. */
+    other = socket(AF_UNIX, SOCK_STREAM, 0);
+    MUST(close(ends[0]) == 0);
+    connect_to_talk(other);
+    MUST(write(other, "\0\0\0\1o", 5) == 5);
+    expect(server, MESSAGE_RX);
+    MUST(origin == ends[0] && buffer[0] == 'o');
+    MUST(close(other) == 0);
+    expect(server, DISCONNECTION);
+    MUST(close(ends[1]) == 0 && close(fd) == 0);
     expect(server, DISCONNECTION);
 }
 
@@ -427,6 +468,7 @@ int main(int arguments_count, char **arguments)
     talk();
     read_one();
     read_beside_others();
+    close_by_hand();
     pass_time();
     keep_places();
     watch_others();
