@@ -32,6 +32,7 @@ const struct calls *calls_open(const char *library, char *why, size_t room)
 {
     const char *path = library != NULL ? library : LIBRARY;
 
+    calls_close();
     handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (handle == NULL) {
         snprintf(why, room, "cannot load the library: %s", dlerror());
