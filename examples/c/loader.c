@@ -1,4 +1,7 @@
-/* The calls of a library that is loaded at run time: found by name, and all of them before any is made. */
+/*
+ * The calls of a library that is loaded at run time: found by name, and all of them before any is made. A file that was
+ * cut short is the system's loader's to notice, which may end the program over it.
+ */
 #include "calls.h"
 #include <dlfcn.h>
 #include <stdio.h>

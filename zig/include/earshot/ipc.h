@@ -662,7 +662,7 @@ int32_t earshot_ipc_wait(
  * The same for one event at a time: the next one of the batch, and when it is used up, the first of
  * another. Returns 1 with an event in `event` and, of a message, its bytes in `message`, which are good
  * until the next call; 0 where earshot_ipc_wait would return 0. The outbox is left alone. `message` may
- * be missing.
+ * be missing. An earshot_ipc_wait in between begins another batch, without what was left of the last.
  *
  *     earshot_ipc_event event;
  *     const uint8_t *message;
