@@ -2,11 +2,12 @@
 
 import { Context } from "../ipc/context.ts";
 import { limitDefaults } from "../ipc/limits.ts";
+import { isClosed } from "../native/errors.ts";
 import { EventType } from "../native/layout.ts";
 import { count, flag, text, UsageError } from "../services/option.ts";
 import { commonOptions, readArguments } from "./arguments.ts";
 import { CommandError, help, run, status } from "./command.ts";
-import { Conversation, isClosed } from "./conversation.ts";
+import { Conversation } from "./conversation.ts";
 import { tell, writeAll } from "./output.ts";
 
 /** Long enough for a service that is busy; one that never answers is not waited for all day. */

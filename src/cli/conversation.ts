@@ -11,7 +11,7 @@
 import { readSync } from "node:fs";
 import type { Context } from "../ipc/context.ts";
 import type { Event } from "../ipc/event.ts";
-import { IpcError } from "../native/errors.ts";
+import { isClosed } from "../native/errors.ts";
 import { EventType } from "../native/layout.ts";
 import { CommandError } from "./command.ts";
 import { Lines } from "./lines.ts";
@@ -190,9 +190,4 @@ export class Conversation {
     this.#stopReading();
     this.#state = "sending";
   }
-}
-
-/** It was too late for this: the connection has ended, and its Disconnection says why. */
-export function isClosed(error: unknown): boolean {
-  return error instanceof IpcError && error.code === "ECLOSED";
 }

@@ -1,12 +1,12 @@
 /** One end of a conversation, as the programs on Bun's event loop see it. */
 
-import { codes, errorOf, IpcError } from "../native/errors.ts";
+import { codes, errorOf, IpcError, isClosed } from "../native/errors.ts";
 import { constants, EventType } from "../native/layout.ts";
 import type { Peer, Sent } from "./context.ts";
 import type { Event } from "./event.ts";
 import type { ClientHandlers, End, Lost } from "./handlers.ts";
 import type { FullLimits } from "./limits.ts";
-import { isClosed, loop, throwLater } from "./loop.ts";
+import { loop, throwLater } from "./loop.ts";
 import type { Payload } from "./message.ts";
 import { bytesOf, type Message, sizeBound } from "./message.ts";
 import { patience } from "./numbers.ts";

@@ -10,7 +10,7 @@
  */
 
 import { drainMicrotasks } from "bun:jsc";
-import { IpcError } from "../native/errors.ts";
+import { isClosed } from "../native/errors.ts";
 import { EventType } from "../native/layout.ts";
 import type { Sent } from "./context.ts";
 import { Context, turnMs } from "./context.ts";
@@ -146,11 +146,6 @@ let shared: Loop | undefined;
 export function loop(): Loop {
   shared ??= new Loop();
   return shared;
-}
-
-/** Whether something had ended natively by itself, and what tells of it is on its way. */
-export function isClosed(error: unknown): boolean {
-  return error instanceof IpcError && error.code === "ECLOSED";
 }
 
 /** What a handler threw goes where an uncaught error goes, and everybody else is served all the same. */

@@ -121,6 +121,11 @@ export class IpcError extends Error {
   }
 }
 
+/** Whether it was too late: what it was for had ended by itself, and what tells of it is on its way. */
+export function isClosed(error: unknown): boolean {
+  return error instanceof IpcError && error.code === "ECLOSED";
+}
+
 /** The error for a result below zero. */
 export function errorOf(result: number, failure: SystemFailure, subject: Subject = {}): IpcError {
   const name = names.get(result) ?? "unexpected";

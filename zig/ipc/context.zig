@@ -397,19 +397,23 @@ pub fn ContextType(comptime World: type) type {
             connection.end_reason = reason;
             connection.end_errno = errno;
             context.dropQueue(connection);
-            context.deadlines.clear(&connection.deadline);
+            context.letGo(connection);
             context.poller.remove(connection.fd);
             context.system.close(connection.fd);
-            connection.inbound.deinit(context.allocator);
             context.statistics.descriptors -= 1;
-            context.statistics.connections_open -= 1;
             context.statistics.count(reason);
-            if (context.serviceOf(connection)) |service| {
-                service.statistics.connections_open -= 1;
-                service.statistics.descriptors -= 1;
-                service.statistics.count(reason);
-            }
+            if (context.serviceOf(connection)) |service| service.statistics.count(reason);
             context.attend(connection);
+        }
+
+        /// It is none of the open ones any more; what becomes of its descriptor is the caller's to say.
+        pub fn letGo(context: *Context, connection: *Connection) void {
+            connection.inbound.deinit(context.allocator);
+            context.deadlines.clear(&connection.deadline);
+            context.statistics.connections_open -= 1;
+            const service = context.serviceOf(connection) orelse return;
+            service.statistics.connections_open -= 1;
+            service.statistics.descriptors -= 1;
         }
 
         fn endExternal(context: *Context, external: *External) void {

@@ -216,15 +216,9 @@ pub fn SwitcherType(comptime Context: type) type {
                 .connection => |connection| {
                     const queued = connection.queue.bytes();
                     context.statistics.queued_bytes -= queued;
-                    context.statistics.connections_open -= 1;
-                    if (context.serviceOf(connection)) |service| {
-                        service.statistics.queued_bytes -= queued;
-                        service.statistics.connections_open -= 1;
-                        service.statistics.descriptors -= 1;
-                    }
+                    if (context.serviceOf(connection)) |service| service.statistics.queued_bytes -= queued;
                     connection.queue.deinit(context.allocator);
-                    connection.inbound.deinit(context.allocator);
-                    context.deadlines.clear(&connection.deadline);
+                    context.letGo(connection);
                     context.table.remove(handle);
                     connection.destroy(context.allocator);
                 },
@@ -281,13 +275,13 @@ pub fn SwitcherType(comptime Context: type) type {
         fn move(context: *Context, bound: *Switch, at: u1) bool {
             const from = &bound.ends[at];
             const to = &bound.ends[1 - at];
-            if (!to.hung_up) pass(context, bound, 1 - at);
-            var moved: usize = 0;
             if (to.hung_up) {
                 // Nothing gets there any more; what came from there is still passed on, if that can be.
                 if (from.hung_up) bound.over = .{ .at = at, .reason = .peer_closed };
                 return false;
             }
+            pass(context, bound, 1 - at);
+            var moved: usize = 0;
             while (bound.over == null and from.readable and !from.ended and (takes(to) or from.hung_up)) {
                 if (moved >= moved_bytes_max) return true;
                 const bytes = read(context, bound, at) orelse break;

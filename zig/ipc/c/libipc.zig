@@ -17,13 +17,11 @@ const allocator = @import("memory.zig").allocator;
 const Event = ipc.event.Event;
 const Handle = ipc.handle.Handle;
 
-/// LibIPC's results.
-const Result = enum(c_int) {
-    ok = 0,
-    failed = -1,
-    no_message = -2,
-    buffer_too_small = -3,
-};
+// LibIPC's results.
+const ok: c_int = 0;
+const failed: c_int = -1;
+const no_message: c_int = -2;
+const buffer_too_small: c_int = -3;
 
 /// Of what is kept for one connection; beyond it the peer is made to wait.
 const kept_bytes_max = 1024 * 1024;
@@ -92,6 +90,8 @@ pub const Context = struct {
     /// How far the batch has been walked, and how many events it has.
     at: u32 = 0,
     count: u32 = 0,
+    /// An external descriptor may be asleep, so that the entries are looked through for it.
+    has_sleepers: bool = false,
     /// In milliseconds; below zero for none.
     timer_ms: c_int = -1,
 
@@ -283,11 +283,14 @@ pub const Context = struct {
     fn putToSleep(context: *Context, handle: Handle) void {
         context.inner.close(handle, .now) catch {};
         context.entries.items[context.indexOf(handle, 0).?].asleep = true;
+        context.has_sleepers = true;
     }
 
     /// Those that were told of are watched again; one that its program has closed is forgotten. For want of descriptors
     /// one sleeps on, and is tried again with the next wait.
     fn wakeSleepers(context: *Context) void {
+        if (!context.has_sleepers) return;
+        context.has_sleepers = false;
         var index: usize = 0;
         while (index < context.entries.items.len) {
             const entry = &context.entries.items[index];
@@ -298,6 +301,8 @@ pub const Context = struct {
                 } else |failure| if (failure == error.Unexpected) {
                     _ = context.entries.swapRemove(index);
                     continue;
+                } else {
+                    context.has_sleepers = true;
                 }
             }
             index += 1;
@@ -348,13 +353,6 @@ pub const Context = struct {
         }
     }
 };
-
-fn resultOf(result: Result) c_int {
-    return @intFromEnum(result);
-}
-
-const ok = resultOf(.ok);
-const failed = resultOf(.failed);
 
 /// Tells where what is told of stands, once it is told.
 fn place(context: *const Context, item: Item) struct { index: usize, fd: sys.Fd } {
@@ -497,7 +495,7 @@ pub fn waitEvent(
             const payload = if (event.type == .message_rx) context.payloadOf(event) else "";
             const item = context.itemOf(event) catch return failed;
             const result = if (item) |known| told.tell(context, known, payload) else null;
-            if (result == resultOf(.buffer_too_small)) return result.?;
+            if (result == buffer_too_small) return result.?;
             context.at += 1;
             if (result) |code| return code;
         }
@@ -522,7 +520,7 @@ const Into = struct {
     fn put(into: Into, payload: []const u8) c_int {
         const room = if (into.buffer == null) 0 else into.length.*;
         into.length.* = payload.len;
-        if (payload.len > room) return resultOf(.buffer_too_small);
+        if (payload.len > room) return buffer_too_small;
         if (into.buffer) |buffer| @memcpy(buffer[0..payload.len], payload);
         return ok;
     }
@@ -559,7 +557,7 @@ fn tellKept(context: *Context, told: Told) ?c_int {
         return null;
     }
     const result = told.tell(context, item, item.payload);
-    if (result == resultOf(.buffer_too_small)) return result;
+    if (result == buffer_too_small) return result;
     // An end has taken its own item away with all else that was kept of it.
     if (context.kept.front()) |left| if (left.handle == item.handle and left.type == item.type) {
         _ = context.kept.popFront();
@@ -594,12 +592,12 @@ fn read(context: *Context, index: usize, buffer: ?[*]u8, length: ?*usize) c_int 
             if (result == null and item.handle == entry.handle) switch (item.type) {
                 .message_rx => {
                     result = into.put(item.payload);
-                    if (result != resultOf(.buffer_too_small)) {
+                    if (result != buffer_too_small) {
                         context.release(item);
                         continue;
                     }
                 },
-                .disconnection => result = resultOf(.no_message),
+                .disconnection => result = no_message,
                 else => {},
             };
             context.kept.pushBackAssumeCapacity(item);
