@@ -1,7 +1,7 @@
 /** The command line: read by one table of options, from which the help is made as well. */
 
 import { parseArgs } from "node:util";
-import type { Options, Values } from "../services/option.ts";
+import type { Option, Options, Repeatable, Values } from "../services/option.ts";
 import { flag, UsageError } from "../services/option.ts";
 
 export type Arguments<Given extends Options> = {
@@ -13,7 +13,7 @@ export type Arguments<Given extends Options> = {
 /** Understood by every command. */
 export const commonOptions = { help: flag("show this") } as const;
 
-type Raw = Record<string, string | boolean | undefined>;
+type Raw = Record<string, string | boolean | readonly string[] | undefined>;
 
 /** Throws a UsageError for what cannot be understood. */
 export function readArguments<Given extends Options>(
@@ -22,8 +22,12 @@ export function readArguments<Given extends Options>(
 ): Arguments<Given> {
   const { words, raw } = parse(given, options, true);
   const values = Object.entries(options).map(([name, option]) => {
-    const text = raw[name];
-    return [name, text === undefined ? undefined : read(name, option, String(text))];
+    const given = raw[name];
+    if (isRepeatable(option)) {
+      const texts = (given ?? []) as readonly string[];
+      return [name, texts.map((text) => read(name, option, text))];
+    }
+    return [name, given === undefined ? undefined : read(name, option, String(given))];
   });
   return { words, values: Object.fromEntries(values) as Values<Given> };
 }
@@ -34,10 +38,10 @@ export function readWords(given: readonly string[], options: Options): readonly 
 }
 
 function parse(given: readonly string[], options: Options, strict: boolean) {
-  const known = Object.entries(options).map(
-    ([name, { placeholder }]) =>
-      [name, { type: placeholder === undefined ? "boolean" : "string" }] as const,
-  );
+  const known = Object.entries(options).map(([name, option]) => {
+    const type = option.placeholder === undefined ? "boolean" : "string";
+    return [name, { type, multiple: isRepeatable(option) }] as const;
+  });
   try {
     const { values, positionals } = parseArgs({
       args: [...given],
@@ -60,6 +64,10 @@ function shortened(error: Error): string {
   }
   const [sentence = ""] = error.message.split(/\. |\.?\n/);
   return sentence.slice(0, 1).toLowerCase() + sentence.slice(1);
+}
+
+function isRepeatable(option: Option): option is Repeatable {
+  return "repeatable" in option;
 }
 
 function read(name: string, option: Options[string], given: string): unknown {

@@ -5,7 +5,7 @@
 
 import { IpcError } from "../native/errors.ts";
 import type { Reason } from "../native/layout.ts";
-import type { Reports } from "../services/startable.ts";
+import type { Complain, Reports } from "../services/startable.ts";
 import { saidOf } from "./command.ts";
 import { printable, tell } from "./output.ts";
 
@@ -57,6 +57,8 @@ export class Report {
       void connection.close();
     },
   };
+
+  readonly complain: Complain = (who, what, kind) => this.#tell(`${who}: ${what}`, kind);
 
   #tell(text: string, reason: string): void {
     if (this.#lines >= linesMax) {

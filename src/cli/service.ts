@@ -14,7 +14,7 @@ import { CommandError, help, run, status } from "./command.ts";
 import { printable, tell } from "./output.ts";
 import { Report } from "./report.ts";
 
-const allow: Option<Allow> = {
+const users: Option<Allow> = {
   placeholder: "UIDS",
   help: 'who may connect, if the run directory lets them in: "anyone", or user numbers, as in 0,1000',
   read(given) {
@@ -34,7 +34,7 @@ const options = {
   name: text("OTHER", "serve under another name than NAME"),
   rundir: text("DIR", "the run directory (default: EARSHOT_RUNDIR, RUNDIR, then the user's own)"),
   shared: flag("accept a run directory that others use too"),
-  allow,
+  users,
   "message-max": count("BYTES", "the longest message (default 16 MiB)"),
   "queue-max": count("BYTES", "what may wait for a peer that does not read (default 64 MiB)"),
   "connections-max": count("COUNT", "how many may be connected (default 65536)"),
@@ -48,7 +48,8 @@ const command = {
   about: `
 Starts the service NAME, and says where it listens when it does. SIGINT, SIGTERM or a closed
 terminal end it: it gives up its name, sends what it had taken, and exits; a second one ends it at
-once. What goes wrong with a peer is told on stderr; the others are served all the same.`,
+once. What goes wrong with a peer is told on stderr; the others are served all the same. SIGUSR2 has
+it tell its counters there, as a line of JSON.`,
   options,
 };
 
@@ -58,7 +59,7 @@ async function main(given: readonly string[]): Promise<number> {
   // Until its name is known, the service's own options are not.
   const [name] = readWords(given, options);
   const service = name === undefined ? undefined : await find(name);
-  const all = { ...service?.options, ...options };
+  const all = { ...options, ...service?.options };
   const { words, values } = readArguments<typeof options & Options>(given, all);
   if (values.help === true) tell(1, help({ ...command, options: all }));
   else if (values.list === true) await list();
@@ -88,23 +89,29 @@ async function serve(name: string, service: Startable, values: Given): Promise<v
   // All that this process serves shares one context, which takes its poller from here.
   if (values.poller !== undefined) process.env["EARSHOT_POLLER"] = values.poller;
   const stop = stopSignals();
-  const report = new Report(values.name ?? name);
+  const served = values.name ?? service.name ?? name;
+  const report = new Report(served);
   const running = await service.start(
     {
-      name: values.name ?? name,
+      name: served,
       options: {
         rundir: values.rundir,
         shared: values.shared,
-        allow: values.allow,
+        allow: values.users,
         messageBytesMax: values["message-max"],
         queueBytesMax: values["queue-max"],
         connectionsMax: values["connections-max"],
       },
       reports: report.handlers,
+      complain: report.complain,
     },
     values,
   );
   tell(1, `${running.name}: listening on ${printable(running.path)}\n`);
+  process.on("SIGUSR2", () => {
+    const counts = JSON.stringify(running.counters?.() ?? {});
+    tell(2, `${running.name}: counters ${counts}\n`);
+  });
   await stop.first;
   await close(running, stop.second);
   report.close();

@@ -8,14 +8,19 @@ export type Option<Value = unknown> = {
   read(text: string): Value;
 };
 
+/** One that may be given more than once. */
+export type Repeatable<Value = unknown> = Option<Value> & { readonly repeatable: true };
+
 /** By their names on the command line. */
 export type Options = Readonly<Record<string, Option>>;
 
-/** What those options have as values; undefined for one that was not given. */
+/** What those options have as values; undefined, or an empty list, for one that was not given. */
 export type Values<Given extends Options> = {
-  readonly [Name in keyof Given]: Given[Name] extends Option<infer Value>
-    ? Value | undefined
-    : never;
+  readonly [Name in keyof Given]: Given[Name] extends Repeatable<infer Value>
+    ? readonly Value[]
+    : Given[Name] extends Option<infer Value>
+      ? Value | undefined
+      : never;
 };
 
 /** The command line cannot be understood; the message says which part, and what would do. */
@@ -42,6 +47,11 @@ export function count(placeholder: string, help: string): Option<number> {
       throw new UsageError(`"${given}" is not a whole number`);
     },
   };
+}
+
+/** The same option, but one that may be given more than once. */
+export function repeated<Value>(option: Option<Value>): Repeatable<Value> {
+  return { ...option, help: `${option.help}; may be repeated`, repeatable: true };
 }
 
 export function choice<const Choice extends string>(

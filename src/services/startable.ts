@@ -9,6 +9,12 @@ import type { Options, Values } from "./option.ts";
 /** Handlers that tell the person who started a service what went wrong with a peer. */
 export type Reports = Required<Pick<ServeHandlers, "trouble" | "close" | "error">>;
 
+/**
+ * The same for a peer that is no connection, such as one from a network: who it is, what was wrong, and a word for the
+ * kind of it, by which a flood is counted.
+ */
+export type Complain = (who: string, what: string, kind: string) => void;
+
 export type Start = {
   /** The name to serve. */
   readonly name: string;
@@ -16,13 +22,19 @@ export type Start = {
   readonly options: ServeOptions;
   /** Handlers for `serve`, beside the service's own. */
   readonly reports: Reports;
+  readonly complain: Complain;
 };
+
+/** Figures by their names. */
+export type Counts = Readonly<Record<string, number>>;
 
 /** One that was started. A `Service` is one. */
 export type Running = {
   readonly name: string;
   /** Where it listens. */
   readonly path: string;
+  /** What it has done so far: told on SIGUSR2, as a line of JSON. */
+  counters?(): Counts;
   /** Resolves when all its connections have ended: after sending what was taken, or at once with `now`. */
   close(options?: { now?: boolean }): Promise<void>;
 };
@@ -30,7 +42,9 @@ export type Running = {
 export type Startable<Own extends Options = Options> = {
   /** One line for `service --list`. */
   readonly summary: string;
-  /** Options of its own, beside those that every service has. */
+  /** The name it has in the run directory, where that is another than the one it is started by. */
+  readonly name?: string;
+  /** Options of its own, beside those that every service has, or in place of one of the same name. */
   readonly options?: Own;
   /** Resolves when it listens. */
   start(how: Start, own: Values<Own>): Promise<Running>;

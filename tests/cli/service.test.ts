@@ -178,11 +178,11 @@ describe("what can be started", () => {
     [["pong", "--rundir"], "option '--rundir <value>' argument missing"],
     [["pong", "--message-max", "12k"], '--message-max: "12k" is not a whole number'],
     [["pong", "--poller", "select"], '--poller: "select" is none of poll, epoll, kqueue'],
-    [["pong", "--allow", "root"], '--allow: "root" is neither "anyone" nor user numbers'],
+    [["pong", "--users", "root"], '--users: "root" is neither "anyone" nor user numbers'],
     // Cut to 32 bits it would be that of another.
     [
-      ["pong", "--allow", "4294968530"],
-      '--allow: "4294968530" is neither "anyone" nor user numbers',
+      ["pong", "--users", "4294968530"],
+      '--users: "4294968530" is neither "anyone" nor user numbers',
     ],
     [["pong", "hello"], 'one at a time; "hello" is one too many'],
   ])("%j is a usage error", async (words, complaint) => {
@@ -252,7 +252,7 @@ describe("what goes wrong with a peer is told, and disturbs nobody", () => {
 
   test("a user who is not allowed is refused", async () => {
     using scratch = new Scratch();
-    await using service = await startService(["pong", "--allow", "4242,4243"], {
+    await using service = await startService(["pong", "--users", "4242,4243"], {
       rundir: scratch.path,
     });
     const { code, stdout, stderr } = await ask(scratch.path, "pong", "hello");
