@@ -4,11 +4,20 @@ export type { ConnectOptions, Reconnect } from "./ipc/connect.ts";
 export { connect } from "./ipc/connect.ts";
 export type { RequestOptions } from "./ipc/connection.ts";
 export { Connection } from "./ipc/connection.ts";
-export type { Allow, ContextOptions, Peer, ServiceOptions } from "./ipc/context.ts";
+export type {
+  AdoptOptions,
+  Allow,
+  ContextOptions,
+  Peer,
+  SendOptions,
+  ServiceOptions,
+} from "./ipc/context.ts";
 export { Context } from "./ipc/context.ts";
+export { Descriptor } from "./ipc/descriptor.ts";
 export { Event } from "./ipc/event.ts";
 export type { ClientHandlers, End, Handlers, Lost } from "./ipc/handlers.ts";
-export type { Limits } from "./ipc/limits.ts";
+export type { InternetAddress } from "./ipc/internet-address.ts";
+export type { DescriptorLimits, Limits } from "./ipc/limits.ts";
 export type { Payload } from "./ipc/message.ts";
 export { Message } from "./ipc/message.ts";
 export type { Found, RunDirectoryOptions } from "./ipc/run-directory.ts";

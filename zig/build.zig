@@ -61,7 +61,7 @@ const libraries = [_]Library{
         .agreement = "testing/c/header.zig",
         .declarations = "testing/c/header.h",
         .symbols = "testing/c/symbols.zig",
-        .version = .{ .major = 1, .minor = 0, .patch = 0 },
+        .version = .{ .major = 2, .minor = 0, .patch = 0 },
     },
 };
 

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Connection } from "./connection.ts";
 import type { ConnectOptions as NativeOptions } from "./context.ts";
 import { busy, busyRetryMs } from "./context.ts";
+import type { Descriptor } from "./descriptor.ts";
 import type { ClientHandlers, End } from "./handlers.ts";
 import { fullLimits } from "./limits.ts";
 import { loop } from "./loop.ts";
@@ -27,6 +28,8 @@ export type ConnectOptions = NativeOptions &
      * that were waiting are rejected, and `reconnected` is told what was lost.
      */
     reconnect?: boolean | Reconnect | undefined;
+    /** Goes on with a connection that was made elsewhere, and takes it over, instead of making one. */
+    descriptor?: number | Descriptor | undefined;
   };
 
 type Persistence = { first: number; most: number; attempts: number };
@@ -54,7 +57,10 @@ export async function connect(name: string, options: ConnectOptions = {}): Promi
   const connection = new Connection(name, options, fullLimits(options));
   const how = persistence(options.reconnect);
   const { signal } = options;
-  const handle = await find(name, options);
+  const handle =
+    options.descriptor === undefined
+      ? await find(name, options)
+      : loop().context.adopt(options.descriptor, options);
   if (signal?.aborted === true) {
     loop().turnAway(handle);
     throw signal.reason;

@@ -2,7 +2,8 @@
 
 import { codes, errorOf, IpcError, isClosed } from "../native/errors.ts";
 import { constants, EventType } from "../native/layout.ts";
-import type { Peer, Sent } from "./context.ts";
+import type { Peer, SendOptions, Sent } from "./context.ts";
+import type { Descriptor } from "./descriptor.ts";
 import type { Event } from "./event.ts";
 import type { ClientHandlers, End, Lost } from "./handlers.ts";
 import type { FullLimits } from "./limits.ts";
@@ -18,7 +19,7 @@ const headerBytes = constants.header_bytes;
 const endedCode = codes.ended.number;
 const nothingLost: Lost = { messages: 0, bytes: 0, requests: 0 };
 
-export type RequestOptions = {
+export type RequestOptions = SendOptions & {
   signal?: AbortSignal | undefined;
   /** In milliseconds. Without one, a request waits until the connection ends. */
   timeout?: number | undefined;
@@ -101,6 +102,15 @@ export class Connection implements AsyncDisposable {
     return this.#peer;
   }
 
+  /**
+   * A copy of its socket, to be given to another process, which goes on with `connect(name, { descriptor })`; this one
+   * closes its own then. Throws EBUSY if it is in the middle of a message, or something waits to be sent.
+   */
+  copies(): Descriptor[] {
+    this.#checkOpen();
+    return loop().context.copies(this.#handle);
+  }
+
   /** The figures of this connection; once it has ended, the last. With `reconnect`, they begin anew each time. */
   statistics(): Statistics {
     if (this.#statistics !== undefined) return { ...this.#statistics };
@@ -133,9 +143,25 @@ export class Connection implements AsyncDisposable {
   /**
    * Sends one message. Returns false when more is queued than the high-water mark allows: the message is taken, and
    * the `drain` handler follows. Throws ECLOSED, EMSGSIZE, or ENOBUFS where the queue policy is to refuse.
+   *
+   * `descriptors` go along with it and stay the sender's, to close when this has returned; the other side must have
+   * asked for them with its own option of that name. They do not wait for a service to be found again: ECLOSED then.
    */
-  send(payload: Payload): boolean {
-    return this.#take(payload, false);
+  send(payload: Payload, options?: SendOptions): boolean {
+    if (options?.descriptors === undefined) return this.#take(payload, false);
+    return this.#takeWith(payload, options.descriptors);
+  }
+
+  #takeWith(payload: Payload, descriptors: readonly (number | Descriptor)[]): boolean {
+    this.#checkOpen();
+    if (this.#handle === 0 || this.#broken) throw this.#resetError("peer_closed");
+    this.#checkSize(payload);
+    const current = loop();
+    const queued = current.context.write(this.#handle, payload, { descriptors });
+    const bytes = bytesOf(payload).length + headerBytes;
+    this.onSent({ result: queued, messages: 1, bytes });
+    current.soon();
+    return queued <= this.#limits.queueBytesHigh;
   }
 
   #take(payload: Payload, asks: boolean): boolean {
@@ -182,7 +208,8 @@ export class Connection implements AsyncDisposable {
     try {
       options.signal?.throwIfAborted();
       patience("timeout", options.timeout);
-      this.#take(payload, true);
+      if (options.descriptors === undefined) this.#take(payload, true);
+      else this.#takeWith(payload, options.descriptors);
     } catch (error) {
       return Promise.reject(error);
     }

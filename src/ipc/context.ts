@@ -10,6 +10,7 @@ import type { IpcError, Subject } from "../native/errors.ts";
 import { codes, errorOf, IpcError as Failure } from "../native/errors.ts";
 import type { PollerKind } from "../native/layout.ts";
 import {
+  Address as AddressLayout,
   ConnectOptions as ConnectLayout,
   ContextOptions as ContextLayout,
   closeHow,
@@ -26,12 +27,16 @@ import type { IpcLibrary } from "../native/library.ts";
 import { ipcLibrary, own } from "../native/library.ts";
 import { Struct } from "../native/struct.ts";
 import type { Address } from "../native/symbols.ts";
+import { Descriptor, numberOf } from "./descriptor.ts";
 import { Doorbell } from "./doorbell.ts";
+import type { Held } from "./event.ts";
 import { Event, eventWords } from "./event.ts";
+import type { InternetAddress } from "./internet-address.ts";
+import { nativeAddress, readAddress } from "./internet-address.ts";
 import type { Limits } from "./limits.ts";
 import { fullLimits, putLimits } from "./limits.ts";
 import type { Inbox, Payload } from "./message.ts";
-import { bytesOf, memoryOf, sizeBound } from "./message.ts";
+import { bytesOf, memoryOf, sizeBound, stale } from "./message.ts";
 import { handleOf, ids, patience, textOf, u32Max, whole, within } from "./numbers.ts";
 import { Outbox } from "./outbox.ts";
 import { poisonedViews } from "./poison.ts";
@@ -70,6 +75,17 @@ export type ConnectOptions = Limits &
     /** How long to wait, in milliseconds, while the service has no room for another connection. Default 5 s. */
     timeout?: number | undefined;
   };
+
+/** What `adopt` is told of a socket: limits for both kinds, and for one that listens who may connect. */
+export type AdoptOptions = Limits & {
+  allow?: Allow | undefined;
+};
+
+/** What goes along with a message. */
+export type SendOptions = {
+  /** At most 253. They stay the caller's, and may be closed when the call has returned. */
+  descriptors?: readonly (number | Descriptor)[] | undefined;
+};
 
 /** Who is at the other end, as the kernel saw it when the connection was made. */
 export type Peer = {
@@ -161,28 +177,127 @@ export class Context implements Disposable {
   /** Serves `name`; its connections come as Connection events. Returns the service's handle. */
   serve(name: string, options: ServiceOptions = {}): number {
     textOf("name", name);
-    const allow = allowLists(options.allow);
-    const given = new Struct(ServiceLayout)
-      .set(
-        "mode",
-        whole("mode", options.mode ?? (options.allow === undefined ? 0o600 : 0o666), 0, 0o777),
-      )
-      .set("backlog", whole("backlog", options.backlog ?? 4096, 1, 2 ** 31 - 1))
-      .set("allow_everyone", allow.everyone ? 1 : 0)
-      .set("shared", options.shared === true ? 1 : 0);
-    putLimits(given.within("limits", LimitsLayout), fullLimits(options));
     const directory = this.#directory(options.rundir);
     const handle = this.#library.calls.earshot_ipc_serve(
       this.#open(),
       ...nativeText(directory),
       ...nativeText(name),
-      given.bytes,
-      allow.users,
-      allow.usersCount,
-      allow.groups,
-      allow.groupsCount,
+      ...nativeService(options),
     );
     return this.#added(handle, { service: name, path: directory });
+  }
+
+  /**
+   * Serves `name` in place of another process, which has sent copies of its descriptors (`copies`): from now on both
+   * accept, until that one closes its service with `leave`. Takes the descriptors over.
+   */
+  takeOver(name: string, copies: readonly Descriptor[], options: ServiceOptions = {}): number {
+    textOf("name", name);
+    const [socket, lock] = copies;
+    if (socket === undefined || lock === undefined) {
+      throw new Failure("EINVAL", "EINVAL: taking a name over takes its socket and its lock");
+    }
+    const directory = this.#directory(options.rundir);
+    const handle = this.#library.calls.earshot_ipc_take_over(
+      this.#open(),
+      ...nativeText(directory),
+      ...nativeText(name),
+      socket.number,
+      lock.number,
+      ...nativeService(options),
+    );
+    this.#checked(handle, { service: name, path: directory });
+    for (const descriptor of copies) descriptor.take();
+    return this.#added(handle);
+  }
+
+  /**
+   * Goes on with a socket that was made elsewhere, and takes it over. One that listens is a service from now on, with
+   * Connection events, whose name is for others to look after; any other is a connection. Returns its handle.
+   */
+  adopt(descriptor: number | Descriptor, options: AdoptOptions = {}): number {
+    const number = numberOf(descriptor);
+    const handle = this.#library.calls.earshot_ipc_adopt(
+      this.#open(),
+      number,
+      ...nativeService(options),
+    );
+    this.#checked(handle, { descriptor: number });
+    if (descriptor instanceof Descriptor) descriptor.take();
+    return this.#added(handle);
+  }
+
+  /**
+   * Copies of what a handle stands for, to be given to another process: the socket of a connection or a service, then
+   * the lock of a service that has one. Throws EBUSY for a connection that is in the middle of a message.
+   */
+  copies(handle: number): Descriptor[] {
+    handleOf(handle);
+    this.flush();
+    const numbers = new Int32Array(constants.copies_max);
+    const count = this.#checked(
+      this.#library.calls.earshot_ipc_copies(this.#open(), handle, numbers),
+    );
+    return Array.from(numbers.subarray(0, count), (number) => new Descriptor(number));
+  }
+
+  /**
+   * Accepts TCP connections at an address; port 0 takes one that is free, and `address` tells which. Whoever they come
+   * from is let in: the kernel knows of no user there.
+   */
+  listen(
+    address: InternetAddress,
+    options: Limits & { backlog?: number | undefined } = {},
+  ): number {
+    const limits = new Struct(LimitsLayout);
+    putLimits(limits, fullLimits(options));
+    const handle = this.#library.calls.earshot_ipc_listen(
+      this.#open(),
+      nativeAddress(address).bytes,
+      whole("backlog", options.backlog ?? 4096, 1, 2 ** 31 - 1),
+      limits.bytes,
+    );
+    return this.#added(handle, { path: `${address.host} port ${address.port}` });
+  }
+
+  /**
+   * Begins a TCP connection. Its Connection event tells that it is there, and its Disconnection that it cannot be made.
+   * How long that may take is for the caller to say, who closes it.
+   */
+  dial(address: InternetAddress, options: Limits = {}): number {
+    const limits = new Struct(LimitsLayout);
+    putLimits(limits, fullLimits(options));
+    const handle = this.#library.calls.earshot_ipc_dial(
+      this.#open(),
+      nativeAddress(address).bytes,
+      limits.bytes,
+    );
+    return this.#added(handle);
+  }
+
+  /** Where the other end of a TCP connection is, or where a service listens. Throws ENOTSUP for what is not TCP. */
+  address(handle: number): InternetAddress {
+    const record = new Struct(AddressLayout);
+    this.#checked(
+      this.#library.calls.earshot_ipc_address(this.#open(), handleOf(handle), record.bytes),
+    );
+    return readAddress(record);
+  }
+
+  /**
+   * Binds two connections or external descriptors: what arrives on one leaves by the other from now on, natively and a
+   * bounded part at a time. Both handles are gone then. The end of what comes from one side is passed on, and the other
+   * side goes on; when both are over, or one breaks, a Disconnection tells that the switch is. SwitchRx and SwitchTx
+   * events tell how many bytes came, and left, at which end.
+   */
+  switch(one: number, other: number): number {
+    this.flush();
+    const handle = this.#library.calls.earshot_ipc_switch(
+      this.#open(),
+      handleOf(one),
+      handleOf(other),
+    );
+    return this.#added(handle);
   }
 
   /** Where the service `name` is, or would be, found. */
@@ -251,10 +366,15 @@ export class Context implements Disposable {
    * Returns the bytes known to wait because the peer makes no room: over `queueBytesHigh` it is time to stop, and to go
    * on with the Drain event, which follows then.
    */
-  schedule(connection: number, payload: Payload, options?: { report?: number }): number {
+  schedule(
+    connection: number,
+    payload: Payload,
+    options?: SendOptions & { report?: number | undefined },
+  ): number {
     this.#open();
     handleOf(connection);
     this.#rouse();
+    if (options?.descriptors !== undefined) return this.#send(connection, payload, options);
     const token = options?.report === undefined ? 0 : whole("report", options.report, 0, u32Max);
     const outbox = this.#outbox;
     this.#asked = connection;
@@ -282,13 +402,37 @@ export class Context implements Disposable {
     return this.#queued;
   }
 
+  /** Descriptors cannot lie in the outbox, so the message goes at once. */
+  #send(
+    connection: number,
+    payload: Payload,
+    { descriptors = [], report }: SendOptions & { report?: number | undefined },
+  ): number {
+    if (report !== undefined && report !== 0) {
+      throw new Failure("EINVAL", "EINVAL: a message with descriptors is not reported");
+    }
+    this.flush();
+    const bytes = bytesOf(payload);
+    const numbers = Int32Array.from(descriptors, numberOf);
+    const queued = this.#library.calls.earshot_ipc_send(
+      this.#open(),
+      connection,
+      sendable(bytes),
+      bytes.length,
+      numbers.length === 0 ? nothing : numbers,
+      numbers.length,
+    );
+    return this.#checked(queued);
+  }
+
   /**
    * Sends a message now, behind what is queued for the connection. Returns the bytes that wait in the queue because
    * the peer has not made room: 0 if the kernel has everything. Throws ECLOSED if the connection has ended.
    */
-  write(connection: number, payload: Payload): number {
+  write(connection: number, payload: Payload, options?: SendOptions): number {
     handleOf(connection);
     this.#rouse();
+    if (options?.descriptors !== undefined) return this.#send(connection, payload, options);
     if (!this.#outbox.isEmpty) this.flush();
     const bytes = bytesOf(payload);
     const queued = this.#library.calls.earshot_ipc_write(
@@ -324,7 +468,7 @@ export class Context implements Disposable {
       record[4] = messages;
       record[6] = bytes;
       const error = errorOf(result, { errno: 0, syscall: 0, detail: 0 });
-      this.#errors.push(new Event(record, 0, this.#inbox, this.#take, error));
+      this.#errors.push(new Event(record, 0, this.#inbox, this.#held, error));
     }
   };
 
@@ -450,7 +594,7 @@ export class Context implements Disposable {
     if (this.#errors.length > 0) return this.#errors.shift();
     if (this.#at >= this.#count) return undefined;
     const at = this.#at++ * eventWords;
-    return new Event(this.#areas.events, at, this.#inbox, this.#take);
+    return new Event(this.#areas.events, at, this.#inbox, this.#held);
   }
 
   /** @internal */
@@ -470,11 +614,21 @@ export class Context implements Disposable {
     this.#library.calls.earshot_ipc_ring(this.#open());
   }
 
-  readonly #take = (address: number, length: number): Uint8Array => {
-    const { calls } = this.#library;
-    const release = this.#library.address("earshot_ipc_loan_release");
-    this.#checked(calls.earshot_ipc_loan_take(this.#open(), address as Address));
-    return new Uint8Array(own(address as Address, length, release, release));
+  readonly #held: Held = {
+    loan: (address, length) => {
+      const { calls } = this.#library;
+      const release = this.#library.address("earshot_ipc_loan_release");
+      this.#checked(calls.earshot_ipc_loan_take(this.#open(), address as Address));
+      return new Uint8Array(own(address as Address, length, release, release));
+    },
+    descriptors: (detail, generation) => {
+      if (this.#inbox.generation !== generation) throw stale("descriptors of a message are");
+      const numbers = new Int32Array(constants.descriptors_max);
+      const count = this.#checked(
+        this.#library.calls.earshot_ipc_take(this.#open(), detail, numbers),
+      );
+      return Array.from(numbers.subarray(0, count), (number) => new Descriptor(number));
+    },
   };
 
   // ---- asking ----
@@ -519,15 +673,16 @@ export class Context implements Disposable {
   }
 
   /**
-   * Closes one connection, service, timer or external descriptor by its handle. A connection still sends what it has
-   * taken, unless `now` is set; its Disconnection event follows either way. A service's connections go on.
+   * Closes one connection, service, timer, switch or external descriptor by its handle. A connection still sends what it
+   * has taken, unless `now` is set; its Disconnection event follows either way. A service's connections go on; with
+   * `leave` its name stays, for whoever goes on with copies of its descriptors.
    */
-  closeHandle(handle: number, options: { now?: boolean } = {}): void {
+  closeHandle(handle: number, options: { now?: boolean; leave?: boolean } = {}): void {
     handleOf(handle);
     this.#rouse();
     this.flush();
-    const how = options.now === true ? closeHow.now : closeHow.drain;
-    this.#checked(this.#library.calls.earshot_ipc_close(this.#open(), handle, how));
+    const how = options.leave === true ? "leave" : options.now === true ? "now" : "drain";
+    this.#checked(this.#library.calls.earshot_ipc_close(this.#open(), handle, closeHow[how]));
   }
 
   /** The same for everything there is. */
@@ -625,6 +780,21 @@ function allowLists(allow: Allow | undefined) {
     groups: Uint32Array.from(groups.length === 0 ? [0] : groups),
     groupsCount: groups.length,
   };
+}
+
+/** What a service is made with, as native code takes it. */
+function nativeService(options: ServiceOptions) {
+  const allow = allowLists(options.allow);
+  const given = new Struct(ServiceLayout)
+    .set(
+      "mode",
+      whole("mode", options.mode ?? (options.allow === undefined ? 0o600 : 0o666), 0, 0o777),
+    )
+    .set("backlog", whole("backlog", options.backlog ?? 4096, 1, 2 ** 31 - 1))
+    .set("allow_everyone", allow.everyone ? 1 : 0)
+    .set("shared", options.shared === true ? 1 : 0);
+  putLimits(given.within("limits", LimitsLayout), fullLimits(options));
+  return [given.bytes, allow.users, allow.usersCount, allow.groups, allow.groupsCount] as const;
 }
 
 const nothing = new Uint8Array(1);

@@ -3,15 +3,22 @@
 import type { IpcError } from "../native/errors.ts";
 import type { Reason } from "../native/layout.ts";
 import { constants, EventType, Event as Layout, reasons } from "../native/layout.ts";
-import type { Inbox } from "./message.ts";
+import type { Descriptor } from "./descriptor.ts";
+import type { Arrivals, Inbox } from "./message.ts";
 import { Message } from "./message.ts";
 
 /** Words of one record in the events area. */
 export const eventWords = Layout.size / 4;
-const flagLoan = constants.event_flag_loan;
+const flagLoan = constants.event_flag_loan << 8;
+const flagDescriptors = constants.event_flag_descriptors << 8;
 
-/** Takes over the buffer of a message too large for the inbox. */
-export type Loans = (address: number, length: number) => Uint8Array;
+/** Takes over what is held for a message's receiver, and is given up with the batch otherwise. */
+export type Held = {
+  /** The buffer of a message too large for the inbox. */
+  loan(address: number, length: number): Uint8Array;
+  /** The descriptors that an event's detail speaks of, in the batch of that generation. */
+  descriptors(detail: number, generation: number): readonly Descriptor[];
+};
 
 /**
  * An event. `type` says which of the other members mean something; the rest are 0, "none" or undefined.
@@ -37,10 +44,11 @@ export class Event {
   readonly #data: number;
   readonly #inbox: Inbox;
   readonly #loan: Uint8Array | undefined;
+  readonly #arrivals: Arrivals | undefined;
   #message: Message | undefined;
 
   /** @internal Reads the record that begins at word `at`. */
-  constructor(events: Uint32Array, at: number, inbox: Inbox, loans: Loans, error?: IpcError) {
+  constructor(events: Uint32Array, at: number, inbox: Inbox, held: Held, error?: IpcError) {
     const head = events[at]!;
     this.type = (head & 0xff) as EventType;
     this.source = events[at + 1]!;
@@ -52,7 +60,8 @@ export class Event {
     this.#detail = events[at + 5]! | 0;
     this.#data = events[at + 6]! + events[at + 7]! * 2 ** 32;
     this.#inbox = inbox;
-    this.#loan = (head & (flagLoan << 8)) === 0 ? undefined : loans(this.#data, this.#length);
+    this.#loan = (head & flagLoan) === 0 ? undefined : held.loan(this.#data, this.#length);
+    this.#arrivals = (head & flagDescriptors) === 0 ? undefined : this.#arrivalsOf(held);
   }
 
   /** The connection it is about; the same as `source`. */
@@ -64,9 +73,14 @@ export class Event {
   get message(): Message {
     this.#message ??=
       this.#loan === undefined
-        ? new Message(this.#inbox, this.#offset, this.#length)
-        : new Message(undefined, 0, this.#length, this.#loan);
+        ? new Message(this.#inbox, this.#offset, this.#length, undefined, this.#arrivals)
+        : new Message(undefined, 0, this.#length, this.#loan, this.#arrivals);
     return this.#message;
+  }
+
+  #arrivalsOf(held: Held): Arrivals {
+    const { generation } = this.#inbox;
+    return () => held.descriptors(this.#detail, generation);
   }
 
   /** Disconnection, Error: the system's error number, 0 if it had no part in it. */
@@ -74,6 +88,16 @@ export class Event {
     return this.type === EventType.Disconnection || this.type === EventType.Error
       ? this.#detail
       : 0;
+  }
+
+  /** SwitchRx, SwitchTx: which of the two, as `switch` was given them, 0 or 1. Disconnection of a switch: which one it showed at. */
+  get end(): number {
+    return this.#offset;
+  }
+
+  /** SwitchRx, SwitchTx: how many since the last such event. */
+  get bytes(): number {
+    return this.type === EventType.SwitchRx || this.type === EventType.SwitchTx ? this.#data : 0;
   }
 
   /** Connection, and Error for a refused peer: the peer's process, 0 where the system does not tell. */

@@ -1,9 +1,14 @@
 /** What one connection may take up: the options, their defaults, and their native shape. */
 
 import { IpcError } from "../native/errors.ts";
-import { constants, type Limits as LimitsLayout, queuePolicies } from "../native/layout.ts";
+import {
+  constants,
+  framings,
+  type Limits as LimitsLayout,
+  queuePolicies,
+} from "../native/layout.ts";
 import type { Struct } from "../native/struct.ts";
-import { within } from "./numbers.ts";
+import { whole, within } from "./numbers.ts";
 
 /** All sizes in bytes, all times in milliseconds. */
 export type Limits = {
@@ -21,6 +26,23 @@ export type Limits = {
   stallTimeout?: number | undefined;
   /** How long a closed connection goes on sending what it had taken. Default 5 s. */
   drainTimeout?: number | undefined;
+  /** Takes descriptors that come with messages. Without this, a peer that sends some is dropped. */
+  descriptors?: DescriptorLimits | undefined;
+  /**
+   * Bytes as they come, without frames: each `message` is what has arrived, at most `messageBytesMax` of it. For peers
+   * that speak something else. Default false.
+   */
+  raw?: boolean | undefined;
+};
+
+export type DescriptorLimits = {
+  /** With one message, up to 253. A peer that sends more is dropped. */
+  max: number;
+  /**
+   * How many are held for all peers of one user together, what came and was not taken yet and what waits to be sent.
+   * Default 1012.
+   */
+  held?: number | undefined;
 };
 
 const nsPerMs = 1e6;
@@ -33,11 +55,14 @@ export const limitDefaults = {
   queuePolicy: "close",
   stallTimeout: 30_000,
   drainTimeout: 5_000,
+  descriptorsMax: 0,
+  descriptorsHeld: 4 * constants.descriptors_max,
+  raw: false,
 } as const;
 
 export type FullLimits = {
-  [Name in keyof Limits]-?: NonNullable<Limits[Name]>;
-};
+  [Name in Exclude<keyof Limits, "descriptors">]-?: NonNullable<Limits[Name]>;
+} & { descriptorsMax: number; descriptorsHeld: number };
 
 /** The limits with defaults filled in. Throws EINVAL where they do not go together. */
 export function fullLimits(given: Limits): FullLimits {
@@ -52,6 +77,9 @@ export function fullLimits(given: Limits): FullLimits {
     queuePolicy: given.queuePolicy ?? limitDefaults.queuePolicy,
     stallTimeout: given.stallTimeout ?? limitDefaults.stallTimeout,
     drainTimeout: given.drainTimeout ?? limitDefaults.drainTimeout,
+    descriptorsMax: given.descriptors?.max ?? limitDefaults.descriptorsMax,
+    descriptorsHeld: given.descriptors?.held ?? limitDefaults.descriptorsHeld,
+    raw: given.raw ?? limitDefaults.raw,
   };
   check(limits);
   return limits;
@@ -71,6 +99,10 @@ function check(limits: FullLimits): void {
   within("queueBytesHigh", limits.queueBytesHigh, 0, limits.queueBytesMax);
   within("stallTimeout", limits.stallTimeout, 0, yearMs);
   within("drainTimeout", limits.drainTimeout, 0, yearMs);
+  whole("descriptors.max", limits.descriptorsMax, 0, constants.descriptors_max);
+  whole("descriptors.held", limits.descriptorsHeld, 0, 2 ** 20);
+  if (limits.raw)
+    within("messageBytesMax", limits.messageBytesMax, 1, constants.message_bytes_limit);
   if (Object.hasOwn(queuePolicies, limits.queuePolicy)) return;
   throw new IpcError(
     "EINVAL",
@@ -87,5 +119,8 @@ export function putLimits(record: Struct<typeof LimitsLayout>, limits: FullLimit
     .set("queue_bytes_max", limits.queueBytesMax)
     .set("stall_ns", limits.stallTimeout * nsPerMs)
     .set("drain_ns", limits.drainTimeout * nsPerMs)
-    .set("queue_policy", queuePolicies[limits.queuePolicy]);
+    .set("queue_policy", queuePolicies[limits.queuePolicy])
+    .set("descriptors_max", limits.descriptorsMax)
+    .set("descriptors_held_max", limits.descriptorsHeld)
+    .set("framing", limits.raw ? framings.raw : framings.frames);
 }

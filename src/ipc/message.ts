@@ -1,6 +1,7 @@
 /** A message as its receiver sees it: a view of bytes that are good until the next wait, or its own. */
 
 import { IpcError } from "../native/errors.ts";
+import type { Descriptor } from "./descriptor.ts";
 import { poisonedViews } from "./poison.ts";
 
 const encoder = new TextEncoder();
@@ -44,6 +45,11 @@ function checkAttached(memory: ArrayBufferLike): void {
   }
 }
 
+/** @internal Takes over the descriptors that came with a message. */
+export type Arrivals = () => readonly Descriptor[];
+
+const none: readonly Descriptor[] = [];
+
 /** @internal The memory a batch's messages lie in. `generation` moves on with each wait. */
 export type Inbox = { readonly bytes: Buffer; generation: number };
 
@@ -74,10 +80,18 @@ export class Message {
   readonly #generation: number;
   readonly #offset: number;
   #bytes: Uint8Array | undefined;
+  #descriptors: readonly Descriptor[] | Arrivals;
 
   /** @internal A view of `length` bytes at `offset` of an inbox; without one, of `bytes`, which then are its own. */
-  constructor(inbox: Inbox | undefined, offset: number, length: number, bytes?: Uint8Array) {
+  constructor(
+    inbox: Inbox | undefined,
+    offset: number,
+    length: number,
+    bytes?: Uint8Array,
+    descriptors: readonly Descriptor[] | Arrivals = none,
+  ) {
     this.#inbox = inbox;
+    this.#descriptors = descriptors;
     this.#offset = offset;
     this.length = length;
     this.#bytes = bytes;
@@ -111,19 +125,32 @@ export class Message {
     return JSON.parse(this.text()) as Value;
   }
 
-  /** The same message with bytes of its own. */
+  /**
+   * The descriptors that came with it, in the order in which they were sent. Who looks here owns them, and closes each;
+   * what nobody has looked at by the next wait is closed, with that of a copy when nothing refers to it any more.
+   */
+  get descriptors(): readonly Descriptor[] {
+    if (typeof this.#descriptors === "function") this.#descriptors = this.#descriptors();
+    return this.#descriptors;
+  }
+
+  /** The same message with bytes of its own. It has the descriptors. */
   copy(): Message {
     return this.#inbox === undefined
       ? this
-      : new Message(undefined, 0, this.length, this.bytes.slice());
+      : new Message(undefined, 0, this.length, this.bytes.slice(), this.descriptors);
   }
 
   #check(): void {
     if (this.#inbox === undefined || this.#inbox.generation === this.#generation) return;
-    throw new IpcError(
-      "ESTALE",
-      "ESTALE: a message is good until the next wait (in a handler: until it returns or first awaits); " +
-        "keep it with copy()",
-    );
+    throw stale("a message is");
   }
+}
+
+/** @internal What was used after the batch it came with. */
+export function stale(what: string): IpcError {
+  return new IpcError(
+    "ESTALE",
+    `ESTALE: ${what} good until the next wait (in a handler: until it returns or first awaits); keep it with copy()`,
+  );
 }

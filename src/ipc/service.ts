@@ -2,7 +2,8 @@
 
 import { EventType } from "../native/layout.ts";
 import { Connection } from "./connection.ts";
-import type { ServiceOptions } from "./context.ts";
+import type { Context, ServiceOptions } from "./context.ts";
+import type { Descriptor } from "./descriptor.ts";
 import type { Event } from "./event.ts";
 import type { Handlers } from "./handlers.ts";
 import type { FullLimits } from "./limits.ts";
@@ -25,7 +26,15 @@ export type ServeHandlers = Handlers & {
   trouble?: ((service: Service, trouble: Trouble) => void | Promise<void>) | undefined;
 };
 
-export type ServeOptions = ServiceOptions & { signal?: AbortSignal | undefined };
+export type ServeOptions = ServiceOptions & {
+  signal?: AbortSignal | undefined;
+  /**
+   * What to accept from, instead of a socket of its own: one that listens already, whose name somebody else looks
+   * after; or the copies of another process's service (`service.copies()`), whose name goes over to this one. They are
+   * taken over.
+   */
+  descriptor?: number | Descriptor | readonly Descriptor[] | undefined;
+};
 
 export class Service implements AsyncDisposable {
   readonly name: string;
@@ -41,13 +50,13 @@ export class Service implements AsyncDisposable {
   onClosed: (() => void) | undefined;
 
   /** @internal */
-  constructor(name: string, handlers: ServeHandlers, options: ServiceOptions) {
+  constructor(name: string, handlers: ServeHandlers, options: ServeOptions) {
     const { context } = loop();
     this.name = name;
     this.path = context.path(name, options.rundir);
     this.#handlers = handlers;
     this.#limits = fullLimits(options);
-    this.#handle = context.serve(name, options);
+    this.#handle = listening(context, name, options);
     loop().add(this.#handle, this);
   }
 
@@ -62,18 +71,31 @@ export class Service implements AsyncDisposable {
     return this.#statistics!;
   }
 
+  /** Copies of its socket and of its lock, with which another process goes on: see `descriptor` of `serve`. */
+  copies(): Descriptor[] {
+    return loop().context.copies(this.#handle);
+  }
+
+  /** Stops accepting and leaves the name to whoever has its copies. The connections go on. */
+  leave(): void {
+    this.#end({ leave: true });
+  }
+
+  #end(how: { leave?: boolean } = {}): void {
+    if (this.#handle === 0) return;
+    this.statistics();
+    loop().remove(this.#handle);
+    loop().context.closeHandle(this.#handle, how);
+    this.#handle = 0;
+    this.onClosed?.();
+  }
+
   /**
    * Gives up the name and removes the socket, then closes the connections: after sending what was taken, or at once
    * with `now`. Resolves when all have ended.
    */
   close(options: { now?: boolean } = {}): Promise<void> {
-    if (this.#handle !== 0) {
-      this.statistics();
-      loop().remove(this.#handle);
-      loop().context.closeHandle(this.#handle);
-      this.#handle = 0;
-      this.onClosed?.();
-    }
+    this.#end();
     const open = [...this.#connections].map((connection) => connection.close(options));
     this.#closed = Promise.all(open).then(() => undefined);
     return this.#closed;
@@ -113,4 +135,13 @@ export class Service implements AsyncDisposable {
     connection.attach(event.connection, { uid: event.uid, gid: event.gid, pid: event.pid });
     connection.opened();
   }
+}
+
+function listening(context: Context, name: string, options: ServeOptions): number {
+  const { descriptor } = options;
+  if (descriptor === undefined) return context.serve(name, options);
+  if (typeof descriptor === "number" || !("length" in descriptor)) {
+    return context.adopt(descriptor, options);
+  }
+  return context.takeOver(name, descriptor, options);
 }

@@ -4,7 +4,7 @@
  */
 
 import { constants as system } from "node:os";
-import { nameFaults, syscalls } from "./layout.ts";
+import { constants, nameFaults, syscalls } from "./layout.ts";
 
 /** The library's result codes: its name, the `code` of the error it becomes, and its number. */
 export const codes = {
@@ -22,6 +22,11 @@ export const codes = {
   queue_full: { number: -11, code: "ENOBUFS" },
   malformed: { number: -12, code: "EMALFORMED" },
   ended: { number: -13, code: "ECLOSED" },
+  not_stream: { number: -14, code: "ENOTSOCK" },
+  descriptor_unpassable: { number: -15, code: "EBADF" },
+  descriptors_crowded: { number: -16, code: "ETOOMANYREFS" },
+  descriptors_too_many: { number: -17, code: "EDESCRIPTORS" },
+  unfinished: { number: -18, code: "EBUSY" },
   name_invalid: { number: -20, code: "ENAME" },
   path_too_long: { number: -21, code: "ENAMETOOLONG" },
   service_missing: { number: -22, code: "ENOENT" },
@@ -34,6 +39,8 @@ export const codes = {
   no_space: { number: -29, code: "ENOSPC" },
   path_relative: { number: -30, code: "EINVAL" },
   path_invalid: { number: -31, code: "EINVAL" },
+  address_in_use: { number: -32, code: "EADDRINUSE" },
+  address_missing: { number: -33, code: "EADDRNOTAVAIL" },
   directory_missing: { number: -40, code: "ENOENT" },
   directory_link: { number: -41, code: "ELOOP" },
   not_directory: { number: -42, code: "ENOTDIR" },
@@ -53,8 +60,6 @@ export type CodeName = keyof typeof codes;
 /** The `code` of an `IpcError`. Besides the library's there are those that only arise on this side. */
 export type IpcErrorCode =
   | (typeof codes)[Exclude<CodeName, "ok">]["code"]
-  /** A descriptor that was to be watched is not open. */
-  | "EBADF"
   /** A wait took longer than its `timeout`. */
   | "ETIMEDOUT"
   /** The connection ended before the answer came. */
@@ -187,6 +192,18 @@ const texts: Record<CodeName, (subject: Subject, failure: SystemFailure) => stri
   malformed: () => "the bytes to send are not whole frames",
   ended: () =>
     "its peer is gone, or it came to a limit; its end will say why, and count what was lost",
+  not_stream: ({ descriptor }) =>
+    `${descriptor === undefined ? "it" : `descriptor ${descriptor}`} is no socket for a stream of bytes; choose one that is`,
+  descriptor_unpassable: () =>
+    "one of the descriptors to send is not open, or is of a kind that cannot be passed; leave it out",
+  descriptors_crowded: () =>
+    "as many descriptors of this user are on their way as the system allows; wait until peers have read theirs, or " +
+    "raise the limit (ulimit -n)",
+  descriptors_too_many: () =>
+    `a message takes ${constants.descriptors_max} descriptors at most, and all that wait for a peer's user are bounded ` +
+    "as well (descriptors.held); wait until some have gone, or raise it",
+  unfinished: () =>
+    "part of a message has come or waits to be sent, and would be lost; try again when it is whole",
   name_invalid: (subject, failure) => {
     const fault = nameFaults[failure.detail];
     return `${service(subject)} is not a name: ${fault === undefined ? "it breaks a rule" : nameRules[fault]}`;
@@ -220,6 +237,10 @@ const texts: Record<CodeName, (subject: Subject, failure: SystemFailure) => stri
     `the run directory ${path(subject)} does not start with a slash; name it from the root (EARSHOT_RUNDIR)`,
   path_invalid: (subject) =>
     `the path of the run directory, ${shown(path(subject))}, holds a zero byte; choose one without`,
+  address_in_use: (subject) =>
+    `somebody listens at ${subject.path ?? "that address"} already; stop that one or choose another port`,
+  address_missing: (subject) =>
+    `${subject.path ?? "the address"} is none of this machine's addresses; choose one that is`,
   directory_missing: (subject) =>
     `${subject.service === undefined ? "no service runs" : `nobody serves ${service(subject)}`}: there is no run ` +
     `directory ${path(subject)}; start the service, or set EARSHOT_RUNDIR to where it runs`,

@@ -4,7 +4,7 @@
  */
 
 /** The ABI this side was written for. */
-export const abiVersion = 1;
+export const abiVersion = 2;
 
 /** What a context reports. Numbers up to 8 are LibIPC's. */
 export const EventType = {
@@ -47,6 +47,7 @@ export const reasons = [
   "system",
   "descriptor_limit",
   "malformed",
+  "descriptors_too_many",
 ] as const;
 
 export type Reason = (typeof reasons)[number];
@@ -105,11 +106,17 @@ export const queuePolicies = { close: 0, refuse: 1 } as const;
 /** What a callback of a switch says of what it did. */
 export const verdicts = { done: 0, failed: 1, closing: 2, ignore: 3 } as const;
 
-/** Whether what was taken is still sent when a handle is closed. */
-export const closeHow = { drain: 0, now: 1 } as const;
+/** How messages are told apart on the wire. */
+export const framings = { frames: 0, raw: 1 } as const;
+
+/** Whether what was taken is still sent when a handle is closed, and whether a service leaves its name behind. */
+export const closeHow = { drain: 0, now: 1, leave: 2 } as const;
 
 export const constants = {
   event_flag_loan: 1,
+  event_flag_descriptors: 2,
+  descriptors_max: 253,
+  copies_max: 2,
   header_bytes: 4,
   poison_byte: 0xdb,
   name_bytes_max: 64,
@@ -171,7 +178,7 @@ export const ContextOptions = struct({
 });
 
 export const Limits = struct({
-  size: 48,
+  size: 56,
   fields: {
     message_bytes_max: [0, 4],
     connections_max: [4, 4],
@@ -180,24 +187,26 @@ export const Limits = struct({
     stall_ns: [24, 8],
     drain_ns: [32, 8],
     queue_policy: [40, 4],
-    reserved: [44, 4],
+    descriptors_max: [44, 4],
+    descriptors_held_max: [48, 4],
+    framing: [52, 4],
   },
 });
 
 export const ServiceOptions = struct({
-  size: 64,
+  size: 72,
   fields: {
-    limits: [0, 48],
-    mode: [48, 4],
-    backlog: [52, 4],
-    allow_everyone: [56, 4],
-    shared: [60, 4],
+    limits: [0, 56],
+    mode: [56, 4],
+    backlog: [60, 4],
+    allow_everyone: [64, 4],
+    shared: [68, 4],
   },
 });
 
 export const ConnectOptions = struct({
-  size: 56,
-  fields: { limits: [0, 48], shared: [48, 4], reserved: [52, 4] },
+  size: 64,
+  fields: { limits: [0, 56], shared: [56, 4], reserved: [60, 4] },
 });
 
 export const Areas = struct({
@@ -219,6 +228,17 @@ export const Peer = struct({
   fields: { uid: [0, 4], gid: [4, 4], pid: [8, 4], reserved: [12, 4] },
 });
 
+export const Address = struct({
+  size: 32,
+  fields: {
+    family: [0, 4],
+    port: [4, 4],
+    scope: [8, 4],
+    bytes: [12, 16],
+    reserved: [28, 4],
+  },
+});
+
 export const Failure = struct({
   size: 16,
   fields: { errno: [0, 4], syscall: [4, 4], detail: [8, 8] },
@@ -232,7 +252,7 @@ export const Inspection = struct({
 export const inspectionStates = ["live", "stale", "foreign", "unknown"] as const;
 
 export const Statistics = struct({
-  size: 200,
+  size: 208,
   fields: {
     messages_received: [0, 8],
     messages_sent: [8, 8],
@@ -244,7 +264,7 @@ export const Statistics = struct({
     connections_made: [56, 8],
     connections_open: [64, 8],
     descriptors: [72, 8],
-    reasons: [80, 120],
+    reasons: [80, 128],
   },
 });
 
@@ -258,6 +278,7 @@ export const structs = {
   ConnectOptions,
   Areas,
   Peer,
+  Address,
   Failure,
   Inspection,
   Statistics,

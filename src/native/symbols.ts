@@ -60,6 +60,37 @@ export const ipcSymbols = {
   ),
   earshot_ipc_schedule: call("i32", "pointer", "u32", "bytes", "u32", "i32"),
   earshot_ipc_write: call("i32", "pointer", "u32", "bytes", "u32"),
+  earshot_ipc_send: call("i32", "pointer", "u32", "bytes", "u32", "bytes", "u32"),
+  earshot_ipc_take: call("i32", "pointer", "i32", "bytes"),
+  earshot_ipc_adopt: call(
+    "i32",
+    "pointer", // context
+    "i32", // descriptor
+    "bytes", // ServiceOptions
+    "bytes", // allowed users
+    "u32",
+    "bytes", // allowed groups
+    "u32",
+  ),
+  earshot_ipc_take_over: call(
+    "i32",
+    "pointer", // context
+    "bytes", // run directory
+    "u32",
+    "bytes", // name
+    "u32",
+    "i32", // what listens
+    "i32", // the lock
+    "bytes", // ServiceOptions
+    "bytes", // allowed users
+    "u32",
+    "bytes", // allowed groups
+    "u32",
+  ),
+  earshot_ipc_copies: call("i32", "pointer", "u32", "bytes"),
+  earshot_ipc_listen: call("i32", "pointer", "bytes", "u32", "bytes"),
+  earshot_ipc_dial: call("i32", "pointer", "bytes", "bytes"),
+  earshot_ipc_address: call("i32", "pointer", "u32", "bytes"),
   earshot_ipc_pause: call("i32", "pointer", "u32", "u32"),
   earshot_ipc_close: call("i32", "pointer", "u32", "u32"),
   earshot_ipc_close_all: call("i32", "pointer", "u32"),

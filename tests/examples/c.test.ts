@@ -118,12 +118,12 @@ describe("what the loader says of", () => {
     const path = await impostor("int earshot_ipc_abi(void) { return 99; }");
     expect(await load(path)).toMatchObject({
       code: 1,
-      stderr: `ask: ${path} has ABI 99, this program needs 1\n`,
+      stderr: `ask: ${path} has ABI 99, this program needs 2\n`,
     });
   });
 
   test("a library that lacks a function", async () => {
-    const path = await impostor("int earshot_ipc_abi(void) { return 1; }");
+    const path = await impostor("int earshot_ipc_abi(void) { return 2; }");
     expect(await load(path)).toMatchObject({
       code: 1,
       stderr: `ask: ${path} lacks earshot_ipc_run_directory\n`,

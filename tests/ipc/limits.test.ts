@@ -3,7 +3,7 @@
 import { describe, expect, test } from "bun:test";
 import { Context, IpcError, type Limits } from "../../src/index.ts";
 import { fullLimits, putLimits } from "../../src/ipc/limits.ts";
-import { constants, Limits as LimitsLayout } from "../../src/native/layout.ts";
+import { constants, framings, Limits as LimitsLayout } from "../../src/native/layout.ts";
 import { Struct } from "../../src/native/struct.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
 import { Pair, texts } from "../kit/pair.ts";
@@ -23,6 +23,9 @@ const defaults = {
   queuePolicy: "close",
   stallTimeout: 30_000,
   drainTimeout: 5_000,
+  descriptorsMax: 0,
+  descriptorsHeld: 1012,
+  raw: false,
 } as const;
 
 describe("defaults", () => {
@@ -81,6 +84,10 @@ describe("what is refused, with what would do", () => {
     [{ stallTimeout: Infinity }, "stallTimeout", "Infinity"],
     [{ drainTimeout: -1 }, "drainTimeout", "from 0"],
     [{ drainTimeout: yearMs + 1 }, "drainTimeout", `to ${yearMs}`],
+    [{ descriptors: { max: 254 } }, "descriptors.max", "to 253"],
+    [{ descriptors: { max: 1.5 } }, "descriptors.max", "whole number"],
+    [{ descriptors: { max: 1, held: -1 } }, "descriptors.held", "from 0"],
+    [{ raw: true, messageBytesMax: 0 }, "messageBytesMax", "from 1"],
     [{ queuePolicy: "drop" as "close" }, "queuePolicy", '"close" or "refuse"'],
     [{ queuePolicy: "toString" as "close" }, "queuePolicy", '"toString"'],
   ];
@@ -114,7 +121,13 @@ describe("on the native side", () => {
       stallTimeout: 0.5,
       drainTimeout: 6,
       queuePolicy: "refuse",
+      descriptorsMax: 7,
+      descriptorsHeld: 8,
+      raw: true,
     });
+    expect(record.get("descriptors_max")).toBe(7);
+    expect(record.get("descriptors_held_max")).toBe(8);
+    expect(record.get("framing")).toBe(framings.raw);
     expect(record.get("message_bytes_max")).toBe(1);
     expect(record.get("connections_max")).toBe(2);
     expect(record.get("queue_bytes_high")).toBe(3);

@@ -91,6 +91,10 @@ describe("numbers", () => {
     expect<Record<string, number>>(layout.closeHow).toEqual(manifest.enums["CloseHow"]!);
   });
 
+  test("of how messages are told apart", () => {
+    expect<Record<string, number>>(layout.framings).toEqual(manifest.enums["Framing"]!);
+  });
+
   test("of what a callback of a switch says", () => {
     expect<Record<string, number>>(layout.verdicts).toEqual(manifest.enums["Verdict"]!);
   });
@@ -100,6 +104,7 @@ describe("numbers", () => {
       "CloseHow",
       "Code",
       "EventType",
+      "Framing",
       "InspectionState",
       "NameFault",
       "PollerKind",

@@ -143,15 +143,15 @@ test.skipIf(process.platform !== "linux")("a library of somebody else's", async 
 });
 
 // Ours is 1: one of the two is newer, the other older.
-test.each([0, 2])("a library of another ABI than %d: both numbers", async (wanted) => {
+test.each([1, 3])("a library of another ABI than %d: both numbers", async (wanted) => {
   using doctored = new Doctored();
   cpSync(built, doctored.library);
-  doctored.replace("layout.ts", "abiVersion = 1", `abiVersion = ${wanted}`);
+  doctored.replace("layout.ts", "abiVersion = 2", `abiVersion = ${wanted}`);
   // It lacks a function, too, as such a one may; but that is not what is wrong with it.
   doctored.replace("symbols.ts", "earshot_ipc_flush:", "earshot_ipc_flush_twice:");
   const error = await doctored.load();
   expect(error).toMatchObject({ name: "IpcError", code: "ELIBRARY", path: doctored.library });
-  expect(error.message).toContain("speaks ABI 1");
+  expect(error.message).toContain("speaks ABI 2");
   expect(error.message).toContain(`speaks ${wanted}`);
   expect(error.message).toContain(advice);
 });

@@ -17,7 +17,7 @@ pub fn AcceptorType(comptime Context: type) type {
         pub fn accept(context: *Context, service: *Context.Service, now_ns: u64) void {
             var accepted: u32 = 0;
             while (accepted < accept_max) : (accepted += 1) {
-                const fd = (context.system.accept(service.claim.listener()) catch |failure| return pauseAccepting(context, service, switch (failure) {
+                const fd = (context.system.accept(service.listener.descriptor()) catch |failure| return pauseAccepting(context, service, switch (failure) {
                     error.DescriptorLimit => .descriptor_limit,
                     error.Unexpected => .system,
                 }, now_ns)) orelse return;
@@ -38,7 +38,12 @@ pub fn AcceptorType(comptime Context: type) type {
         fn welcome(context: *Context, service: *Context.Service, fd: sys.Fd) (AddError || error{Refused})!void {
             // Nobody knows who it was, so nobody can be let in; those who come after are not to wait for that.
             const credentials = context.system.credentials(fd) catch |failure| switch (failure) {
-                error.NotConnected => return error.Refused,
+                error.NotConnected => remote: {
+                    const kind = context.system.socketKind(fd) catch return error.Refused;
+                    if (kind.local) return error.Refused;
+                    sys.internet.prepare(fd);
+                    break :remote sys.Credentials.nobody;
+                },
                 error.Unexpected => {
                     note(context, service, .system);
                     return error.Refused;
@@ -62,7 +67,7 @@ pub fn AcceptorType(comptime Context: type) type {
                 });
                 return error.Refused;
             }
-            const connection = try context.attach(fd, service.handle, service.limits, credentials);
+            const connection = try context.attach(fd, service.handle, service.limits, credentials, .open);
             context.statistics.connections_accepted += 1;
             service.statistics.connections_accepted += 1;
             service.statistics.connections_open += 1;
@@ -85,7 +90,7 @@ pub fn AcceptorType(comptime Context: type) type {
             if (service.paused) return;
             service.paused = true;
             // Unlike watching it for nothing, this cannot fail, and then report it over and over.
-            context.poller.remove(service.claim.listener());
+            context.poller.remove(service.listener.descriptor());
             note(context, service, reason);
         }
 
@@ -105,7 +110,7 @@ pub fn AcceptorType(comptime Context: type) type {
         pub fn resumeAccepting(context: *Context, service: *Context.Service, now_ns: u64) void {
             accept(context, service, now_ns);
             if (service.deadline.armed) return;
-            if (context.poller.add(service.claim.listener(), service.handle.number(), .{ .readable = true })) {
+            if (context.poller.add(service.listener.descriptor(), service.handle.number(), .{ .readable = true })) {
                 service.paused = false;
             } else |_| context.deadlines.set(&service.deadline, service.handle, now_ns +| accept_pause_ns);
         }

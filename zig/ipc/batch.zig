@@ -155,6 +155,11 @@ pub const Batch = struct {
         batch.events_count += 1;
     }
 
+    /// The record that was pushed last.
+    pub fn last(batch: *Batch) *event.Event {
+        return &batch.events[batch.events_count - 1];
+    }
+
     pub fn inboxRest(batch: *Batch) []u8 {
         return batch.inbox[batch.inbox_used..];
     }

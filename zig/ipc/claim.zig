@@ -105,6 +105,46 @@ pub const Claim = struct {
         claim.* = undefined;
     }
 
+    /// Closes what is held without giving the name up: somebody else goes on with copies of it.
+    pub fn leave(claim: *Claim, system: anytype) void {
+        system.close(claim.socket);
+        system.close(claim.lock.descriptor);
+        claim.directory.close(system);
+        claim.* = undefined;
+    }
+
+    /// Goes on with the name of another process, by copies of what that one listens on and holds. They are the claim's
+    /// on success, and the caller's on failure. Whoever had them leaves when this is done.
+    pub fn takeOver(
+        system: anytype,
+        place: *const RunDirectory,
+        name: []const u8,
+        socket: sys.Fd,
+        lock_descriptor: sys.Fd,
+    ) TakeOverError!Claim {
+        system.failure = .{};
+        var path_buffer: [sys.socket_path_bytes_max]u8 = undefined;
+        const socket_path = try place.socketPath(&path_buffer, name);
+        var bound_buffer: [sys.socket_path_bytes_max + 1]u8 = undefined;
+        if (!std.mem.eql(u8, socket_path, system.socketPath(socket, &bound_buffer))) return error.NotService;
+        const kind = system.socketKind(socket) catch return error.NotService;
+        if (!kind.listens) return error.NotService;
+
+        var directory = try place.again(system);
+        errdefer directory.close(system);
+        const identity = try statName(system, directory.descriptor, name) orelse return error.NotService;
+        if (identity.kind != .socket) return error.NotService;
+        system.adopt(socket) catch return error.Unexpected;
+        system.adopt(lock_descriptor) catch return error.Unexpected;
+        const lock = try Lock.takeOver(system, directory.descriptor, name, lock_descriptor);
+        return .{ .directory = directory, .lock = lock, .socket = socket, .identity = identity };
+    }
+
+    /// That of the lock. It stays the claim's.
+    pub fn lockDescriptor(claim: *const Claim) ?sys.Fd {
+        return claim.lock.descriptor;
+    }
+
     /// The descriptor to accept connections from. It stays the claim's.
     pub fn listener(claim: *const Claim) sys.Fd {
         return claim.socket;
@@ -119,6 +159,18 @@ pub const Claim = struct {
         // It was short enough for the socket to be bound.
         return claim.directory.socketPath(buffer, claim.lock.name()) catch unreachable;
     }
+};
+
+pub const TakeOverError = error{
+    NameInvalid,
+    PathTooLong,
+    /// What was given does not listen under this name, or does not hold its lock.
+    NotService,
+    DirectoryGone,
+    Permission,
+    NoSpace,
+    DescriptorLimit,
+    Unexpected,
 };
 
 pub const ConnectError = error{

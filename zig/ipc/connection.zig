@@ -32,7 +32,12 @@ pub const Limits = extern struct {
     /// How long a closed connection goes on sending what it had taken.
     drain_ns: u64 = 5 * std.time.ns_per_s,
     queue_policy: QueuePolicy = .close,
-    reserved: u32 = 0,
+    /// The most descriptors that may come with one message; with none, whoever sends some is dropped.
+    descriptors_max: u32 = 0,
+    /// The most that are held for all peers of one user together: what came and was not taken yet, and what waits to
+    /// be sent.
+    descriptors_held_max: u32 = 4 * sys.rights.descriptors_max,
+    framing: Framing = .frames,
 
     /// More than a process has descriptors for by default; there to bound what one service may take of a context.
     pub const connections_max_default = 65_536;
@@ -44,8 +49,21 @@ pub const Limits = extern struct {
             limits.queue_bytes_high <= limits.queue_bytes_max and
             limits.queue_bytes_max >= @as(u64, limits.message_bytes_max) + frame.header_bytes and
             limits.queue_bytes_max <= 1 << 40 and limits.stall_ns <= 1 << 60 and limits.drain_ns <= 1 << 60 and
+            limits.descriptors_max <= sys.rights.descriptors_max and
+            limits.descriptors_held_max <= 1 << 20 and
+            (limits.framing == .frames or (limits.framing == .raw and limits.message_bytes_max > 0)) and
             (limits.queue_policy == .close or limits.queue_policy == .refuse);
     }
+};
+
+/// How messages are told apart on the wire.
+pub const Framing = enum(u32) {
+    /// Each by its length before it.
+    frames = 0,
+    /// Not at all: what arrives is reported as it comes, at most `message_bytes_max` at once, and what is sent goes as
+    /// it is.
+    raw = 1,
+    _,
 };
 
 /// What becomes of a connection whose queue is at its limit.
@@ -63,6 +81,10 @@ const idle_reports_max = 32;
 /// A message whose sending is to be reported, and where in the connection's bytes it ends.
 const Report = struct { end: u64, length: u32, token: i32 };
 
+/// Descriptors that go along with a message in the queue: copies, which the connection owns, and where in its bytes
+/// that message begins and ends.
+const Attachment = struct { begin: u64, end: u64, fds: []sys.Fd };
+
 pub const Sent = enum {
     /// What the kernel took is sent, the rest is queued.
     taken,
@@ -72,6 +94,21 @@ pub const Sent = enum {
     /// What was to be sent is not frames.
     malformed,
     out_of_memory,
+    /// One of the descriptors is not open, or cannot be passed; nothing was taken.
+    unpassable,
+    /// The system keeps no more descriptors on their way; nothing was taken.
+    crowded,
+    /// There is no descriptor left for the copies that are to wait; nothing was taken.
+    descriptor_limit,
+};
+
+pub const State = enum {
+    /// Being made: the other end has not answered yet.
+    connecting,
+    open,
+    finishing,
+    draining,
+    ended,
 };
 
 pub const Connection = struct {
@@ -81,10 +118,11 @@ pub const Connection = struct {
     fd: sys.Fd,
     limits: Limits,
     credentials: sys.Credentials,
-    state: enum { open, finishing, draining, ended } = .open,
+    state: State = .open,
     inbound: Inbound = .{},
     queue: queues.Queue = .{},
     reports: std.Deque(Report) = .empty,
+    attachments: std.Deque(Attachment) = .empty,
     /// Bytes ever taken to be sent and ever sent: where reports stand.
     bytes_taken: u64 = 0,
     bytes_sent: u64 = 0,
@@ -93,6 +131,8 @@ pub const Connection = struct {
     messages_received: u64 = 0,
     messages_lost: u32 = 0,
     bytes_lost: u64 = 0,
+    /// Copies that were sent and closed since that was last counted.
+    descriptors_gone: u32 = 0,
     /// Set while a message is cut short (stall) or the connection is draining.
     deadline: Deadline = .{},
     progress_ns: u64 = 0,
@@ -125,6 +165,8 @@ pub const Connection = struct {
 
     /// For one that has ended: it holds nothing any more but reports of what was sent before.
     pub fn destroy(connection: *Connection, allocator: std.mem.Allocator) void {
+        assert(connection.attachments.len == 0);
+        connection.attachments.deinit(allocator);
         connection.reports.deinit(allocator);
         allocator.destroy(connection);
     }
@@ -144,23 +186,112 @@ pub const Connection = struct {
         messages: u32,
     ) Sent {
         assert(connection.queue.bytes() == 0);
-        const total = head.len + body.len;
         const parts: [2]std.posix.iovec_const = .{
             .{ .base = head.ptr, .len = head.len },
             .{ .base = body.ptr, .len = body.len },
         };
-        const sent = switch (system.send(connection.fd, if (head.len == 0) parts[1..] else &parts)) {
+        return switch (system.send(connection.fd, if (head.len == 0) parts[1..] else &parts)) {
+            .bytes => |count| connection.keepRest(allocator, head, body, messages, count),
+            .would_block => connection.keepRest(allocator, head, body, messages, 0),
+            .broken => .broken,
+            .failed => .failed,
+        };
+    }
+
+    /// The same for one message that `fds` go along with. What has to wait keeps copies of them.
+    pub fn sendRights(
+        connection: *Connection,
+        allocator: std.mem.Allocator,
+        system: anytype,
+        head: []const u8,
+        body: []const u8,
+        fds: []const sys.Fd,
+    ) Sent {
+        assert(connection.queue.bytes() == 0);
+        const parts: [2]std.posix.iovec_const = .{
+            .{ .base = head.ptr, .len = head.len },
+            .{ .base = body.ptr, .len = body.len },
+        };
+        const sent = switch (system.sendRights(connection.fd, if (head.len == 0) parts[1..] else &parts, fds)) {
             .bytes => |count| count,
             .would_block => 0,
             .broken => return .broken,
             .failed => return .failed,
+            .unpassable => return .unpassable,
+            .crowded => return .crowded,
         };
+        if (sent > 0) return connection.keepRest(allocator, head, body, 1, sent);
+        const begin = connection.bytes_sent;
+        connection.attach(allocator, system, begin, begin + head.len + body.len, fds) catch |failure|
+            return switch (failure) {
+                error.OutOfMemory => .out_of_memory,
+                error.DescriptorLimit => .descriptor_limit,
+                error.Unpassable => .unpassable,
+            };
+        const kept = connection.keepRest(allocator, head, body, 1, 0);
+        if (kept != .taken) _ = connection.dropAttachments(allocator, system);
+        return kept;
+    }
+
+    /// Keeps copies of `fds` for a message that begins and ends at those of its bytes, and waits to be sent.
+    pub fn attach(
+        connection: *Connection,
+        allocator: std.mem.Allocator,
+        system: anytype,
+        begin: u64,
+        end: u64,
+        fds: []const sys.Fd,
+    ) error{ OutOfMemory, DescriptorLimit, Unpassable }!void {
+        try connection.attachments.ensureUnusedCapacity(allocator, 1);
+        const copies = try allocator.alloc(sys.Fd, fds.len);
+        errdefer allocator.free(copies);
+        for (fds, copies, 0..) |fd, *copy, count| {
+            copy.* = system.duplicate(fd) catch |failure| {
+                for (copies[0..count]) |made| system.close(made);
+                return switch (failure) {
+                    error.DescriptorLimit => error.DescriptorLimit,
+                    error.Unexpected => error.Unpassable,
+                };
+            };
+        }
+        connection.attachments.pushBackAssumeCapacity(.{ .begin = begin, .end = end, .fds = copies });
+    }
+
+    /// Closes the copies of what will not be sent, and says how many there were.
+    pub fn dropAttachments(connection: *Connection, allocator: std.mem.Allocator, system: anytype) u32 {
+        var count: u32 = 0;
+        while (connection.attachments.popFront()) |attachment| {
+            count += @intCast(attachment.fds.len);
+            release(allocator, system, attachment);
+        }
+        connection.attachments.deinit(allocator);
+        connection.attachments = .empty;
+        return count;
+    }
+
+    fn release(allocator: std.mem.Allocator, system: anytype, attachment: Attachment) void {
+        for (attachment.fds) |fd| system.close(fd);
+        allocator.free(attachment.fds);
+    }
+
+    /// Queues what of `head` and `body` is left when `sent` bytes of them are gone.
+    fn keepRest(
+        connection: *Connection,
+        allocator: std.mem.Allocator,
+        head: []const u8,
+        body: []const u8,
+        messages: u32,
+        sent: usize,
+    ) Sent {
+        const total = head.len + body.len;
         connection.bytes_sent += sent;
         if (sent == total) {
             connection.messages_sent += messages;
             return .taken;
         }
-        const progress: queues.Progress = if (head.len > 0)
+        const progress: queues.Progress = if (connection.queue.raw)
+            .{}
+        else if (head.len > 0)
             .{ .frame_bytes_left = if (sent == 0) 0 else total - sent }
         else whole: {
             // The queue relies on what is in it, so the rest is looked at as well.
@@ -181,13 +312,22 @@ pub const Connection = struct {
     pub fn sendQueued(connection: *Connection, allocator: std.mem.Allocator, system: anytype) Sent {
         while (connection.queue.bytes() > 0) {
             const unsent = connection.queue.unsent();
-            const part: [1]std.posix.iovec_const = .{.{ .base = unsent.ptr, .len = unsent.len }};
+            const next = connection.attachments.front();
+            // Descriptors go with a send of their message alone, so that the other side knows whose they are.
+            const before = if (next) |attachment| attachment.begin - connection.bytes_sent else unsent.len;
+            if (next != null and before == 0) {
+                const sent = connection.sendAttached(allocator, system, unsent);
+                if (sent != .taken) return sent;
+                // It did not go, so nothing behind it does.
+                if (connection.attachments.len > 0 and connection.attachments.front().?.begin == connection.bytes_sent) break;
+                continue;
+            }
+            const part: [1]std.posix.iovec_const = .{.{ .base = unsent.ptr, .len = @intCast(before) }};
             switch (system.send(connection.fd, &part)) {
                 .bytes => |count| {
-                    connection.bytes_sent += count;
-                    connection.messages_sent += connection.queue.consume(allocator, count);
+                    connection.noteGone(allocator, count);
                     // A short write says that the kernel is full: asking again would only confirm it.
-                    if (count < unsent.len) break;
+                    if (count < part[0].len) break;
                 },
                 .would_block => break,
                 .broken => return .broken,
@@ -195,6 +335,30 @@ pub const Connection = struct {
             }
         }
         return .taken;
+    }
+
+    fn sendAttached(connection: *Connection, allocator: std.mem.Allocator, system: anytype, unsent: []const u8) Sent {
+        const first = connection.attachments.front().?;
+        const part: [1]std.posix.iovec_const = .{.{ .base = unsent.ptr, .len = @intCast(first.end - first.begin) }};
+        switch (system.sendRights(connection.fd, &part, first.fds)) {
+            .bytes => |count| {
+                if (count == 0) return .taken;
+                release(allocator, system, connection.attachments.popFront().?);
+                connection.descriptors_gone += @intCast(first.fds.len);
+                connection.noteGone(allocator, count);
+            },
+            .would_block => {},
+            .broken => return .broken,
+            // They were open when they were copied, and can be passed or not for good.
+            .failed, .unpassable => return .failed,
+            .crowded => return .crowded,
+        }
+        return .taken;
+    }
+
+    fn noteGone(connection: *Connection, allocator: std.mem.Allocator, count: usize) void {
+        connection.bytes_sent += count;
+        connection.messages_sent += connection.queue.consume(allocator, count);
     }
 
     pub fn report(

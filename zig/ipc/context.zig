@@ -18,7 +18,10 @@
 //!               ─▶  receiver.zig    messages that arrive
 //!               ─▶  sender.zig      messages that leave
 //!               ─▶  switch.zig      bytes that pass from one descriptor to another
+//!               ─▶  dialer.zig      other machines
 //!               ─▶  reporter.zig    all else there is to tell
+//!
+//!     handover.zig    sockets that come from other contexts, or go there
 
 const std = @import("std");
 const sys = @import("sys");
@@ -33,6 +36,7 @@ const switches = @import("switch.zig");
 const Batch = batches.Batch;
 const Connection = connections.Connection;
 const Deadline = @import("deadlines.zig").Deadline;
+const Descriptors = @import("descriptors.zig").Descriptors;
 const Deadlines = @import("deadlines.zig").Deadlines;
 const Event = events.Event;
 const Handle = handles.Handle;
@@ -68,12 +72,24 @@ pub const CloseHow = enum(u32) {
     drain = 0,
     /// At once; what is queued is lost and counted.
     now = 1,
+    /// The same, but a service leaves its name to whoever has copies of its descriptors.
+    leave = 2,
 };
 
 pub const GuardError = error{WrongThread};
 pub const AddError = GuardError || error{ OutOfMemory, HandleLimit, WatchLimit, InvalidArgument, Unexpected };
 pub const AddExternalError = AddError || error{DescriptorLimit};
 pub const SendError = GuardError || error{ Closed, Ended, MessageTooLong, QueueFull, Malformed, OutOfMemory };
+pub const SendRightsError = SendError || error{
+    InvalidArgument,
+    /// More than one message may have, or than are held for the peer's user.
+    DescriptorsTooMany,
+    /// One of them is not open, or cannot be passed.
+    Unpassable,
+    /// The system keeps no more of them on their way.
+    Crowded,
+    DescriptorLimit,
+};
 pub const WaitError = GuardError || error{ InvalidArgument, Unexpected };
 pub const CloseError = GuardError || error{Closed};
 
@@ -91,6 +107,7 @@ pub fn ContextType(comptime World: type) type {
         batch_number: u64 = 0,
         /// Payloads of this batch that are too large for the inbox and were not taken over.
         loans: std.ArrayList([*]u8) = .empty,
+        descriptors: Descriptors = .{},
         table: handles.TableType(Object) = .{},
         ready: std.Deque(Handle) = .empty,
         unsent: std.Deque(Handle) = .empty,
@@ -111,6 +128,7 @@ pub fn ContextType(comptime World: type) type {
 
         const Context = @This();
         pub const Service = services.ServiceType(World.Claim);
+        pub const Listener = services.ListenerType(World.Claim);
         pub const Timer = struct { handle: Handle, deadline: Deadline = .{}, period_ns: u64 };
         pub const External = struct {
             handle: Handle,
@@ -134,14 +152,22 @@ pub fn ContextType(comptime World: type) type {
         const Acceptor = @import("acceptor.zig").AcceptorType(Context);
         const Reporter = @import("reporter.zig").ReporterType(Context);
         const Switcher = switches.SwitcherType(Context);
+        const Handover = @import("handover.zig").HandoverType(Context);
+        const Dialer = @import("dialer.zig").DialerType(Context);
         const Wait = @import("wait.zig").WaitType(Context);
 
         // What the owner calls.
         pub const flush = Sender.flush;
         pub const schedule = Sender.schedule;
         pub const write = Sender.write;
+        pub const sendRights = Sender.sendRights;
         pub const addSwitch = Switcher.addSwitch;
         pub const setCallbacks = Switcher.setCallbacks;
+        pub const adopt = Handover.adopt;
+        pub const copies = Handover.copies;
+        pub const listenAt = Dialer.listenAt;
+        pub const dial = Dialer.dial;
+        pub const addressOf = Dialer.addressOf;
         pub const wait = Wait.wait;
 
         // What the parts call of each other.
@@ -154,6 +180,7 @@ pub fn ContextType(comptime World: type) type {
         pub const noteProgress = Receiver.noteProgress;
         pub const workConnection = Receiver.workConnection;
         pub const accept = Acceptor.accept;
+        pub const arrive = Dialer.arrive;
         pub const resumeAccepting = Acceptor.resumeAccepting;
         pub const workSwitch = Switcher.workSwitch;
         pub const closeSwitch = Switcher.closeSwitch;
@@ -210,7 +237,7 @@ pub fn ContextType(comptime World: type) type {
                     context.end(connection, .closed, 0);
                     connection.destroy(context.allocator);
                 },
-                .service => |service| context.endService(service),
+                .service => |service| context.endService(service, false),
                 .timer => |timer| context.endTimer(timer),
                 .external => |external| context.endExternal(external),
                 .bound => |bound| context.closeSwitch(bound),
@@ -218,6 +245,8 @@ pub fn ContextType(comptime World: type) type {
             context.allocator.free(context.switch_buffer);
             context.releaseLoans();
             context.loans.deinit(context.allocator);
+            context.descriptors.closeArrived(&context.system);
+            context.descriptors.deinit(context.allocator);
             context.table.deinit(context.allocator);
             context.ready.deinit(context.allocator);
             context.unsent.deinit(context.allocator);
@@ -232,6 +261,10 @@ pub fn ContextType(comptime World: type) type {
 
         /// Serves what `claim` holds. On success the claim is the context's; on failure it stays the caller's.
         pub fn addService(context: *Context, claim: World.Claim, limits: Limits, allow: services.Allow) AddError!Handle {
+            return context.addListener(.{ .claim = claim }, limits, allow);
+        }
+
+        pub fn addListener(context: *Context, listener: Listener, limits: Limits, allow: services.Allow) AddError!Handle {
             try context.check();
             if (!limits.valid() or !allow.valid()) return error.InvalidArgument;
             var own_allow = try allow.dupe(context.allocator);
@@ -240,9 +273,9 @@ pub fn ContextType(comptime World: type) type {
             errdefer context.allocator.destroy(service);
             const handle = try context.addObject(.{ .service = service });
             errdefer context.table.remove(handle);
-            service.* = .{ .handle = handle, .claim = claim, .limits = limits, .allow = own_allow };
-            try context.poller.add(service.claim.listener(), handle.number(), .{ .readable = true });
-            context.statistics.descriptors += World.Claim.descriptors;
+            service.* = .{ .handle = handle, .listener = listener, .limits = limits, .allow = own_allow };
+            try context.poller.add(service.listener.descriptor(), handle.number(), .{ .readable = true });
+            context.statistics.descriptors += service.listener.descriptors();
             return handle;
         }
 
@@ -251,7 +284,7 @@ pub fn ContextType(comptime World: type) type {
             try context.check();
             if (!limits.valid()) return error.InvalidArgument;
             const credentials = context.system.credentials(fd) catch return error.Unexpected;
-            const connection = try context.attach(fd, .none, limits, credentials);
+            const connection = try context.attach(fd, .none, limits, credentials, .open);
             context.statistics.connections_made += 1;
             return connection.handle;
         }
@@ -303,6 +336,7 @@ pub fn ContextType(comptime World: type) type {
             origin: Handle,
             limits: Limits,
             credentials: sys.Credentials,
+            state: connections.State,
         ) AddError!*Connection {
             const connection = try context.allocator.create(Connection);
             errdefer context.allocator.destroy(connection);
@@ -314,8 +348,15 @@ pub fn ContextType(comptime World: type) type {
                 .fd = fd,
                 .limits = limits,
                 .credentials = credentials,
+                .queue = .{ .raw = limits.framing == .raw },
+                .state = state,
+                .watches_readable = state == .open,
+                .watches_writable = state == .connecting,
             };
-            try context.poller.add(fd, handle.number(), .{ .readable = true });
+            try context.poller.add(fd, handle.number(), .{
+                .readable = connection.watches_readable,
+                .writable = connection.watches_writable,
+            });
             context.statistics.connections_open += 1;
             context.statistics.descriptors += 1;
             return connection;
@@ -323,7 +364,8 @@ pub fn ContextType(comptime World: type) type {
 
         pub fn watch(context: *Context, connection: *Connection) void {
             const readable = connection.state == .open and !connection.paused;
-            const writable = connection.queue.bytes() > 0 and !connection.broken and !connection.in_unsent;
+            const writable = connection.state == .connecting or
+                (connection.queue.bytes() > 0 and !connection.broken and !connection.in_unsent);
             if (readable == connection.watches_readable and writable == connection.watches_writable) return;
             context.poller.modify(connection.fd, connection.handle.number(), .{
                 .readable = readable,
@@ -353,7 +395,7 @@ pub fn ContextType(comptime World: type) type {
             try context.check();
             switch (context.table.get(handle) orelse return error.Closed) {
                 .connection => |connection| try context.closeConnection(connection, how),
-                .service => |service| context.endService(service),
+                .service => |service| context.endService(service, how == .leave),
                 .timer => |timer| context.endTimer(timer),
                 .external => |external| context.endExternal(external),
                 .bound => |bound| context.closeSwitch(bound),
@@ -379,13 +421,13 @@ pub fn ContextType(comptime World: type) type {
             switch (connection.state) {
                 .ended => return error.Closed,
                 .draining => if (how == .drain) return error.Closed,
-                .open, .finishing => {},
+                .connecting, .open, .finishing => {},
             }
             if (how == .drain and connection.in_unsent) context.sendQueued(connection);
             if (connection.state == .ended) return;
-            if (how == .now or connection.queue.bytes() == 0) return context.end(connection, .closed, 0);
+            if (how != .drain or connection.queue.bytes() == 0) return context.end(connection, .closed, 0);
             connection.state = .draining;
-            connection.inbound.deinit(context.allocator);
+            context.dropInbound(connection);
             context.deadlines.set(&connection.deadline, connection.handle, context.system.monotonic() +| connection.limits.drain_ns);
             context.watch(connection);
         }
@@ -408,12 +450,18 @@ pub fn ContextType(comptime World: type) type {
 
         /// It is none of the open ones any more; what becomes of its descriptor is the caller's to say.
         pub fn letGo(context: *Context, connection: *Connection) void {
-            connection.inbound.deinit(context.allocator);
+            context.dropInbound(connection);
             context.deadlines.clear(&connection.deadline);
             context.statistics.connections_open -= 1;
             const service = context.serviceOf(connection) orelse return;
             service.statistics.connections_open -= 1;
             service.statistics.descriptors -= 1;
+        }
+
+        fn dropInbound(context: *Context, connection: *Connection) void {
+            const dropped = connection.inbound.closeDescriptors(&context.system);
+            context.descriptors.release(connection.credentials.uid, dropped);
+            connection.inbound.deinit(context.allocator);
         }
 
         fn endExternal(context: *Context, external: *External) void {
@@ -424,11 +472,11 @@ pub fn ContextType(comptime World: type) type {
             context.allocator.destroy(external);
         }
 
-        fn endService(context: *Context, service: *Service) void {
-            if (!service.paused) context.poller.remove(service.claim.listener());
+        fn endService(context: *Context, service: *Service, keeps_name: bool) void {
+            if (!service.paused) context.poller.remove(service.listener.descriptor());
             context.deadlines.clear(&service.deadline);
-            service.claim.release(&context.system);
-            context.statistics.descriptors -= World.Claim.descriptors;
+            context.statistics.descriptors -= service.listener.descriptors();
+            service.listener.release(&context.system, keeps_name);
             service.allow.free(context.allocator);
             context.table.remove(service.handle);
             context.allocator.destroy(service);
@@ -491,6 +539,13 @@ pub fn ContextType(comptime World: type) type {
             try context.check();
             const at = std.mem.indexOfScalar([*]u8, context.loans.items, payload) orelse return error.Closed;
             _ = context.loans.swapRemove(at);
+        }
+
+        /// Gives away the descriptors that came with a message of this batch, by its event's `detail`; they go into `out`,
+        /// and are the caller's then. What is not taken is closed by the next wait.
+        pub fn takeDescriptors(context: *Context, detail: i32, out: []sys.Fd) CloseError![]sys.Fd {
+            try context.check();
+            return context.descriptors.take(detail, out);
         }
 
         /// Whether the calling thread is the owner's, and is not in a wait already.

@@ -24,7 +24,7 @@ pub const Type = enum(u8) {
     /// source: the service or connection; reason says what; detail: errno;
     /// for a refused peer length: its user id, data: its process id.
     @"error" = 0,
-    /// A connection was accepted. source: the connection; origin: its service;
+    /// A connection was accepted, or one that was being made is there. source: the connection; origin: its service, or 0;
     /// detail: the peer's process id; length: its user id; offset: its group id; data: the descriptor.
     connection = 1,
     /// A connection ended; the last event it has. source: the connection; origin: its service, or 0;
@@ -32,7 +32,8 @@ pub const Type = enum(u8) {
     /// Of a switch, offset: the end that showed it.
     disconnection = 2,
     /// A message arrived. source: the connection; origin: its service, or 0; length: its bytes, which lie at
-    /// `offset` in the inbox, or at the address in `data` if `flags` has `flag_loan`.
+    /// `offset` in the inbox, or at the address in `data` if `flags` has `flag_loan`. With `flag_descriptors`, `detail`
+    /// says which descriptors came with it, for `Context.takeDescriptors`; its lowest byte says how many.
     message_rx = 3,
     /// A message whose report was asked for is with the kernel. source: the connection;
     /// length: its bytes; data: the token that was given with it.
@@ -52,6 +53,8 @@ pub const Type = enum(u8) {
 
 /// The message was too large for the inbox and has a buffer of its own (see `Context.take`).
 pub const flag_loan: u8 = 1;
+/// Descriptors came with the message, and are closed by the next wait unless they are taken.
+pub const flag_descriptors: u8 = 2;
 
 /// Why a connection ended, a peer was refused, or an error was reported. Counted one by one in the statistics.
 pub const Reason = enum(u16) {
@@ -80,10 +83,13 @@ pub const Reason = enum(u16) {
     out_of_memory = 11,
     /// The system reported an error that has no reason of its own; the event's detail is the errno.
     system = 12,
-    /// No descriptor was left to accept with; accepting pauses and is tried again by itself.
+    /// No descriptor was left: to accept with, where accepting pauses and is tried again by itself, or for those that
+    /// came with a message.
     descriptor_limit = 13,
     /// The frames handed over to be sent were not frames.
     malformed = 14,
+    /// The peer sent more descriptors than it may, with one message or before the others were taken.
+    descriptors_too_many = 15,
 
     pub const count = @typeInfo(Reason).@"enum".fields.len;
 };

@@ -6,6 +6,7 @@ const ipc = @import("ipc");
 const sys = @import("sys");
 const code = @import("c/code.zig");
 const context = @import("c/context.zig");
+const handover = @import("c/handover.zig");
 const libipc = @import("c/libipc.zig");
 const manifests = @import("c/manifest.zig");
 const options = @import("c/options.zig");
@@ -59,6 +60,14 @@ pub const functions = .{
     .{ "earshot_ipc_switch_callbacks", &context.bindCallbacks },
     .{ "earshot_ipc_schedule", &context.schedule },
     .{ "earshot_ipc_write", &context.write },
+    .{ "earshot_ipc_send", &handover.send },
+    .{ "earshot_ipc_take", &handover.take },
+    .{ "earshot_ipc_adopt", &handover.adopt },
+    .{ "earshot_ipc_take_over", &handover.takeOver },
+    .{ "earshot_ipc_copies", &handover.copies },
+    .{ "earshot_ipc_listen", &handover.listen },
+    .{ "earshot_ipc_dial", &handover.dial },
+    .{ "earshot_ipc_address", &handover.addressOf },
     .{ "earshot_ipc_pause", &context.pause },
     .{ "earshot_ipc_close", &context.closeHandle },
     .{ "earshot_ipc_close_all", &context.closeAll },
@@ -100,6 +109,7 @@ pub const structs = .{
     .{ "ConnectOptions", options.ConnectOptions },
     .{ "Areas", options.Areas },
     .{ "Peer", options.Peer },
+    .{ "Address", sys.internet.Address },
     .{ "Failure", options.Failure },
     .{ "Inspection", options.Inspection },
     .{ "Statistics", ipc.statistics.Statistics },
@@ -112,6 +122,7 @@ pub const enums = .{
     .{ "Syscall", sys.Syscall },
     .{ "PollerKind", ipc.poller.Kind },
     .{ "QueuePolicy", ipc.connection.QueuePolicy },
+    .{ "Framing", ipc.connection.Framing },
     .{ "CloseHow", ipc.context.CloseHow },
     .{ "Verdict", ipc.switches.Verdict },
     .{ "NameFault", ipc.name.Fault },
@@ -120,6 +131,9 @@ pub const enums = .{
 
 pub const constants = .{
     .{ "event_flag_loan", ipc.event.flag_loan },
+    .{ "event_flag_descriptors", ipc.event.flag_descriptors },
+    .{ "descriptors_max", sys.rights.descriptors_max },
+    .{ "copies_max", ipc.handover.copies_max },
     .{ "header_bytes", ipc.frame.header_bytes },
     .{ "poison_byte", ipc.batch.poison_byte },
     .{ "name_bytes_max", ipc.name.name_bytes_max },

@@ -4,20 +4,44 @@
 //! batch ends: it is copied out into `partial`, and put in front of the next bytes when it can be completed. One too
 //! large for the inbox is received into a `Loan` from then on. Either way a byte is copied at most twice,
 //! however small the pieces it comes in.
+//!
+//! Descriptors belong to the message that they were sent with, of which one byte is known (`sys.rights.come_with`).
+//! Until that message is whole they stay here.
 
 const std = @import("std");
+const sys = @import("sys");
 const batches = @import("batch.zig");
 const events = @import("event.zig");
 const frame = @import("frame.zig");
 const Batch = batches.Batch;
+const Arrivals = sys.rights.Arrivals;
+const Descriptors = @import("descriptors.zig").Descriptors;
 const Handle = @import("handle.zig").Handle;
 const Loan = @import("loan.zig").Loan;
 const Reason = events.Reason;
 const assert = std.debug.assert;
 
+/// What may come from a peer, and where it goes.
+pub const Terms = struct {
+    batch: *Batch,
+    loans: *std.ArrayList([*]u8),
+    descriptors: *Descriptors,
+    source: Handle,
+    origin: Handle,
+    message_bytes_max: u32,
+    raw: bool = false,
+    user: u32 = 0,
+    /// With one message.
+    descriptors_max: u32 = 0,
+    /// How many more may be held for this user now.
+    descriptors_left: u32 = 0,
+};
+
 pub const Outcome = struct {
     messages: u32 = 0,
     bytes: u32 = 0,
+    /// Descriptors that came, and are held.
+    descriptors: u32 = 0,
     /// The read was filled to its bound, so that there is probably more.
     more: bool = false,
     /// Why the connection is to end, if it is: for `peer_closed` after what is queued to it has been sent, else now.
@@ -27,11 +51,23 @@ pub const Outcome = struct {
 pub const Inbound = struct {
     partial: std.ArrayList(u8) = .empty,
     loan: ?Loan = null,
+    /// Those that came with the message.
+    descriptors: std.ArrayList(sys.Fd) = .empty,
 
+    /// Before it, `closeDescriptors`.
     pub fn deinit(inbound: *Inbound, allocator: std.mem.Allocator) void {
+        assert(inbound.descriptors.items.len == 0);
+        inbound.descriptors.deinit(allocator);
         inbound.partial.deinit(allocator);
         if (inbound.loan) |*loan| loan.deinit(allocator);
         inbound.* = .{};
+    }
+
+    /// Says how many there were.
+    pub fn closeDescriptors(inbound: *Inbound, system: anytype) u32 {
+        for (inbound.descriptors.items) |fd| system.close(fd);
+        defer inbound.descriptors.clearRetainingCapacity();
+        return @intCast(inbound.descriptors.items.len);
     }
 
     pub fn midMessage(inbound: *const Inbound) bool {
@@ -44,14 +80,73 @@ pub const Inbound = struct {
         allocator: std.mem.Allocator,
         system: anytype,
         fd: anytype,
-        batch: *Batch,
-        loans: *std.ArrayList([*]u8),
-        message_bytes_max: u32,
-        source: Handle,
-        origin: Handle,
+        terms: Terms,
     ) Outcome {
-        const into = inbound.space(allocator, batch) catch return .{ .end = .out_of_memory };
-        const received = switch (system.receive(fd, into)) {
+        const into = inbound.space(allocator, &terms) catch return .{ .end = .out_of_memory };
+        if (terms.descriptors_max == 0) {
+            var none: Arrivals = .{};
+            const outcome = inbound.receiveBytes(allocator, system, fd, &terms, into, &none);
+            if (!none.cut) return outcome;
+            return .{ .end = .descriptors_unasked };
+        }
+        return inbound.receiveRights(allocator, system, fd, &terms, into);
+    }
+
+    /// The same where descriptors may come as well.
+    noinline fn receiveRights(
+        inbound: *Inbound,
+        allocator: std.mem.Allocator,
+        system: anytype,
+        fd: anytype,
+        terms: *const Terms,
+        into: []u8,
+    ) Outcome {
+        var room: [sys.rights.descriptors_max]sys.Fd = undefined;
+        var arrivals: Arrivals = .{ .room = room[0..@min(terms.descriptors_max, terms.descriptors_left)] };
+        var outcome = inbound.receiveBytes(allocator, system, fd, terms, into, &arrivals);
+        if (arrivals.cut) {
+            // The system cuts where there is no more room, or where the process has no number left.
+            outcome.end = if (arrivals.count == arrivals.room.len) .descriptors_too_many else .descriptor_limit;
+        } else if (outcome.end == .none and arrivals.count > 0 and sys.rights.come_with == .last_byte) {
+            inbound.keep(allocator, terms, &outcome, arrivals.fds());
+        }
+        if (outcome.descriptors == 0) for (arrivals.fds()) |arrived| system.close(arrived);
+        return outcome;
+    }
+
+    /// Descriptors that came with the last byte of a read.
+    fn keep(
+        inbound: *Inbound,
+        allocator: std.mem.Allocator,
+        terms: *const Terms,
+        outcome: *Outcome,
+        fds: []const sys.Fd,
+    ) void {
+        const whole = !inbound.midMessage();
+        const had = if (whole) Descriptors.countOf(terms.batch.last().detail) else inbound.descriptors.items.len;
+        if (had + fds.len > terms.descriptors_max) {
+            outcome.end = .descriptors_too_many;
+            return;
+        }
+        const kept = if (whole)
+            terms.descriptors.arrive(allocator, terms.batch.last(), terms.user, fds)
+        else
+            inbound.descriptors.appendSlice(allocator, fds);
+        if (kept) |_| {
+            outcome.descriptors = @intCast(fds.len);
+        } else |_| outcome.end = .out_of_memory;
+    }
+
+    fn receiveBytes(
+        inbound: *Inbound,
+        allocator: std.mem.Allocator,
+        system: anytype,
+        fd: anytype,
+        terms: *const Terms,
+        into: []u8,
+        arrivals: *Arrivals,
+    ) Outcome {
+        const received = switch (system.receive(fd, into, arrivals)) {
             .bytes => |count| count,
             .would_block => return .{},
             .end => return .{ .end = if (inbound.midMessage()) .truncated else .peer_closed },
@@ -59,39 +154,88 @@ pub const Inbound = struct {
             .failed => return .{ .end = .system },
         };
         var outcome: Outcome = .{ .bytes = @intCast(received), .more = received == into.len };
+        if (arrivals.cut) return outcome;
+        if (sys.rights.come_with == .first_byte and arrivals.count > 0) {
+            inbound.keepAhead(allocator, terms, &outcome, arrivals.fds());
+            if (outcome.end != .none) return outcome;
+        }
         if (inbound.loan) |*loan| {
             loan.filled += @intCast(received);
             if (!loan.whole()) return outcome;
-            loans.ensureUnusedCapacity(allocator, 1) catch {
+            terms.loans.ensureUnusedCapacity(allocator, 1) catch {
                 outcome.end = .out_of_memory;
                 return outcome;
             };
             const payload = loan.give();
-            loans.appendAssumeCapacity(payload);
-            batch.push(.{
+            terms.loans.appendAssumeCapacity(payload);
+            terms.batch.push(.{
                 .type = .message_rx,
                 .flags = events.flag_loan,
-                .source = source,
-                .origin = origin,
+                .source = terms.source,
+                .origin = terms.origin,
                 .length = loan.length,
                 .data = @intFromPtr(payload),
             });
             inbound.loan = null;
-            outcome.messages = 1;
+            inbound.complete(allocator, terms, &outcome);
             return outcome;
         }
-        inbound.cut(allocator, batch, @intCast(received), message_bytes_max, source, origin, &outcome);
+        if (terms.raw) {
+            terms.batch.push(.{
+                .type = .message_rx,
+                .source = terms.source,
+                .origin = terms.origin,
+                .offset = terms.batch.inbox_used,
+                .length = @intCast(received),
+            });
+            terms.batch.inbox_used += @intCast(received);
+            inbound.complete(allocator, terms, &outcome);
+            return outcome;
+        }
+        inbound.cut(allocator, terms, @intCast(received), &outcome);
         return outcome;
     }
 
+    /// Descriptors that came with the first byte of a read: of the message that it begins, or goes on with.
+    fn keepAhead(
+        inbound: *Inbound,
+        allocator: std.mem.Allocator,
+        terms: *const Terms,
+        outcome: *Outcome,
+        fds: []const sys.Fd,
+    ) void {
+        if (inbound.descriptors.items.len + fds.len > terms.descriptors_max) {
+            outcome.end = .descriptors_too_many;
+            return;
+        }
+        inbound.descriptors.appendSlice(allocator, fds) catch {
+            outcome.end = .out_of_memory;
+            return;
+        };
+        outcome.descriptors = @intCast(fds.len);
+    }
+
+    /// The message whose event was pushed last is whole, and has what came with it.
+    fn complete(inbound: *Inbound, allocator: std.mem.Allocator, terms: *const Terms, outcome: *Outcome) void {
+        outcome.messages += 1;
+        if (inbound.descriptors.items.len == 0) return;
+        terms.descriptors.arrive(allocator, terms.batch.last(), terms.user, inbound.descriptors.items) catch {
+            outcome.end = .out_of_memory;
+            return;
+        };
+        inbound.descriptors.clearAndFree(allocator);
+    }
+
     /// Where to receive: into the loan, else into the inbox behind the place the carried bytes are to take.
-    fn space(inbound: *Inbound, allocator: std.mem.Allocator, batch: *Batch) error{OutOfMemory}![]u8 {
+    fn space(inbound: *Inbound, allocator: std.mem.Allocator, terms: *const Terms) error{OutOfMemory}![]u8 {
+        const batch = terms.batch;
         if (inbound.loan) |*loan| {
             const rest = try loan.rest(allocator);
             return rest[0..@min(rest.len, batches.read_bytes_max)];
         }
         const carried = inbound.partial.items.len;
         const room = batch.inboxRest()[carried..];
+        if (terms.raw) return room[0..@min(room.len, batches.read_bytes_max, terms.message_bytes_max)];
         // A read of n bytes completes at most n/4 messages and the carried one, and each needs a record.
         const events_bound = (batch.eventsFree() - 1) * frame.header_bytes;
         return room[0..@min(room.len, batches.read_bytes_max, events_bound)];
@@ -101,13 +245,11 @@ pub const Inbound = struct {
     fn cut(
         inbound: *Inbound,
         allocator: std.mem.Allocator,
-        batch: *Batch,
+        terms: *const Terms,
         received: u32,
-        message_bytes_max: u32,
-        source: Handle,
-        origin: Handle,
         outcome: *Outcome,
     ) void {
+        const batch = terms.batch;
         const carried: u32 = @intCast(inbound.partial.items.len);
         const rest = batch.inboxRest();
         if (carried > 0) {
@@ -123,20 +265,21 @@ pub const Inbound = struct {
         const bytes = rest[0 .. carried + received];
         var at: u32 = 0;
         while (frame.payloadLength(bytes[at..])) |length| {
-            if (length > message_bytes_max) {
+            if (length > terms.message_bytes_max) {
                 outcome.end = .message_too_long;
                 break;
             }
             if (bytes.len - at - frame.header_bytes < length) break;
             batch.push(.{
                 .type = .message_rx,
-                .source = source,
-                .origin = origin,
+                .source = terms.source,
+                .origin = terms.origin,
                 .offset = batch.inbox_used + at + frame.header_bytes,
                 .length = length,
             });
-            outcome.messages += 1;
+            inbound.complete(allocator, terms, outcome);
             at += frame.header_bytes + length;
+            if (outcome.end != .none) break;
         }
         batch.inbox_used += at;
         if (outcome.end == .none) inbound.carry(allocator, bytes[at..]) catch {
@@ -176,7 +319,12 @@ const Pieces = struct {
 
     const Received = union(enum) { bytes: usize, would_block, end, reset, failed };
 
-    fn receive(pieces: *Pieces, _: void, into: []u8) Received {
+    /// None of them brings a descriptor.
+    fn close(_: *Pieces, _: sys.Fd) void {
+        unreachable;
+    }
+
+    fn receive(pieces: *Pieces, _: void, into: []u8, _: *Arrivals) Received {
         if (pieces.pieces.len == 0) return .end;
         const rest = pieces.pieces[0][pieces.at..];
         const count = @min(rest.len, into.len);
@@ -194,7 +342,8 @@ const Pieces = struct {
 const Rig = struct {
     const allocator = std.testing.allocator;
 
-    system: @import("sys").System = .{},
+    system: sys.System = .{},
+    descriptors: Descriptors = .{},
     batch: Batch = undefined,
     inbound: Inbound = .{},
     loans: std.ArrayList([*]u8) = .empty,
@@ -207,6 +356,7 @@ const Rig = struct {
     fn deinit(rig: *Rig) void {
         rig.nextBatch();
         rig.loans.deinit(allocator);
+        rig.descriptors.deinit(allocator);
         rig.inbound.deinit(allocator);
         rig.batch.deinit(&rig.system);
     }
@@ -229,16 +379,14 @@ const Rig = struct {
         var messages: usize = 0;
         while (true) {
             rig.nextBatch();
-            const outcome = rig.inbound.receive(
-                allocator,
-                &peer,
-                {},
-                &rig.batch,
-                &rig.loans,
-                message_bytes_max,
-                .from(1),
-                .none,
-            );
+            const outcome = rig.inbound.receive(allocator, &peer, {}, .{
+                .batch = &rig.batch,
+                .loans = &rig.loans,
+                .descriptors = &rig.descriptors,
+                .source = .from(1),
+                .origin = .none,
+                .message_bytes_max = message_bytes_max,
+            });
             try std.testing.expectEqual(rig.batch.events_count, outcome.messages);
             for (rig.batch.events[0..rig.batch.events_count]) |event| {
                 try std.testing.expectEqualSlices(u8, payloads[messages], rig.payloadOf(event));

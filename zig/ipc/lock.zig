@@ -42,6 +42,14 @@ pub const TakeError = error{
     Unexpected,
 };
 
+pub const TakeOverError = error{
+    NameInvalid,
+    /// It is not what holds the lock of this name.
+    NotService,
+    NoSpace,
+    Unexpected,
+};
+
 pub const InspectError = error{
     NameInvalid,
     LockNotFile,
@@ -82,6 +90,29 @@ pub const Lock = struct {
         }
         system.failure = .{};
         return error.AlreadyServed;
+    }
+
+    /// Goes on with a lock that another process holds, by a copy of its descriptor: the lock belongs to what both stand
+    /// for, and is held until both are closed. On failure the copy stays the caller's.
+    pub fn takeOver(
+        system: anytype,
+        directory: sys.Fd,
+        service_name: []const u8,
+        fd: sys.Fd,
+    ) TakeOverError!Lock {
+        const file_name = try FileName.of(service_name);
+        const identity = system.statFd(fd) catch return error.NotService;
+        if (!leadsTo(system, directory, file_name.text(), identity)) return error.NotService;
+        if (identity.uid != system.userId() or !try system.lockTake(fd)) return error.NotService;
+        if (try readText(system, fd) == .foreign) return error.NotService;
+        try writeOwner(system, fd);
+        return .{
+            .descriptor = fd,
+            .directory = directory,
+            .identity = identity,
+            .process = system.processId(),
+            .file_name = file_name,
+        };
     }
 
     pub fn release(lock: *Lock, system: anytype) void {
@@ -229,20 +260,23 @@ fn lockOpen(
 
     // From here on the file is ours, and goes if we do not keep it.
     errdefer system.unlinkAt(directory, file_name.text()) catch {};
-    const own = system.processId();
-    var buffer: [owner_bytes_max]u8 = undefined;
-    const text = std.fmt.bufPrint(&buffer, "{d}\n", .{own}) catch unreachable;
-    // Whoever is killed here leaves nothing, or a whole line: a shorter one with rests of the last
-    // owner's behind it would be taken for somebody else's file by the next.
-    try system.writeAll(fd, "");
-    try system.writeAll(fd, text);
+    try writeOwner(system, fd);
     return .{
         .descriptor = fd,
         .directory = directory,
         .identity = identity,
-        .process = own,
+        .process = system.processId(),
         .file_name = file_name,
     };
+}
+
+fn writeOwner(system: anytype, fd: sys.Fd) sys.WriteError!void {
+    var buffer: [owner_bytes_max]u8 = undefined;
+    const text = std.fmt.bufPrint(&buffer, "{d}\n", .{system.processId()}) catch unreachable;
+    // Whoever is killed here leaves nothing, or a whole line: a shorter one with rests of the last
+    // owner's behind it would be taken for somebody else's file by the next.
+    try system.writeAll(fd, "");
+    try system.writeAll(fd, text);
 }
 
 /// A process id in decimal, and the end of its line.

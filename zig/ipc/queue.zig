@@ -47,10 +47,12 @@ pub const Queue = struct {
     frame_bytes_left: usize = 0,
     /// Frames that are not wholly sent.
     messages: u32 = 0,
+    /// What is in it are no frames, so that all are sent when the last byte is.
+    raw: bool = false,
 
     pub fn deinit(queue: *Queue, allocator: std.mem.Allocator) void {
         buffers.free(allocator, queue.buffer);
-        queue.* = .{};
+        queue.* = .{ .raw = queue.raw };
     }
 
     pub fn bytes(queue: *const Queue) usize {
@@ -78,6 +80,11 @@ pub const Queue = struct {
         assert(sent <= queue.bytes());
         var completed: u32 = 0;
         var left = sent;
+        if (queue.raw) {
+            queue.head += sent;
+            left = 0;
+            if (queue.head == queue.tail) completed = queue.messages;
+        }
         if (queue.frame_bytes_left > 0) {
             const step = @min(left, queue.frame_bytes_left);
             queue.frame_bytes_left -= step;

@@ -29,16 +29,24 @@ pub fn ReceiverType(comptime Context: type) type {
         /// One read. Returns whether there is probably more.
         pub fn receive(context: *Context, connection: *Connection, now_ns: u64) bool {
             connection.read_number = context.batch_number;
-            const outcome = connection.inbound.receive(
-                context.allocator,
-                &context.system,
-                connection.fd,
-                &context.batch,
-                &context.loans,
-                connection.limits.message_bytes_max,
-                connection.handle,
-                connection.origin,
-            );
+            const takes_descriptors = connection.limits.descriptors_max > 0;
+            if (takes_descriptors) context.descriptors.reserve(context.allocator) catch {
+                context.end(connection, .out_of_memory, 0);
+                return false;
+            };
+            const outcome = connection.inbound.receive(context.allocator, &context.system, connection.fd, .{
+                .batch = &context.batch,
+                .loans = &context.loans,
+                .descriptors = &context.descriptors,
+                .source = connection.handle,
+                .origin = connection.origin,
+                .message_bytes_max = connection.limits.message_bytes_max,
+                .raw = connection.queue.raw,
+                .user = connection.credentials.uid,
+                .descriptors_max = connection.limits.descriptors_max,
+                .descriptors_left = if (takes_descriptors) descriptorsLeft(context, connection) else 0,
+            });
+            if (outcome.descriptors > 0) context.descriptors.hold(connection.credentials.uid, outcome.descriptors);
             if (outcome.bytes > 0) noteReceived(context, connection, outcome.messages, outcome.bytes, now_ns);
             switch (outcome.end) {
                 .none => return outcome.more,
@@ -52,6 +60,10 @@ pub fn ReceiverType(comptime Context: type) type {
                 else => |reason| context.end(connection, reason, if (reason == .system) context.system.failure.errno else 0),
             }
             return false;
+        }
+
+        fn descriptorsLeft(context: *Context, connection: *const Connection) u32 {
+            return connection.limits.descriptors_held_max -| context.descriptors.heldFor(connection.credentials.uid);
         }
 
         fn noteReceived(context: *Context, connection: *Connection, messages: u32, bytes: u32, now_ns: u64) void {
@@ -87,6 +99,11 @@ pub fn ReceiverType(comptime Context: type) type {
 
         /// Returns false if the batch has no room for what the connection may bring.
         pub fn workConnection(context: *Context, connection: *Connection, now_ns: u64) bool {
+            if (connection.state == .connecting) {
+                if (context.batch.eventsFree() == 0) return false;
+                if (connection.writable) context.arrive(connection);
+                return true;
+            }
             if (connection.writable) {
                 connection.writable = false;
                 if (!connection.broken and connection.queue.bytes() > 0) context.sendQueued(connection);
@@ -94,6 +111,7 @@ pub fn ReceiverType(comptime Context: type) type {
             if (!connection.readable) return true;
             switch (connection.state) {
                 .open => {},
+                .connecting => unreachable, // See above.
                 // All there is left to do is to send; a peer that has gone shows when that is tried.
                 .finishing, .draining => {
                     connection.readable = false;

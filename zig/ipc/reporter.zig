@@ -88,7 +88,7 @@ pub fn ReporterType(comptime Context: type) type {
                 });
             }
             switch (connection.state) {
-                .open => {},
+                .connecting, .open => {},
                 .draining => if (connection.queue.bytes() == 0) context.end(connection, .closed, 0),
                 .finishing => if (connection.batch_number == context.batch_number) {
                     // Its messages are in this very batch; they can be answered before the next.

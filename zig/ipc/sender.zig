@@ -2,12 +2,14 @@
 //! Everything that was taken ends up sent, queued, or counted as lost with the connection's disconnection.
 
 const std = @import("std");
+const sys = @import("sys");
 const areFrames = @import("queue.zig").areFrames;
 const batches = @import("batch.zig");
 const connections = @import("connection.zig");
 const contexts = @import("context.zig");
 const frame = @import("frame.zig");
 const SendError = contexts.SendError;
+const SendRightsError = contexts.SendRightsError;
 const WaitError = contexts.WaitError;
 const Connection = connections.Connection;
 const Handle = @import("handle.zig").Handle;
@@ -49,6 +51,7 @@ pub fn SenderType(comptime Context: type) type {
         fn sendRun(context: *Context, run: *const batches.Run, frames: []const u8) SendError!u64 {
             const connection = try context.connectionOf(run.connection);
             const payload_bytes_max = connection.limits.message_bytes_max;
+            if (connection.queue.raw) return sendPayloads(context, run, frames);
             // Most runs are shorter than one message may be, and then there is nothing to look for.
             if (frames.len > frame.header_bytes + @as(usize, payload_bytes_max)) {
                 var walker: frame.Walker = .{ .bytes = frames };
@@ -59,12 +62,25 @@ pub fn SenderType(comptime Context: type) type {
             return transmit(context, run.connection, "", frames, run.messages, run.token_or_result);
         }
 
+        /// The frames are the outbox's alone: where bytes go as they are, the headers stay behind.
+        fn sendPayloads(context: *Context, run: *const batches.Run, frames: []const u8) SendError!u64 {
+            if (run.token_or_result != 0 and run.messages != 1) return error.Malformed;
+            var walker: frame.Walker = .{ .bytes = frames };
+            var queued: u64 = 0;
+            while (walker.next()) |payload| {
+                queued = try transmit(context, run.connection, "", payload, 1, run.token_or_result);
+            }
+            return queued;
+        }
+
         /// Queues one message, to be sent by the next `wait` or `flush`. A `token` other than 0 asks for a
         /// `message_tx` event. Returns the bytes queued for the connection.
         pub fn schedule(context: *Context, handle: Handle, payload: []const u8, token: i32) SendError!u64 {
             try context.check();
             const connection = try sendable(context, handle, payload.len);
-            const total = frame.header_bytes + payload.len;
+            const header: Header = .of(connection, payload.len);
+            const total = header.slice().len + payload.len;
+            if (total == 0) return connection.queue.bytes();
             if (connection.queue.bytes() + total > connection.limits.queue_bytes_max) {
                 // Some of it may be gone by now: only what the peer really does not take counts against it.
                 sendQueued(context, connection);
@@ -74,8 +90,8 @@ pub fn SenderType(comptime Context: type) type {
             }
             const space = try connection.queue.reserve(context.allocator, total);
             try noteTaken(context, connection, total, 1, token);
-            space[0..frame.header_bytes].* = frame.encodeHeader(@intCast(payload.len));
-            @memcpy(space[frame.header_bytes..], payload);
+            @memcpy(space[0..header.slice().len], header.slice());
+            @memcpy(space[header.slice().len..], payload);
             connection.queue.commit(total, 1);
             context.statistics.queued_bytes += total;
             if (context.serviceOf(connection)) |service| service.statistics.queued_bytes += total;
@@ -91,10 +107,72 @@ pub fn SenderType(comptime Context: type) type {
         /// is queued. Returns the bytes queued for the connection: 0 where the kernel has everything.
         pub fn write(context: *Context, handle: Handle, payload: []const u8) SendError!u64 {
             try context.check();
-            _ = try sendable(context, handle, payload.len);
-            const header = frame.encodeHeader(@intCast(payload.len));
-            return transmit(context, handle, &header, payload, 1, 0);
+            const connection = try sendable(context, handle, payload.len);
+            const header: Header = .of(connection, payload.len);
+            return transmit(context, handle, header.slice(), payload, 1, 0);
         }
+
+        /// The same with descriptors, which go along with the message and stay the caller's: what has to wait keeps
+        /// copies of them. After `Unpassable`, `Crowded`, `DescriptorLimit` and `DescriptorsTooMany` nothing was taken.
+        pub fn sendRights(
+            context: *Context,
+            handle: Handle,
+            payload: []const u8,
+            fds: []const sys.Fd,
+        ) SendRightsError!u64 {
+            if (fds.len == 0) return write(context, handle, payload);
+            try context.check();
+            if (fds.len > sys.rights.descriptors_max) return error.DescriptorsTooMany;
+            const connection = try sendable(context, handle, payload.len);
+            const header: Header = .of(connection, payload.len);
+            const total = header.slice().len + payload.len;
+            // They ride on at least one byte.
+            if (total == 0) return error.InvalidArgument;
+            const user = connection.credentials.uid;
+            if (context.descriptors.heldFor(user) + fds.len > connection.limits.descriptors_held_max)
+                return error.DescriptorsTooMany;
+            try context.descriptors.reserve(context.allocator);
+            try makeRoom(context, connection, total, 1);
+            const mark: Mark = .of(connection);
+            const attached = connection.attachments.len;
+            var sent: connections.Sent = .taken;
+            if (mark.queued > 0) {
+                const space = try connection.queue.reserve(context.allocator, total);
+                const begin = connection.bytes_taken;
+                try connection.attach(context.allocator, &context.system, begin, begin + total, fds);
+                @memcpy(space[0..header.slice().len], header.slice());
+                @memcpy(space[header.slice().len..], payload);
+                connection.queue.commit(total, 1);
+            } else {
+                sent = connection.sendRights(context.allocator, &context.system, header.slice(), payload, fds);
+                switch (sent) {
+                    .unpassable => return error.Unpassable,
+                    .crowded => return error.Crowded,
+                    .descriptor_limit => return error.DescriptorLimit,
+                    .taken, .broken, .failed, .malformed, .out_of_memory => {},
+                }
+            }
+            connection.bytes_taken += total;
+            if (connection.attachments.len > attached) context.descriptors.hold(user, @intCast(fds.len));
+            return settle(context, connection, sent, mark, 1, total);
+        }
+
+        /// What goes before a payload on the wire.
+        const Header = struct {
+            bytes: [frame.header_bytes]u8,
+            length: usize,
+
+            fn of(connection: *const Connection, payload_bytes: usize) Header {
+                return .{
+                    .bytes = frame.encodeHeader(@intCast(payload_bytes)),
+                    .length = if (connection.queue.raw) 0 else frame.header_bytes,
+                };
+            }
+
+            fn slice(header: *const Header) []const u8 {
+                return header.bytes[0..header.length];
+            }
+        };
 
         fn sendable(context: *Context, handle: Handle, payload_bytes: usize) SendError!*Connection {
             const connection = try context.connectionOf(handle);
@@ -113,40 +191,57 @@ pub fn SenderType(comptime Context: type) type {
         ) SendError!u64 {
             const connection = try context.connectionOf(handle);
             const total = head.len + body.len;
-            // No message is shorter than its header, and a report speaks of one message.
-            if (messages > total / frame.header_bytes or (token != 0 and messages != 1))
+            const shortest: usize = if (connection.queue.raw) 1 else frame.header_bytes;
+            // No message is shorter than that, and a report speaks of one message.
+            if (messages > total / shortest or (token != 0 and messages != 1)) {
+                if (total == 0 and connection.queue.raw) return connection.queue.bytes();
                 return malformed(context, connection);
-            if (!connection.takesMessages()) return tooLate(context, connection, messages, total);
-            if (connection.queue.bytes() > 0) {
-                sendQueued(context, connection);
-                if (!connection.takesMessages()) return lost(context, connection, messages, total);
             }
-            const queued = connection.queue.bytes();
-            if (queued + total > connection.limits.queue_bytes_max and queued > 0)
-                return overLimit(context, connection, messages, total);
-            if (queued > 0) {
-                if (head.len == 0 and !areFrames(body, messages)) return malformed(context, connection);
+            if (!connection.takesMessages()) return tooLate(context, connection, messages, total);
+            try makeRoom(context, connection, total, messages);
+            const mark: Mark = .of(connection);
+            if (mark.queued > 0) {
+                if (head.len == 0 and !connection.queue.raw and !areFrames(body, messages))
+                    return malformed(context, connection);
                 const space = try connection.queue.reserve(context.allocator, total);
                 try noteTaken(context, connection, total, messages, token);
                 @memcpy(space[0..head.len], head);
                 @memcpy(space[head.len..], body);
                 connection.queue.commit(total, messages);
-                noteSent(context, connection, connection.bytes_sent, connection.messages_sent, queued);
-                noteQueue(context, connection);
-                return connection.queue.bytes();
+                return settle(context, connection, .taken, mark, messages, total);
             }
             try noteTaken(context, connection, total, messages, token);
-            const bytes_sent = connection.bytes_sent;
-            const messages_sent = connection.messages_sent;
             const sent = connection.send(context.allocator, &context.system, head, body, messages);
-            noteSent(context, connection, bytes_sent, messages_sent, 0);
+            return settle(context, connection, sent, mark, messages, total);
+        }
+
+        /// Sends what waits, if anything does, and sees that `bytes` more may wait behind it.
+        fn makeRoom(context: *Context, connection: *Connection, bytes: usize, messages: u32) SendError!void {
+            if (connection.queue.bytes() == 0) return;
+            sendQueued(context, connection);
+            if (!connection.takesMessages()) return lost(context, connection, messages, bytes);
+            const queued = connection.queue.bytes();
+            if (queued + bytes > connection.limits.queue_bytes_max and queued > 0)
+                return overLimit(context, connection, messages, bytes);
+        }
+
+        /// What is to be known of messages that were taken: what became of them, where the connection stood before.
+        fn settle(
+            context: *Context,
+            connection: *Connection,
+            sent: connections.Sent,
+            mark: Mark,
+            messages: u32,
+            total: usize,
+        ) SendError!u64 {
+            noteSent(context, connection, mark);
             switch (sent) {
                 .taken => {},
                 .malformed => return malformed(context, connection),
                 .out_of_memory => {
                     // The front of it may be with the kernel, so the connection cannot go on.
-                    const messages_left = messages - @as(u32, @intCast(connection.messages_sent - messages_sent));
-                    lose(context, connection, messages_left, total - @as(usize, @intCast(connection.bytes_sent - bytes_sent)));
+                    const messages_left = messages - @as(u32, @intCast(connection.messages_sent - mark.messages));
+                    lose(context, connection, messages_left, total - @as(usize, @intCast(connection.bytes_sent - mark.bytes)));
                     context.end(connection, .out_of_memory, 0);
                     return error.Ended;
                 },
@@ -154,8 +249,11 @@ pub fn SenderType(comptime Context: type) type {
                     breakOff(context, connection, sent);
                     return lost(context, connection, messages, total);
                 },
+                // Whoever sends descriptors is told of these, and nothing was taken.
+                .unpassable, .crowded, .descriptor_limit => unreachable,
             }
-            if (connection.queue.bytes() > connection.limits.queue_bytes_max and
+            const grew = mark.queued == 0;
+            if (grew and connection.queue.bytes() > connection.limits.queue_bytes_max and
                 connection.limits.queue_policy == .close)
             {
                 context.end(connection, .queue_limit, 0);
@@ -164,6 +262,21 @@ pub fn SenderType(comptime Context: type) type {
             noteQueue(context, connection);
             return connection.queue.bytes();
         }
+
+        /// Where a connection stood before something was sent.
+        const Mark = struct {
+            bytes: u64,
+            messages: u64,
+            queued: usize,
+
+            fn of(connection: *const Connection) Mark {
+                return .{
+                    .bytes = connection.bytes_sent,
+                    .messages = connection.messages_sent,
+                    .queued = connection.queue.bytes(),
+                };
+            }
+        };
 
         fn overLimit(context: *Context, connection: *Connection, messages: u32, bytes: usize) SendError {
             if (connection.limits.queue_policy == .refuse) {
@@ -194,15 +307,17 @@ pub fn SenderType(comptime Context: type) type {
         }
 
         pub fn sendQueued(context: *Context, connection: *Connection) void {
-            const bytes_sent = connection.bytes_sent;
-            const messages_sent = connection.messages_sent;
-            const queued = connection.queue.bytes();
+            const mark: Mark = .of(connection);
             const sent = connection.sendQueued(context.allocator, &context.system);
-            noteSent(context, connection, bytes_sent, messages_sent, queued);
+            noteSent(context, connection, mark);
+            context.descriptors.release(connection.credentials.uid, connection.descriptors_gone);
+            connection.descriptors_gone = 0;
             switch (sent) {
                 .taken => noteQueue(context, connection),
                 .broken, .failed => breakOff(context, connection, sent),
-                .malformed, .out_of_memory => unreachable, // The queue holds whole frames and needs nothing more.
+                .crowded => context.end(connection, .descriptor_limit, context.system.failure.errno),
+                // The queue holds whole frames, with copies of their descriptors, and needs nothing more.
+                .malformed, .out_of_memory, .unpassable, .descriptor_limit => unreachable,
             }
         }
 
@@ -230,6 +345,8 @@ pub fn SenderType(comptime Context: type) type {
             context.statistics.queued_bytes -= queued;
             if (context.serviceOf(connection)) |service| service.statistics.queued_bytes -= queued;
             connection.queue.deinit(context.allocator);
+            const dropped = connection.dropAttachments(context.allocator, &context.system);
+            context.descriptors.release(connection.credentials.uid, dropped);
         }
 
         fn lose(context: *Context, connection: *Connection, messages: u32, bytes: usize) void {
@@ -243,17 +360,18 @@ pub fn SenderType(comptime Context: type) type {
             const end_at = connection.bytes_taken + bytes;
             if (token != 0) {
                 assert(messages == 1);
-                try connection.report(context.allocator, end_at, @intCast(bytes - frame.header_bytes), token);
+                const header_bytes: usize = if (connection.queue.raw) 0 else frame.header_bytes;
+                try connection.report(context.allocator, end_at, @intCast(bytes - header_bytes), token);
             }
             connection.bytes_taken = end_at;
         }
 
-        fn noteSent(context: *Context, connection: *Connection, bytes_before: u64, messages_before: u64, queued_before: usize) void {
-            const bytes = connection.bytes_sent - bytes_before;
-            const messages = connection.messages_sent - messages_before;
+        fn noteSent(context: *Context, connection: *Connection, mark: Mark) void {
+            const bytes = connection.bytes_sent - mark.bytes;
+            const messages = connection.messages_sent - mark.messages;
             const queued = connection.queue.bytes();
-            add(&context.statistics, bytes, messages, queued, queued_before);
-            if (context.serviceOf(connection)) |service| add(&service.statistics, bytes, messages, queued, queued_before);
+            add(&context.statistics, bytes, messages, queued, mark.queued);
+            if (context.serviceOf(connection)) |service| add(&service.statistics, bytes, messages, queued, mark.queued);
             if (bytes > 0 and connection.reports.len > 0) context.attend(connection);
         }
 

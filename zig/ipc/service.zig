@@ -44,11 +44,52 @@ pub const Allow = struct {
     }
 };
 
-/// `Claim` is what holds the name: `listener()` is its descriptor, and `release` gives it up.
+/// What a service accepts from. `Claim` is what holds a name: `listener()` is its descriptor, and `release` gives it up.
+pub fn ListenerType(comptime Claim: type) type {
+    return union(enum) {
+        claim: Claim,
+        /// Somebody else's, who sees to its name.
+        adopted: sys.Fd,
+
+        const Listener = @This();
+
+        pub fn descriptor(listener: *const Listener) sys.Fd {
+            return switch (listener.*) {
+                .claim => |*claim| claim.listener(),
+                .adopted => |fd| fd,
+            };
+        }
+
+        pub fn lock(listener: *const Listener) ?sys.Fd {
+            return switch (listener.*) {
+                .claim => |*claim| claim.lockDescriptor(),
+                .adopted => null,
+            };
+        }
+
+        /// How many it holds.
+        pub fn descriptors(listener: *const Listener) u32 {
+            return switch (listener.*) {
+                .claim => Claim.descriptors,
+                .adopted => 1,
+            };
+        }
+
+        /// Closes what it holds; with `keeps_name` the name stays, for whoever goes on with it.
+        pub fn release(listener: *Listener, system: anytype, keeps_name: bool) void {
+            switch (listener.*) {
+                .claim => |*claim| if (keeps_name) claim.leave(system) else claim.release(system),
+                .adopted => |fd| system.close(fd),
+            }
+            listener.* = undefined;
+        }
+    };
+}
+
 pub fn ServiceType(comptime Claim: type) type {
     return struct {
         handle: Handle,
-        claim: Claim,
+        listener: ListenerType(Claim),
         limits: Limits,
         allow: Allow,
         statistics: Statistics = .{},

@@ -175,10 +175,13 @@ pub fn SwitcherType(comptime Context: type) type {
 
         fn endOf(context: *Context, handle: Handle) AddError!End {
             const fd, const name = switch (context.table.get(handle) orelse return error.Closed) {
-                .connection => |connection| if (connection.takesMessages())
-                    .{ connection.fd, connection.fd }
+                .connection => |connection| if (!connection.takesMessages())
+                    return error.Closed
+                else if (connection.attachments.len > 0)
+                    // Bytes alone go over a switch, and these wait for theirs.
+                    return error.InvalidArgument
                 else
-                    return error.Closed,
+                    .{ connection.fd, connection.fd },
                 .external => |external| .{ external.duplicate, external.fd },
                 .service, .timer, .bound => return error.Closed,
             };

@@ -37,6 +37,7 @@ pub fn WaitType(comptime Context: type) type {
         ) WaitError!u32 {
             try context.check();
             context.releaseLoans();
+            context.descriptors.closeArrived(&context.system);
             context.batch.reset(context.options.poison);
             context.batch_number += 1;
             context.woken = false;

@@ -301,7 +301,7 @@ test "a bell that is a descriptor has one byte for each arming, and the owner ma
         var heard = [_]sys.PollFd{.{ .fd = bell[1], .events = sys.POLL.IN, .revents = 0 }};
         try std.testing.expectEqual(@as(usize, 1), try system.poll(&heard, 10 * std.time.ns_per_s));
         var buffer: [8]u8 = undefined;
-        try std.testing.expectEqual(sys.Received{ .bytes = 1 }, system.receive(bell[1], &buffer));
+        try std.testing.expectEqual(sys.Received{ .bytes = 1 }, system.read(bell[1], &buffer));
     }
     system.close(bell[1]);
     try waiter.arm(&descriptors, null);

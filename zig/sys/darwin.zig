@@ -25,6 +25,15 @@ pub fn openSocket() Fd {
     return prepareSocket(c.socket(c.AF.UNIX, c.SOCK.STREAM, 0));
 }
 
+pub fn openInternet(family: u32) Fd {
+    if (is_freebsd) return c.socket(family, c.SOCK.STREAM | c.SOCK.NONBLOCK | c.SOCK.CLOEXEC, 0);
+    return prepareSocket(c.socket(family, c.SOCK.STREAM, 0));
+}
+
+/// netinet/tcp.h and netinet6/in6.h.
+pub const tcp_nodelay = 1;
+pub const ipv6_only = 27;
+
 pub fn openPair(fds: *[2]Fd) c_int {
     if (is_freebsd) {
         const kind = c.SOCK.STREAM | c.SOCK.NONBLOCK | c.SOCK.CLOEXEC;
@@ -59,6 +68,12 @@ fn prepareSocket(fd: Fd) Fd {
     return -1;
 }
 
+/// A socket that was made elsewhere is to raise no signal either.
+pub fn quieten(fd: Fd) void {
+    const on: c_int = 1;
+    if (!is_freebsd) _ = c.setsockopt(fd, c.SOL.SOCKET, c.SO.NOSIGPIPE, &on, @sizeOf(c_int));
+}
+
 fn prepare(fd: Fd) Fd {
     if (fd < 0) return -1;
     if (c.fcntl(fd, c.F.SETFD, @as(c_int, c.FD_CLOEXEC)) >= 0) {
@@ -74,8 +89,38 @@ const threads = struct {
     extern "c" fn pthread_getthreadid_np() c_int;
 };
 
-pub fn recv(fd: Fd, buffer: []u8) isize {
-    return c.recv(fd, buffer.ptr, buffer.len, 0);
+/// One read, and what came beside its bytes, as far as `control` holds it.
+pub fn recvMessage(fd: Fd, buffer: []u8, control: []u8, beside: *posix.Beside) isize {
+    var part: std.posix.iovec = .{ .base = buffer.ptr, .len = buffer.len };
+    var message: c.msghdr = .{
+        .name = null,
+        .namelen = 0,
+        .iov = @ptrCast(&part),
+        .iovlen = 1,
+        .control = control.ptr,
+        .controllen = @intCast(control.len),
+        .flags = 0,
+    };
+    const count = messages.recvmsg(fd, &message, if (is_freebsd) c.MSG.CMSG_CLOEXEC else 0);
+    beside.* = .{ .bytes = message.controllen, .cut = message.flags & c.MSG.CTRUNC != 0 };
+    return count;
+}
+
+const messages = struct {
+    extern "c" fn recvmsg(fd: Fd, message: *c.msghdr, flags: c_int) isize;
+};
+
+pub fn sendMessage(fd: Fd, parts: []const std.posix.iovec_const, control: []const u8) isize {
+    const message: c.msghdr_const = .{
+        .name = null,
+        .namelen = 0,
+        .iov = parts.ptr,
+        .iovlen = @intCast(parts.len),
+        .control = if (control.len == 0) null else control.ptr,
+        .controllen = @intCast(control.len),
+        .flags = 0,
+    };
+    return c.sendmsg(fd, &message, send_flags);
 }
 
 pub fn send(fd: Fd, bytes: []const u8) isize {

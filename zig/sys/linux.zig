@@ -22,6 +22,14 @@ pub fn openSocket() Fd {
     return c.socket(c.AF.UNIX, c.SOCK.STREAM | socket_flags, 0);
 }
 
+pub fn openInternet(family: u32) Fd {
+    return c.socket(family, c.SOCK.STREAM | socket_flags, 0);
+}
+
+/// netinet/tcp.h and netinet/in.h.
+pub const tcp_nodelay = 1;
+pub const ipv6_only = 26;
+
 pub fn openPair(fds: *[2]Fd) c_int {
     return c.socketpair(c.AF.UNIX, c.SOCK.STREAM | socket_flags, 0, fds);
 }
@@ -33,8 +41,34 @@ pub fn acceptSocket(fd: Fd) Fd {
 // The calls of every message go to the kernel directly: glibc's own are points at which a thread can
 // be cancelled, and making them so costs some 15 ns a call wherever a process has several threads.
 
-pub fn recv(fd: Fd, buffer: []u8) isize {
-    return result(linux.recvfrom(fd, buffer.ptr, buffer.len, 0, null, null));
+/// One read, and what came beside its bytes, as far as `control` holds it.
+pub fn recvMessage(fd: Fd, buffer: []u8, control: []u8, beside: *posix.Beside) isize {
+    var part: std.posix.iovec = .{ .base = buffer.ptr, .len = buffer.len };
+    var message: linux.msghdr = .{
+        .name = null,
+        .namelen = 0,
+        .iov = @ptrCast(&part),
+        .iovlen = 1,
+        .control = if (control.len == 0) null else control.ptr,
+        .controllen = control.len,
+        .flags = 0,
+    };
+    const count = result(linux.recvmsg(fd, &message, linux.MSG.CMSG_CLOEXEC));
+    beside.* = .{ .bytes = message.controllen, .cut = message.flags & linux.MSG.CTRUNC != 0 };
+    return count;
+}
+
+pub fn sendMessage(fd: Fd, parts: []const std.posix.iovec_const, control: []const u8) isize {
+    const message: linux.msghdr_const = .{
+        .name = null,
+        .namelen = 0,
+        .iov = parts.ptr,
+        .iovlen = parts.len,
+        .control = if (control.len == 0) null else control.ptr,
+        .controllen = control.len,
+        .flags = 0,
+    };
+    return result(linux.sendmsg(fd, &message, send_flags));
 }
 
 pub fn send(fd: Fd, bytes: []const u8) isize {
@@ -48,6 +82,9 @@ pub fn result(returned: usize) isize {
     c._errno().* = @intFromEnum(errno);
     return -1;
 }
+
+/// Each send says by itself that it wants no signal.
+pub fn quieten(_: Fd) void {}
 
 pub fn threadId() u64 {
     return @intCast(linux.gettid());

@@ -17,6 +17,9 @@ pub const socket_path_bytes_max = @as(c.sockaddr.un, undefined).path.len - 1;
 /// PATH_MAX counts the closing zero byte.
 const path_bytes_max = c.PATH_MAX - 1;
 
+/// What lay beside the bytes of a read: so much of the room for it is filled, and whether that was not all.
+pub const Beside = struct { bytes: usize = 0, cut: bool = false };
+
 /// The system as one context sees it. It owns no descriptors; it keeps what the last failure was.
 pub const System = struct {
     failure: sys.Failure = .{},
@@ -197,13 +200,37 @@ pub const System = struct {
         }
     }
 
-    /// Up to `buffer.len` bytes, which is not zero: a stream that reads nothing has ended.
-    pub fn receive(system: *System, fd: Fd, buffer: []u8) sys.Received {
+    /// Up to `buffer.len` bytes, which is not zero: a stream that reads nothing has ended. The descriptors that came
+    /// with them go to `arrivals`, as far as it has room; without any, all are closed, and `cut` tells.
+    pub fn receive(system: *System, fd: Fd, buffer: []u8, arrivals: *sys.rights.Arrivals) sys.Received {
         assert(buffer.len > 0);
+        // The room for descriptors is a thousand bytes, which most reads do well without.
+        if (sys.rights.cuts and arrivals.room.len == 0) return system.receiveInto(fd, buffer, &.{}, null, arrivals);
+        return system.receiveRights(fd, buffer, arrivals);
+    }
+
+    noinline fn receiveRights(system: *System, fd: Fd, buffer: []u8, arrivals: *sys.rights.Arrivals) sys.Received {
+        var control: sys.rights.Control = .{};
+        const wanted = if (sys.rights.cuts) arrivals.room.len else sys.rights.descriptors_max;
+        return system.receiveInto(fd, buffer, control.room(wanted), &control, arrivals);
+    }
+
+    inline fn receiveInto(
+        system: *System,
+        fd: Fd,
+        buffer: []u8,
+        room: []u8,
+        control: ?*const sys.rights.Control,
+        arrivals: *sys.rights.Arrivals,
+    ) sys.Received {
+        var beside: Beside = .{};
         while (true) {
-            const count = platform.recv(fd, buffer);
-            if (count > 0) return .{ .bytes = @intCast(count) };
-            if (count == 0) return .end;
+            const count = platform.recvMessage(fd, buffer, room, &beside);
+            if (count >= 0) {
+                if (control) |laid| laid.take(beside.bytes, arrivals, closeDescriptor);
+                arrivals.cut = arrivals.cut or beside.cut;
+                return if (count == 0) .end else .{ .bytes = @intCast(count) };
+            }
             switch (lastError()) {
                 .AGAIN => return .would_block,
                 .INTR => continue,
@@ -219,34 +246,50 @@ pub const System = struct {
     /// Sends as much of `parts` as the peer can take now, and at most `send_parts_max` of them.
     pub fn send(system: *System, fd: Fd, parts: []const std.posix.iovec_const) sys.Sent {
         assert(parts.len > 0);
-        const message: c.msghdr_const = .{
-            .name = null,
-            .namelen = 0,
-            .iov = parts.ptr,
-            .iovlen = @intCast(@min(parts.len, sys.send_parts_max)),
-            .control = null,
-            .controllen = 0,
-            .flags = 0,
-        };
+        const list = parts[0..@min(parts.len, sys.send_parts_max)];
         while (true) {
             // One part needs no list, and the kernel then has none to copy and check.
-            const count = if (parts.len == 1)
+            const count = if (list.len == 1)
                 platform.send(fd, parts[0].base[0..parts[0].len])
             else
-                c.sendmsg(fd, &message, platform.send_flags);
+                platform.sendMessage(fd, list, "");
             if (count >= 0) return .{ .bytes = @intCast(count) };
-            switch (lastError()) {
-                // A full kernel buffer shows as ENOBUFS on macOS and FreeBSD, and passes.
-                .AGAIN, .NOBUFS => return .would_block,
-                .INTR => continue,
-                else => {},
-            }
-            return switch (system.failed(.send)) {
-                // EPROTOTYPE is what macOS answers while the peer is being closed.
-                .PIPE, .CONNRESET, .NOTCONN, .PROTOTYPE => .broken,
-                else => .failed,
+            if (isFull(lastError())) return .would_block;
+            if (lastError() == .INTR) continue;
+            return if (isGone(system.failed(.send))) .broken else .failed;
+        }
+    }
+
+    /// The same, with descriptors that go along with the first byte. They stay the caller's.
+    pub fn sendRights(system: *System, fd: Fd, parts: []const std.posix.iovec_const, fds: []const Fd) sys.Passed {
+        assert(parts.len > 0 and fds.len > 0 and fds.len <= sys.rights.descriptors_max);
+        var control: sys.rights.Control = .{};
+        const beside = control.put(fds);
+        while (true) {
+            const count = platform.sendMessage(fd, parts[0..@min(parts.len, sys.send_parts_max)], beside);
+            if (count >= 0) return .{ .bytes = @intCast(count) };
+            if (isFull(lastError())) return .would_block;
+            if (lastError() == .INTR) continue;
+            return switch (system.record(.send)) {
+                // The socket itself is ours, and open.
+                .BADF, .INVAL, .OPNOTSUPP => .unpassable,
+                .TOOMANYREFS => .crowded,
+                else => |errno| if (isGone(errno)) .broken else .failed,
             };
         }
+    }
+
+    /// A full kernel buffer shows as ENOBUFS on macOS and FreeBSD, and passes.
+    fn isFull(errno: E) bool {
+        return errno == .AGAIN or errno == .NOBUFS;
+    }
+
+    /// EPROTOTYPE is what macOS answers while the peer is being closed.
+    fn isGone(errno: E) bool {
+        return switch (errno) {
+            .PIPE, .CONNRESET, .NOTCONN, .PROTOTYPE => true,
+            else => false,
+        };
     }
 
     /// The same as `receive` for whatever can be read from, which does not block only if that was asked of it.
@@ -281,10 +324,7 @@ pub const System = struct {
                 .NOTSOCK => return system.writeQuietly(fd, bytes),
                 else => {},
             }
-            return switch (system.record(.send)) {
-                .PIPE, .CONNRESET, .NOTCONN, .PROTOTYPE => .broken,
-                else => .failed,
-            };
+            return if (isGone(system.record(.send))) .broken else .failed;
         }
     }
 
@@ -345,6 +385,49 @@ pub const System = struct {
         }
         _ = system.record(.fcntl);
         return error.Unexpected;
+    }
+
+    /// Whether `fd` is a socket for a stream of bytes, and of which kind.
+    pub fn socketKind(system: *System, fd: Fd) sys.SocketKindError!sys.SocketKind {
+        const kind = system.socketOption(fd, c.SO.TYPE) orelse return error.NotStream;
+        if (kind != c.SOCK.STREAM) return error.NotStream;
+        var place: c.sockaddr.storage = undefined;
+        var bytes: c.socklen_t = @sizeOf(c.sockaddr.storage);
+        if (c.getsockname(fd, @ptrCast(&place), &bytes) != 0) return error.NotStream;
+        return .{
+            .local = place.family == c.AF.UNIX,
+            .listens = (system.socketOption(fd, c.SO.ACCEPTCONN) orelse 0) != 0,
+        };
+    }
+
+    fn socketOption(system: *System, fd: Fd, option: u32) ?c_int {
+        var value: c_int = 0;
+        var bytes: c.socklen_t = @sizeOf(c_int);
+        if (c.getsockopt(fd, c.SOL.SOCKET, option, &value, &bytes) == 0) return value;
+        _ = system.record(.getsockopt);
+        return null;
+    }
+
+    /// Gives a descriptor of somebody else's making what ours have from birth: it neither blocks nor outlives an exec.
+    pub fn adopt(system: *System, fd: Fd) sys.AccessError!void {
+        if (c.fcntl(fd, c.F.SETFD, @as(c_int, c.FD_CLOEXEC)) < 0) {
+            _ = system.record(.fcntl);
+            return error.Unexpected;
+        }
+        platform.quieten(fd);
+        try system.setBlocking(fd, false);
+    }
+
+    /// The path a Unix socket is bound to, in `buffer`; empty if it has none.
+    pub fn socketPath(system: *System, fd: Fd, buffer: *[socket_path_bytes_max + 1]u8) []const u8 {
+        _ = system;
+        var place: c.sockaddr.un = undefined;
+        var bytes: c.socklen_t = @sizeOf(c.sockaddr.un);
+        if (c.getsockname(fd, @ptrCast(&place), &bytes) != 0 or place.family != c.AF.UNIX) return "";
+        const filled = @min(bytes, @sizeOf(c.sockaddr.un)) -| @offsetOf(c.sockaddr.un, "path");
+        const path = std.mem.sliceTo(place.path[0..filled], 0);
+        @memcpy(buffer[0..path.len], path);
+        return buffer[0..path.len];
     }
 
     /// Tells the peer that nothing more will come. A peer that is gone already needs no telling.

@@ -119,14 +119,14 @@ test "a read takes what is there, then would block, then meets the end" {
     defer system.close(target);
     try expectEqual(sys.Sent{ .bytes = 5 }, system.send(source, &.{part("hello")}));
     var buffer: [16]u8 = undefined;
-    try expectEqual(sys.Received{ .bytes = 2 }, system.receive(target, buffer[0..2]));
+    try expectEqual(sys.Received{ .bytes = 2 }, receive(&system, target, buffer[0..2]));
     try testing.expectEqualStrings("he", buffer[0..2]);
-    try expectEqual(sys.Received{ .bytes = 3 }, system.receive(target, &buffer));
+    try expectEqual(sys.Received{ .bytes = 3 }, receive(&system, target, &buffer));
     try testing.expectEqualStrings("llo", buffer[0..3]);
-    try expectEqual(sys.Received.would_block, system.receive(target, &buffer));
+    try expectEqual(sys.Received.would_block, receive(&system, target, &buffer));
     system.close(source);
-    try expectEqual(sys.Received.end, system.receive(target, &buffer));
-    try expectEqual(sys.Received.end, system.receive(target, &buffer));
+    try expectEqual(sys.Received.end, receive(&system, target, &buffer));
+    try expectEqual(sys.Received.end, receive(&system, target, &buffer));
 }
 
 test "parts leave as one stream, in order, empty ones included" {
@@ -139,7 +139,7 @@ test "parts leave as one stream, in order, empty ones included" {
     const parts = [_]std.posix.iovec_const{ part("he"), part(""), part("llo"), part("!") };
     try expectEqual(sys.Sent{ .bytes = 6 }, system.send(source, &parts));
     var buffer: [16]u8 = undefined;
-    try expectEqual(sys.Received{ .bytes = 6 }, system.receive(target, &buffer));
+    try expectEqual(sys.Received{ .bytes = 6 }, receive(&system, target, &buffer));
     try testing.expectEqualStrings("hello!", buffer[0..6]);
 }
 
@@ -179,7 +179,7 @@ test "a full stream takes a part of the bytes, then would block, and no byte is 
             },
             .broken, .failed => return error.TestUnexpectedResult,
         };
-        switch (system.receive(target, received[taken..])) {
+        switch (receive(&system, target, received[taken..])) {
             .bytes => |count| taken += count,
             .would_block, .end, .reset, .failed => return error.TestUnexpectedResult,
         }
@@ -220,8 +220,8 @@ test "an accepted connection raises no signal either" {
     const accepted = (try system.accept(listener)).?;
     defer system.close(accepted);
     var buffer: [8]u8 = undefined;
-    try expectEqual(sys.Received{ .bytes = 3 }, system.receive(accepted, &buffer));
-    try expectEqual(sys.Received.end, system.receive(accepted, &buffer));
+    try expectEqual(sys.Received{ .bytes = 3 }, receive(&system, accepted, &buffer));
+    try expectEqual(sys.Received.end, receive(&system, accepted, &buffer));
     try expectEqual(sys.Sent.broken, system.send(accepted, &.{part("you too")}));
     try expectEqual(0, SignalCounter.count.load(.monotonic));
 }
@@ -235,7 +235,7 @@ test "a peer that goes without reading what it got resets the stream" {
     try expectEqual(sys.Sent{ .bytes = 6 }, system.send(source, &.{part("unread")}));
     system.close(target);
     var buffer: [8]u8 = undefined;
-    const received = system.receive(source, &buffer);
+    const received = receive(&system, source, &buffer);
     // Only Linux tells this from an end that came in good order.
     if (is_linux) {
         try expectEqual(sys.Received.reset, received);
@@ -254,9 +254,9 @@ test "who stops sending can still receive" {
     defer system.close(far);
     system.shutdownWrite(near);
     var buffer: [8]u8 = undefined;
-    try expectEqual(sys.Received.end, system.receive(far, &buffer));
+    try expectEqual(sys.Received.end, receive(&system, far, &buffer));
     try expectEqual(sys.Sent{ .bytes = 2 }, system.send(far, &.{part("ok")}));
-    try expectEqual(sys.Received{ .bytes = 2 }, system.receive(near, &buffer));
+    try expectEqual(sys.Received{ .bytes = 2 }, receive(&system, near, &buffer));
     try expectEqual(sys.Sent.broken, system.send(near, &.{part("no")}));
     system.shutdownWrite(near);
 }
@@ -266,7 +266,7 @@ test "a descriptor that is no socket is a failure with its errno" {
     defer place.deinit();
     var system: System = .{};
     var buffer: [8]u8 = undefined;
-    try expectEqual(sys.Received.failed, system.receive(place.dir, &buffer));
+    try expectEqual(sys.Received.failed, receive(&system, place.dir, &buffer));
     try expectFailure(&system, .recv, .NOTSOCK);
     try expectEqual(sys.Sent.failed, system.send(place.dir, &.{part("x")}));
     try expectFailure(&system, .send, .NOTSOCK);
@@ -872,3 +872,9 @@ const Child = struct {
         try expectEqual(0, status);
     }
 };
+
+/// A read that wants no descriptors.
+fn receive(system: *System, fd: Fd, buffer: []u8) sys.Received {
+    var none: sys.rights.Arrivals = .{};
+    return system.receive(fd, buffer, &none);
+}

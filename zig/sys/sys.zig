@@ -24,6 +24,8 @@ pub const preferLargePages = platform.preferLargePages;
 pub const Wake = platform.Wake;
 pub const epoll = @import("epoll.zig");
 pub const kqueue = @import("kqueue.zig");
+pub const internet = @import("internet.zig");
+pub const rights = @import("rights.zig");
 
 pub const Fd = std.posix.fd_t;
 pub const PollFd = std.c.pollfd;
@@ -84,6 +86,9 @@ pub const Credentials = struct {
     gid: u32,
     /// 0 where the system does not tell.
     pid: i32,
+
+    /// Of a peer from another machine. The number stands for no user (chown(2)).
+    pub const nobody: Credentials = .{ .uid = std.math.maxInt(u32), .gid = std.math.maxInt(u32), .pid = 0 };
 };
 
 pub const Received = union(enum) {
@@ -102,6 +107,26 @@ pub const Sent = union(enum) {
     /// Nobody will read any more.
     broken,
     failed,
+};
+
+/// What became of bytes that descriptors were to go along with.
+pub const Passed = union(enum) {
+    /// All of them went, if that is more than none.
+    bytes: usize,
+    would_block,
+    broken,
+    failed,
+    /// One of them is not open, or cannot be passed. Nothing was sent.
+    unpassable,
+    /// As many descriptors of this user are on their way as may be. Nothing was sent.
+    crowded,
+};
+
+/// What is known of a socket.
+pub const SocketKind = struct {
+    /// Between processes of one machine, so that the kernel knows who is at the other end.
+    local: bool,
+    listens: bool,
 };
 
 /// What may be done with a descriptor.
@@ -141,6 +166,7 @@ pub const ConnectError = error{
     Unexpected,
 };
 pub const AccessError = error{Unexpected};
+pub const SocketKindError = error{NotStream};
 pub const CredentialsError = error{ NotConnected, Unexpected };
 pub const WakeError = error{ DescriptorLimit, Unexpected };
 pub const MapError = error{OutOfMemory};
@@ -179,5 +205,7 @@ pub const ReadError = error{Unexpected};
 pub const WriteError = error{ NoSpace, Unexpected };
 
 test {
+    _ = internet;
+    _ = rights;
     _ = @import("suite.zig");
 }

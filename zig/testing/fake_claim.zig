@@ -23,6 +23,14 @@ pub const FakeClaim = struct {
         claim.* = undefined;
     }
 
+    pub fn leave(claim: *FakeClaim, system: *FakeSystem) void {
+        claim.release(system);
+    }
+
+    pub fn lockDescriptor(claim: *const FakeClaim) ?sys.Fd {
+        return claim.lock;
+    }
+
     pub fn listener(claim: *const FakeClaim) sys.Fd {
         return claim.socket;
     }

@@ -4,6 +4,7 @@ const std = @import("std");
 const sys = @import("sys");
 const kernels = @import("kernel.zig");
 const Kernel = kernels.Kernel;
+const Rights = @import("socket.zig").Rights;
 const Socket = @import("socket.zig").Socket;
 const Fault = @import("fault.zig").Fault;
 
@@ -94,7 +95,7 @@ pub const FakeSystem = struct {
         return null;
     }
 
-    pub fn receive(system: *FakeSystem, fd: sys.Fd, buffer: []u8) sys.Received {
+    pub fn receive(system: *FakeSystem, fd: sys.Fd, buffer: []u8, arrivals: *sys.rights.Arrivals) sys.Received {
         const kernel = system.kernel;
         if (!kernel.enter()) return .failed;
         const socket = kernel.socketOf(system.number, fd) orelse return .failed;
@@ -113,12 +114,35 @@ pub const FakeSystem = struct {
         }
         const unread = socket.unread().len;
         if (unread == 0) return system.receiveNothing(socket);
-        const most = @min(unread, buffer.len);
+        var most = @min(unread, buffer.len);
+        const ahead = socket.rightsAhead();
+        if (ahead) |rights| if (rights.begin < socket.received + most) {
+            most = @min(most, rights.end - socket.received);
+        };
         const count = if (kernel.happens(.short_read)) kernel.random().intRangeAtMost(usize, 1, most) else most;
         @memcpy(buffer[0..count], socket.take(count));
+        if (ahead) |rights| if (rights.begin < socket.received) {
+            socket.rights_received += 1;
+            system.arrive(rights.tokens, arrivals);
+        };
         system.spoil(socket, buffer[0..count]);
         kernel.trace("{d} reads {d} of {d} from socket {d}", .{ system.number, count, unread, socket.number });
         return .{ .bytes = count };
+    }
+
+    fn arrive(system: *FakeSystem, tokens: []const u32, arrivals: *sys.rights.Arrivals) void {
+        const kernel = system.kernel;
+        for (tokens) |token| {
+            const fd = if (arrivals.count == arrivals.room.len or kernel.happens(.accept_limit))
+                null
+            else
+                kernel.open(system.number, .{ .token = token });
+            arrivals.room[arrivals.count] = fd orelse {
+                arrivals.cut = true;
+                return;
+            };
+            arrivals.count += 1;
+        }
     }
 
     fn receiveNothing(system: *FakeSystem, socket: *Socket) sys.Received {
@@ -194,16 +218,59 @@ pub const FakeSystem = struct {
         }
     }
 
-    /// Only external descriptors are duplicated.
+    /// The same, with descriptors that go along. They are tokens.
+    pub fn sendRights(
+        system: *FakeSystem,
+        fd: sys.Fd,
+        parts: []const std.posix.iovec_const,
+        fds: []const sys.Fd,
+    ) sys.Passed {
+        const kernel = system.kernel;
+        const socket = kernel.socketOf(system.number, fd) orelse return .failed;
+        if (fds.len == 0 or fds.len > sys.rights.descriptors_max)
+            kernel.complain("{d} sends {d} descriptors at once", .{ system.number, fds.len });
+        const tokens = kernel.arena.alloc(u32, fds.len) catch @panic("out of memory");
+        for (fds, tokens) |passed, *token| {
+            const file = kernel.fileOf(system.number, passed) orelse return .unpassable;
+            token.* = file.body.token;
+        }
+        if (kernel.happens(.rights_crowded)) {
+            system.fail(.send, .TOOMANYREFS);
+            return .crowded;
+        }
+        const begin = socket.sent.items.len;
+        switch (system.send(fd, parts)) {
+            .would_block => return .would_block,
+            .broken => return .broken,
+            .failed => return .failed,
+            .bytes => |count| {
+                const lot: Rights = .{ .begin = begin, .end = socket.sent.items.len, .tokens = tokens };
+                if (lot.end > lot.begin) socket.rights.append(kernel.arena, lot) catch @panic("out of memory");
+                return .{ .bytes = count };
+            },
+        }
+    }
+
+    /// Only external descriptors and tokens are duplicated.
     pub fn duplicate(system: *FakeSystem, fd: sys.Fd) sys.DuplicateError!sys.Fd {
         const kernel = system.kernel;
         const file = kernel.fileOf(system.number, fd) orelse return error.Unexpected;
         if (kernel.happens(.accept_limit)) return error.DescriptorLimit;
-        return kernel.open(system.number, .{ .duplicate = file.body.external }) orelse error.DescriptorLimit;
+        const body: kernels.File.Body = switch (file.body) {
+            .token => |token| .{ .token = token },
+            else => .{ .duplicate = file.body.external },
+        };
+        return kernel.open(system.number, body) orelse error.DescriptorLimit;
+    }
+
+    /// All are sockets between processes of one machine.
+    pub fn socketKind(_: *FakeSystem, _: sys.Fd) sys.SocketKindError!sys.SocketKind {
+        return .{ .local = true, .listens = false };
     }
 
     pub fn read(system: *FakeSystem, fd: sys.Fd, buffer: []u8) sys.Received {
-        return system.receive(fd, buffer);
+        var none: sys.rights.Arrivals = .{};
+        return system.receive(fd, buffer, &none);
     }
 
     pub fn write(system: *FakeSystem, fd: sys.Fd, bytes: []const u8) sys.Sent {

@@ -19,6 +19,7 @@ pub const Fault = enum {
     accept_limit,
     accept_failed,
     credentials_failed,
+    rights_crowded,
     watch_failed,
     rewatch_failed,
     wait_failed,
@@ -38,7 +39,7 @@ pub const Fault = enum {
             .short_read, .short_write, .read_blocked, .write_blocked, .accept_blocked => 1 << 15,
             .readiness_delayed, .readiness_cut, .readiness_spurious, .wait_interrupted, .meanwhile => 1 << 15,
             .read_failed, .write_failed, .reset => 1 << 8,
-            .accept_limit, .accept_failed, .credentials_failed => 1 << 12,
+            .accept_limit, .accept_failed, .credentials_failed, .rights_crowded => 1 << 12,
             .watch_failed, .rewatch_failed, .wait_failed, .allocation_failed => 1 << 10,
         };
     }

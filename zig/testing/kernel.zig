@@ -46,6 +46,8 @@ pub const File = struct {
         duplicate: *Signal,
         /// Something that only has to be held.
         plain,
+        /// Something that is passed from one to another, and known by its number.
+        token: u32,
     };
 
     pub const State = struct { readable: bool, writable: bool, ended: bool };
@@ -59,7 +61,7 @@ pub const File = struct {
             },
             .listener => |listener| .{ .readable = listener.backlog.items.len > 0, .writable = false, .ended = false },
             .wake, .external, .duplicate => |signal| .{ .readable = signal.lit, .writable = false, .ended = false },
-            .plain => .{ .readable = false, .writable = false, .ended = false },
+            .plain, .token => .{ .readable = false, .writable = false, .ended = false },
         };
     }
 };
@@ -216,7 +218,7 @@ pub const Kernel = struct {
                 }
                 listener.backlog.clearRetainingCapacity();
             },
-            .wake, .external, .duplicate, .plain => {},
+            .wake, .external, .duplicate, .plain, .token => {},
         }
         if (kernel.isPlanted(.descriptor_leaked) and file.body == .socket) return;
         kernel.files[@intCast(fd)] = null;

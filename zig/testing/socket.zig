@@ -8,6 +8,10 @@ const std = @import("std");
 const sys = @import("sys");
 const assert = std.debug.assert;
 
+/// Tokens that went with the bytes of one send. Linux hands them out with the first of those bytes that is read, and
+/// ends that read with the last at the latest.
+pub const Rights = struct { begin: usize, end: usize, tokens: []const u32 };
+
 pub const Socket = struct {
     number: u32,
     other: *Socket,
@@ -17,6 +21,9 @@ pub const Socket = struct {
     capacity: usize,
     sent: std.ArrayList(u8) = .empty,
     received: usize = 0,
+    /// Descriptors that went along with what this end sent, and how many such lots the other end has had.
+    rights: std.ArrayList(Rights) = .empty,
+    rights_received: usize = 0,
     /// When this end last could not send all that it had.
     refused_ns: u64 = 0,
     /// When the other end last put something on its way here.
@@ -91,6 +98,12 @@ pub const Socket = struct {
         const bytes = socket.unread()[0..count];
         socket.received += count;
         return bytes;
+    }
+
+    /// The next lot of tokens on its way here.
+    pub fn rightsAhead(socket: *const Socket) ?Rights {
+        const all = socket.other.rights.items;
+        return if (socket.rights_received < all.len) all[socket.rights_received] else null;
     }
 
     /// unix(7): who closes without having read everything resets the other.

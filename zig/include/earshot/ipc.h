@@ -68,10 +68,20 @@ extern "C" {
  * What this header describes. A program begins by comparing it with earshot_ipc_abi(), the
  * library's own: where they differ, something that was there means something else.
  */
-#define EARSHOT_IPC_ABI 1
+#define EARSHOT_IPC_ABI 2
 
 /* In the flags of a message: it was too large for the inbox, and `data` is its address. */
 #define EARSHOT_IPC_EVENT_FLAG_LOAN 1
+
+/* In the flags of a message: descriptors came with it, and earshot_ipc_take takes them. */
+#define EARSHOT_IPC_EVENT_FLAG_DESCRIPTORS 2
+
+/* The most descriptors that go with one message: SCM_MAX_FD of Linux, the smallest of the systems
+ * here. */
+#define EARSHOT_IPC_DESCRIPTORS_MAX 253
+
+/* The most that earshot_ipc_copies makes. */
+#define EARSHOT_IPC_COPIES_MAX 2
 
 /* On the wire and in the outbox a message is its length, as a big-endian uint32_t of so many bytes,
  * then its bytes: `hello` is 00 00 00 05 68 65 6c 6c 6f, and an empty message is 00 00 00 00. */
@@ -110,8 +120,8 @@ enum earshot_ipc_event_type {
      * For a service that could not accept; if that makes it pause, it goes on again by itself:
      *   source  the service           detail  the system's error number */
     EARSHOT_IPC_EVENT_TYPE_ERROR = 0,
-    /* A service has accepted a connection.
-     *   source  the connection        origin  its service
+    /* A service has accepted a connection; or one that earshot_ipc_dial began is there.
+     *   source  the connection        origin  its service, 0 for one that was dialed
      *   length  the peer's user       offset  its group
      *   detail  its process, 0 where the system does not tell
      *   data    its descriptor, which stays the context's */
@@ -129,7 +139,9 @@ enum earshot_ipc_event_type {
      *   source  the connection        origin  its service, 0 for one that connected
      *   length  its bytes, which may be none
      *   offset  where in the inbox they lie; with EARSHOT_IPC_EVENT_FLAG_LOAN in `flags`, `data` is
-     *           their address instead */
+     *           their address instead
+     *   detail  with EARSHOT_IPC_EVENT_FLAG_DESCRIPTORS in `flags`, what earshot_ipc_take is given;
+     *           its lowest byte says how many descriptors came */
     EARSHOT_IPC_EVENT_TYPE_MESSAGE_RX = 3,
     /* A message whose report was asked for is with the system, which keeps it for the peer.
      *   source  the connection        origin  its service, 0 for one that connected
@@ -175,17 +187,20 @@ enum earshot_ipc_reason {
     EARSHOT_IPC_REASON_NOT_ALLOWED = 8,
     /* The service has connections_max connections. */
     EARSHOT_IPC_REASON_CONNECTIONS_LIMIT = 9,
-    /* The peer sent descriptors nobody had asked for. No context reports this yet: the system
-     * closes what is sent so. */
+    /* The peer sent descriptors, and descriptors_max is 0. They are closed. */
     EARSHOT_IPC_REASON_DESCRIPTORS_UNASKED = 10,
     /* There was no memory for what the peer sent or was to be sent. */
     EARSHOT_IPC_REASON_OUT_OF_MEMORY = 11,
     /* The system reported an error that has no reason of its own. */
     EARSHOT_IPC_REASON_SYSTEM = 12,
-    /* No descriptor was left to accept with. */
+    /* No descriptor was left: to accept with, or for those that came with a message, which are all
+     * closed then; or the system keeps no more on their way (detail: the errno). */
     EARSHOT_IPC_REASON_DESCRIPTOR_LIMIT = 13,
     /* What was handed over to be sent was not whole messages. */
-    EARSHOT_IPC_REASON_MALFORMED = 14
+    EARSHOT_IPC_REASON_MALFORMED = 14,
+    /* The peer sent more than descriptors_max with one message, or than descriptors_held_max leaves
+     * room for. They are closed. */
+    EARSHOT_IPC_REASON_DESCRIPTORS_TOO_MANY = 15
 };
 
 /* What a call returns that fails. `detail` is the one in earshot_ipc_control, 0 where nothing is
@@ -218,6 +233,17 @@ enum earshot_ipc_code {
     /* The connection is at its end by itself, and what was to be sent is lost with it: its
      * disconnection is still to be reported, and counts it. */
     EARSHOT_IPC_CODE_ENDED = -13,
+    /* What is to be adopted is no socket for a stream of bytes. */
+    EARSHOT_IPC_CODE_NOT_STREAM = -14,
+    /* A descriptor that was to go along is not open, or is one that cannot be passed. */
+    EARSHOT_IPC_CODE_DESCRIPTOR_UNPASSABLE = -15,
+    /* As many descriptors of this user are on their way as the system lets be. */
+    EARSHOT_IPC_CODE_DESCRIPTORS_CROWDED = -16,
+    /* More descriptors than EARSHOT_IPC_DESCRIPTORS_MAX, or than descriptors_held_max leaves room
+     * for. */
+    EARSHOT_IPC_CODE_DESCRIPTORS_TOO_MANY = -17,
+    /* Part of a message has come, or waits to be sent, and would be lost. */
+    EARSHOT_IPC_CODE_UNFINISHED = -18,
     /* The name breaks a rule. detail: the rule, an earshot_ipc_name_fault. */
     EARSHOT_IPC_CODE_NAME_INVALID = -20,
     /* The path is longer than a socket's can be. detail: its length. */
@@ -240,6 +266,10 @@ enum earshot_ipc_code {
     EARSHOT_IPC_CODE_PATH_RELATIVE = -30,
     /* The path of the run directory holds a zero byte. */
     EARSHOT_IPC_CODE_PATH_INVALID = -31,
+    /* Somebody listens at that address. */
+    EARSHOT_IPC_CODE_ADDRESS_IN_USE = -32,
+    /* The address is none of this machine's. */
+    EARSHOT_IPC_CODE_ADDRESS_MISSING = -33,
     EARSHOT_IPC_CODE_DIRECTORY_MISSING = -40,
     /* The run directory is a link. */
     EARSHOT_IPC_CODE_DIRECTORY_LINK = -41,
@@ -315,12 +345,24 @@ enum earshot_ipc_queue_policy {
     EARSHOT_IPC_QUEUE_POLICY_REFUSE = 1
 };
 
+/* How messages are told apart on the wire. */
+enum earshot_ipc_framing {
+    /* Each by its length before it. */
+    EARSHOT_IPC_FRAMING_FRAMES = 0,
+    /* Not at all: what arrives is reported as it comes, at most message_bytes_max at once, and what
+     * is sent goes as it is. In the outbox it has headers all the same, which stay behind. */
+    EARSHOT_IPC_FRAMING_RAW = 1
+};
+
 /* How a connection is closed. */
 enum earshot_ipc_close_how {
     /* What was taken is still sent, within drain_ns; what arrives is read no more. */
     EARSHOT_IPC_CLOSE_HOW_DRAIN = 0,
     /* At once; what is queued is lost, and its disconnection says how much that was. */
-    EARSHOT_IPC_CLOSE_HOW_NOW = 1
+    EARSHOT_IPC_CLOSE_HOW_NOW = 1,
+    /* The same; but a service leaves its name as it is, for whoever goes on with copies of its
+     * descriptors (earshot_ipc_copies). */
+    EARSHOT_IPC_CLOSE_HOW_LEAVE = 2
 };
 
 /* What a callback of a switch says of what it did. The numbers are LibIPC's. */
@@ -498,13 +540,20 @@ typedef struct earshot_ipc_limits {
     uint64_t drain_ns;
     /* earshot_ipc_queue_policy */
     uint32_t queue_policy;
-    uint32_t reserved;
+    /* The most descriptors that may come with one message, up to EARSHOT_IPC_DESCRIPTORS_MAX. With
+     * 0, a peer that sends one is dropped. */
+    uint32_t descriptors_max;
+    /* The most that are held for all peers of one user together: what came and was not taken yet,
+     * and what waits to be sent. At most 2^20. */
+    uint32_t descriptors_held_max;
+    /* earshot_ipc_framing */
+    uint32_t framing;
 } earshot_ipc_limits;
 
 #define EARSHOT_IPC_LIMITS_DEFAULT                                                                 \
     {                                                                                              \
         16 * 1024 * 1024, 65536, 1024 * 1024, 64 * 1024 * 1024, 30000000000, 5000000000,           \
-            EARSHOT_IPC_QUEUE_POLICY_CLOSE, 0                                                      \
+            EARSHOT_IPC_QUEUE_POLICY_CLOSE, 0, 1012, EARSHOT_IPC_FRAMING_FRAMES                    \
     }
 
 /* How a name is served. */
@@ -536,7 +585,7 @@ typedef struct earshot_ipc_connect_options {
 
 /* ---- answers ----
  *
- * Two of them bear the name of the call that gives them, as struct stat does.
+ * Three of them bear the name of the call that gives them, as struct stat does.
  */
 
 /* Who is at the other end, as the system saw it when the connection was made. */
@@ -544,6 +593,15 @@ struct earshot_ipc_peer {
     uint32_t uid;
     uint32_t gid;
     int32_t pid;                 /* 0 where the system does not tell */
+    uint32_t reserved;
+};
+
+/* Where a TCP socket is. */
+struct earshot_ipc_address {
+    uint32_t family;             /* 4 for IPv4, 6 for IPv6 */
+    uint32_t port;
+    uint32_t scope;              /* the interface of a link-local IPv6 address, else 0 */
+    uint8_t bytes[16];           /* in the order of the wire; IPv4 has the first four */
     uint32_t reserved;
 };
 
@@ -572,11 +630,11 @@ struct earshot_ipc_statistics {
     uint64_t queued_bytes;       /* taken to be sent, and not with the system yet */
     uint64_t messages_lost;      /* taken to be sent, and their connection ended first */
     uint64_t connections_accepted;
-    uint64_t connections_made;   /* by earshot_ipc_connect; only a context has these */
+    uint64_t connections_made;   /* connected, adopted or dialed; only a context has these */
     uint64_t connections_open;
     uint64_t descriptors;        /* held now, one for each external one too; not a bell */
     /* How many connections ended, were refused or had trouble, by earshot_ipc_reason. */
-    uint64_t reasons[EARSHOT_IPC_REASON_MALFORMED + 1];
+    uint64_t reasons[EARSHOT_IPC_REASON_DESCRIPTORS_TOO_MANY + 1];
 };
 
 /* ---- the library ---- */
@@ -832,6 +890,22 @@ int32_t earshot_ipc_write(
     const void *message,
     uint32_t bytes);
 
+/*
+ * The same with descriptors, at most EARSHOT_IPC_DESCRIPTORS_MAX, which go along with the message and
+ * stay the caller's, to close when this has returned: what has to wait keeps copies of them. The peer
+ * must have asked for them (descriptors_max), or the connection ends. Where they go along, the message
+ * is a send of its own, and they belong to it. EARSHOT_IPC_CODE_DESCRIPTOR_UNPASSABLE,
+ * EARSHOT_IPC_CODE_DESCRIPTORS_CROWDED, EARSHOT_IPC_CODE_DESCRIPTORS_TOO_MANY and
+ * EARSHOT_IPC_CODE_DESCRIPTOR_LIMIT mean that nothing was taken.
+ */
+int32_t earshot_ipc_send(
+    earshot_ipc_context *context,
+    earshot_ipc_handle connection,
+    const void *message,
+    uint32_t bytes,
+    const int32_t *descriptors,
+    uint32_t descriptors_count);
+
 /* With 1, reads nothing more from a connection, so that its peer comes to wait; with 0, goes on.
  * What the batch already has of it stays. A peer that is gone makes an end of the pause: what it
  * had still sent is reported, and then its disconnection. */
@@ -839,6 +913,91 @@ int32_t earshot_ipc_pause(
     earshot_ipc_context *context,
     earshot_ipc_handle connection,
     uint32_t paused);
+
+/* ---- what changes hands ---- */
+
+/*
+ * Takes over the descriptors that came with a message of this batch, by the `detail` of its event, and
+ * returns how many there are. They are the caller's to close, and close-on-exec; what is not taken is
+ * closed with the batch. EARSHOT_IPC_CODE_CLOSED if they were taken, or the batch has no such.
+ */
+int32_t earshot_ipc_take(
+    earshot_ipc_context *context,
+    int32_t detail,
+    int32_t descriptors[EARSHOT_IPC_DESCRIPTORS_MAX]);
+
+/*
+ * Goes on with a socket that was made elsewhere: one that listens is a service from now on, whose name
+ * is not looked after, and any other a connection. Returns its handle, and owns the descriptor then;
+ * after a code it stays the caller's. Of the options, limits hold for both, and who may connect for a
+ * service.
+ */
+int32_t earshot_ipc_adopt(
+    earshot_ipc_context *context,
+    int32_t descriptor,
+    const earshot_ipc_service_options *options,
+    const uint32_t *users,
+    uint32_t users_count,
+    const uint32_t *groups,
+    uint32_t groups_count);
+
+/*
+ * The same for a service that another process serves under its name, by copies of its socket and of its
+ * lock (earshot_ipc_copies): the name is looked after here from now on. The other one leaves it
+ * (EARSHOT_IPC_CLOSE_HOW_LEAVE) when this has succeeded; until then both accept.
+ * EARSHOT_IPC_CODE_SERVICE_FOREIGN if the descriptors are not what serves this name.
+ */
+int32_t earshot_ipc_take_over(
+    earshot_ipc_context *context,
+    const char *directory,
+    uint32_t directory_bytes,
+    const char *name,
+    uint32_t name_bytes,
+    int32_t descriptor,
+    int32_t lock,
+    const earshot_ipc_service_options *options,
+    const uint32_t *users,
+    uint32_t users_count,
+    const uint32_t *groups,
+    uint32_t groups_count);
+
+/*
+ * Makes copies of what a handle stands for, to be given away, and returns how many: the socket of a
+ * connection or a service, then the lock of a service that has one; or an external descriptor. They are
+ * the caller's to close. EARSHOT_IPC_CODE_UNFINISHED for a connection that is in the middle of a message.
+ */
+int32_t earshot_ipc_copies(
+    earshot_ipc_context *context,
+    earshot_ipc_handle handle,
+    int32_t descriptors[EARSHOT_IPC_COPIES_MAX]);
+
+/* ---- other machines ----
+ *
+ * For daemons that carry what is local over TCP. Nobody knows who is at the other end of these: their
+ * user and group are 4294967295, and their process is 0.
+ */
+
+/* Accepts connections at an address, from anybody. Port 0 takes one that is free, which
+ * earshot_ipc_address tells. IPv6 does not stand for IPv4 as well. */
+int32_t earshot_ipc_listen(
+    earshot_ipc_context *context,
+    const struct earshot_ipc_address *address,
+    uint32_t backlog,
+    const earshot_ipc_limits *limits);
+
+/* A connection to an address. It can be used once an EARSHOT_IPC_EVENT_TYPE_CONNECTION tells that it is
+ * there; its disconnection tells that it cannot be (detail: the system's error number). */
+int32_t earshot_ipc_dial(
+    earshot_ipc_context *context,
+    const struct earshot_ipc_address *address,
+    const earshot_ipc_limits *limits);
+
+/* Where the other end of a connection is, or where a service listens. EARSHOT_IPC_CODE_NOT_AVAILABLE
+ * for what is not TCP. */
+int32_t earshot_ipc_address(
+    earshot_ipc_context *context,
+    earshot_ipc_handle handle,
+    struct earshot_ipc_address *address);
 
 /* ---- closing ---- */
 

@@ -7,7 +7,8 @@ const ipc = @import("ipc");
 pub const Error = ipc.Context.InitError || ipc.context.AddError || ipc.context.SendError ||
     ipc.context.WaitError || ipc.context.CloseError || ipc.waiter.Waiter.StartError ||
     ipc.run_directory.OpenError || ipc.claim.ClaimError || ipc.claim.ConnectError ||
-    ipc.claim.InspectError;
+    ipc.claim.InspectError || ipc.context.SendRightsError || ipc.claim.TakeOverError ||
+    ipc.handover.AdoptError || ipc.handover.CopyError || ipc.dialer.ListenError || ipc.dialer.DialError;
 
 /// Results are `i32`: a value from 0 up, or one of these.
 pub const Code = enum(i32) {
@@ -37,6 +38,16 @@ pub const Code = enum(i32) {
     malformed = -12,
     /// The connection is at its end by itself; its disconnection counts what was to be sent.
     ended = -13,
+    /// What is to be adopted is no stream socket.
+    not_stream = -14,
+    /// A descriptor that was to go along is not open, or cannot be passed.
+    descriptor_unpassable = -15,
+    /// The system keeps no more descriptors of this user on their way.
+    descriptors_crowded = -16,
+    /// More descriptors than one message may have, or than are held for the peer's user.
+    descriptors_too_many = -17,
+    /// Part of a message has come, or waits to be sent.
+    unfinished = -18,
     /// The name breaks a rule; detail: the rule (`NameFault`).
     name_invalid = -20,
     /// The path is longer than a socket address holds; detail: its length.
@@ -59,6 +70,10 @@ pub const Code = enum(i32) {
     path_relative = -30,
     /// The path of the run directory holds a zero byte.
     path_invalid = -31,
+    /// Somebody listens at that address.
+    address_in_use = -32,
+    /// The address is none of this machine's.
+    address_missing = -33,
     directory_missing = -40,
     directory_link = -41,
     not_directory = -42,
@@ -101,6 +116,13 @@ fn codeOf(failure: Error) Code {
         error.MessageTooLong => .message_too_long,
         error.QueueFull => .queue_full,
         error.Malformed => .malformed,
+        error.NotStream => .not_stream,
+        error.Unpassable => .descriptor_unpassable,
+        error.Crowded => .descriptors_crowded,
+        error.DescriptorsTooMany => .descriptors_too_many,
+        error.Unfinished => .unfinished,
+        error.AddressInUse => .address_in_use,
+        error.AddressMissing => .address_missing,
         error.NameInvalid => .name_invalid,
         error.PathTooLong => .path_too_long,
         error.NotFound => .service_missing,

@@ -22,7 +22,7 @@ pub const Context = struct {
 
     /// Where every call of the owner's begins. On any other thread it touches nothing, since the
     /// owner may be at work there.
-    fn enter(given: ?*Context) error{ InvalidArgument, WrongThread }!*Context {
+    pub fn enter(given: ?*Context) error{ InvalidArgument, WrongThread }!*Context {
         const context = given orelse return error.InvalidArgument;
         try context.inner.check();
         // What the control page is to say is what this call meets, and not one before it.
@@ -47,14 +47,14 @@ pub const Context = struct {
     }
 
     /// What was closed is not kept by a waiter that sleeps on it.
-    fn letGo(context: *Context) void {
+    pub fn letGo(context: *Context) void {
         const waiter = context.waiter orelse return;
         const poller = &context.inner.poller;
         if (poller.takeRemoved()) waiter.renew(poller.descriptors().?);
     }
 
     /// Leaves in the control page what the call met, and returns the code.
-    fn fail(context: *Context, failure: codes.Error, detail: i64) i32 {
+    pub fn fail(context: *Context, failure: codes.Error, detail: i64) i32 {
         // An argument is refused by us, whatever the system said of something else in the same call.
         if (failure == error.InvalidArgument) context.inner.system.failure = .{};
         const control = context.inner.batch.control;

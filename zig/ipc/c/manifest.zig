@@ -1,7 +1,7 @@
 //! The ABI described by itself: JSON made at compile time from the very declarations that are exported. Whoever
 //! binds to the library holds its own idea of sizes, offsets, numbers and signatures against it.
 //!
-//!     { "abi": 1,
+//!     { "abi": 2,
 //!       "structs": { NAME: { "size": BYTES, "fields": { FIELD: [OFFSET, BYTES] } } },
 //!       "enums": { NAME: { MEMBER: NUMBER } },
 //!       "constants": { NAME: NUMBER },
@@ -10,7 +10,7 @@
 const std = @import("std");
 
 /// The number of the ABI; it changes when something that was there means something else.
-pub const abi_version = 1;
+pub const abi_version = 2;
 
 pub fn Manifest(
     comptime structs: anytype,

@@ -224,7 +224,7 @@ fn Suite(comptime Backend: type) type {
             try expectEqual(1, try kit.poller.wait(&ready, null));
             try expect(ready[0].readable);
             var buffer: [1]u8 = undefined;
-            try expectEqual(sys.Received.end, kit.system.receive(near, &buffer));
+            try expectEqual(sys.Received.end, kit.system.read(near, &buffer));
         }
 
         test "who waits for nothing is told of the end alone, at every wait" {
@@ -312,7 +312,7 @@ fn Suite(comptime Backend: type) type {
                 .ended = false,
             }});
             var buffer: [1]u8 = undefined;
-            try expectEqual(sys.Received.end, kit.system.receive(near, &buffer));
+            try expectEqual(sys.Received.end, kit.system.read(near, &buffer));
             // It still listens, and we still can say something.
             kit.write(near, "answer");
             kit.read(far, 6);
@@ -825,7 +825,7 @@ fn Kit(comptime Backend: type) type {
 
         fn read(kit: *Self, fd: Fd, comptime count: usize) void {
             var buffer: [count]u8 = undefined;
-            std.debug.assert(kit.system.receive(fd, &buffer).bytes == count);
+            std.debug.assert(kit.system.read(fd, &buffer).bytes == count);
         }
 
         fn fill(kit: *Self, fd: Fd) void {
@@ -839,7 +839,7 @@ fn Kit(comptime Backend: type) type {
 
         fn drain(kit: *Self, fd: Fd) void {
             var bytes: [4096]u8 = undefined;
-            while (true) switch (kit.system.receive(fd, &bytes)) {
+            while (true) switch (kit.system.read(fd, &bytes)) {
                 .bytes => {},
                 .would_block => return,
                 .end, .reset, .failed => unreachable,

@@ -276,7 +276,7 @@ pub const Rig = struct {
         const begin_ns = rig.system.monotonic();
         var at: usize = 0;
         while (at < buffer.len) {
-            switch (rig.system.receive(fd, buffer[at..])) {
+            switch (rig.system.read(fd, buffer[at..])) {
                 .bytes => |count| at += count,
                 .would_block => try rig.turn(begin_ns),
                 .end, .reset, .failed => return error.EndedTooEarly,
@@ -287,7 +287,7 @@ pub const Rig = struct {
     /// Reads all that there is now, without a turn for the context.
     pub fn drinkAll(rig: *Rig, fd: sys.Fd) !void {
         var buffer: [64 * 1024]u8 = undefined;
-        while (true) switch (rig.system.receive(fd, &buffer)) {
+        while (true) switch (rig.system.read(fd, &buffer)) {
             .bytes => {},
             .would_block => return,
             .end, .reset, .failed => return error.EndedTooEarly,
@@ -308,7 +308,7 @@ pub const Rig = struct {
     pub fn expectOver(rig: *Rig, fd: sys.Fd) !void {
         const begin_ns = rig.system.monotonic();
         var buffer: [64]u8 = undefined;
-        while (true) switch (rig.system.receive(fd, &buffer)) {
+        while (true) switch (rig.system.read(fd, &buffer)) {
             .end, .reset => return,
             .would_block => try rig.turn(begin_ns),
             .bytes => return error.MoreCame,

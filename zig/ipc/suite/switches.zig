@@ -39,7 +39,7 @@ pub fn Suite(comptime kind: Kind) type {
         fn drinkUp(rig: *Rig, fd: sys.Fd) !usize {
             var total: usize = 0;
             var buffer: [64 * 1024]u8 = undefined;
-            while (true) switch (rig.system.receive(fd, &buffer)) {
+            while (true) switch (rig.system.read(fd, &buffer)) {
                 .bytes => |count| total += count,
                 .would_block => _ = try rig.wait(ms),
                 .end => return total,
@@ -70,7 +70,7 @@ pub fn Suite(comptime kind: Kind) type {
                 while (got < bytes.len) {
                     sent += rig.sendSome(bound.fds[at], bytes[sent..]);
                     _ = try rig.wait(0);
-                    switch (rig.system.receive(bound.fds[1 - at], received[got..])) {
+                    switch (rig.system.read(bound.fds[1 - at], received[got..])) {
                         .bytes => |count| got += count,
                         .would_block => {},
                         else => return error.EndedTooEarly,
@@ -255,7 +255,7 @@ pub fn Suite(comptime kind: Kind) type {
             try rig.untilQuiet();
             // That nothing can come out of it is not told as an end.
             var end: [1]u8 = undefined;
-            try expectEqual(sys.Received.would_block, rig.system.receive(peer.fd, &end));
+            try expectEqual(sys.Received.would_block, rig.system.read(peer.fd, &end));
             try rig.feed(peer.fd, "down the pipe");
             var buffer: [13]u8 = undefined;
             while (rig.countOf(.switch_tx) == 0) _ = try rig.wait(ms);

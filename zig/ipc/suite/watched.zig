@@ -148,7 +148,7 @@ pub fn Suite(comptime kind: Kind) type {
             for (1..4) |count| try rig.until(.external, count);
             try expectEqual(fds[0], (try rig.find(.external, external)).detail);
             var byte: [1]u8 = undefined;
-            try expectEqual(sys.Received{ .bytes = 1 }, rig.system.receive(fds[0], &byte));
+            try expectEqual(sys.Received{ .bytes = 1 }, rig.system.read(fds[0], &byte));
             try expectEqual(0, try rig.wait(0));
             // Its end is something to report too.
             rig.system.shutdownWrite(fds[1]);

@@ -1,0 +1,416 @@
+/** Descriptors that go along with messages: whose they are, how many there may be, and that none is left behind. */
+
+import { describe, expect, test } from "bun:test";
+import { closeSync, fstatSync, openSync, readFileSync, readSync, writeFileSync } from "node:fs";
+import { Context, connect, Descriptor, EventType, IpcError, serve } from "../../src/index.ts";
+import { leaveNoTrace } from "../kit/no-trace.ts";
+import { drive, event, messages, Pair } from "../kit/pair.ts";
+import { Random } from "../kit/random.ts";
+import { Scratch } from "../kit/scratch.ts";
+import { until } from "../kit/until.ts";
+
+leaveNoTrace();
+
+const many = { descriptors: { max: 253 } };
+
+/** Files that know their own number. */
+class Files implements Disposable {
+  readonly #scratch = new Scratch();
+  readonly #open: number[] = [];
+
+  /** Of a file that holds `text`. */
+  path(text: string): string {
+    const path = this.#scratch.join(text);
+    writeFileSync(path, text);
+    return path;
+  }
+
+  /** The same, open until the end. */
+  open(text: string): number {
+    const descriptor = openSync(this.path(text), "r");
+    this.#open.push(descriptor);
+    return descriptor;
+  }
+
+  [Symbol.dispose](): void {
+    for (const descriptor of this.#open) closeSync(descriptor);
+    this.#scratch[Symbol.dispose]();
+  }
+}
+
+/** What is in a file, read by its descriptor, which is closed. */
+function textOf(descriptor: Descriptor): string {
+  using file = descriptor;
+  const bytes = Buffer.alloc(100);
+  return bytes.toString("utf8", 0, readSync(file.number, bytes, 0, bytes.length, 0));
+}
+
+const isOpen = (descriptor: number) => {
+  try {
+    fstatSync(descriptor);
+    return true;
+  } catch {
+    return false;
+  }
+};
+
+describe("a message", () => {
+  test("brings what was sent with it, in its order, to be owned", () => {
+    using files = new Files();
+    using pair = new Pair({ service: many });
+    const { context } = pair;
+    context.write(pair.client, "take these", {
+      descriptors: [files.open("one"), files.open("two")],
+    });
+    const { message } = event(context, EventType.MessageRx);
+    expect(message.text()).toBe("take these");
+    expect(message.descriptors.map(textOf)).toEqual(["one", "two"]);
+  });
+
+  test("has the same ones each time it is asked, and none where none were sent", () => {
+    using files = new Files();
+    using pair = new Pair({ service: many });
+    const { context } = pair;
+    context.write(pair.client, "with", { descriptors: [files.open("one")] });
+    context.write(pair.client, "without");
+    const [first, second] = messages(context, 2);
+    expect(first!.descriptors).toBe(first!.descriptors);
+    expect(first!.descriptors.map(textOf)).toEqual(["one"]);
+    expect(second!.descriptors).toEqual([]);
+  });
+
+  test("keeps its own, however many messages lie before, between and behind them", () => {
+    using files = new Files();
+    using pair = new Pair({ service: many });
+    const { context } = pair;
+    const random = new Random(1);
+    const sent = Array.from({ length: 200 }, (_, number) => ({
+      text: `${number}`.padEnd(random.below(random.below(3) === 0 ? 40_000 : 100), "."),
+      count: random.below(3) === 0 ? random.below(4) : 0,
+    }));
+    let at = 0;
+    let opened = 0;
+    const seen: unknown[] = [];
+    drive(
+      "all have come",
+      [context],
+      () => {
+        // What a batch brings is read before the next goes, so that many are on their way at once.
+        for (let burst = 0; burst < 20 && at < sent.length; burst++, at++) {
+          const { text, count } = sent[at]!;
+          const descriptors = Array.from({ length: count }, () => files.open(`file ${opened++}`));
+          if (count === 0) context.schedule(pair.client, text);
+          else context.schedule(pair.client, text, { descriptors });
+        }
+        return seen.length === sent.length;
+      },
+      ({ type, message }) => {
+        if (type !== EventType.MessageRx) return;
+        seen.push({ text: message.text(), files: message.descriptors.map(textOf) });
+      },
+    );
+    let next = 0;
+    expect(seen).toEqual(
+      sent.map(({ text, count }) => ({
+        text,
+        files: Array.from({ length: count }, () => `file ${next++}`),
+      })),
+    );
+  });
+
+  test("of megabytes has them too, when it is whole", () => {
+    using files = new Files();
+    using pair = new Pair({ service: many });
+    const { context } = pair;
+    const bytes = new Uint8Array(5_000_000).fill(7);
+    const file = files.open("large");
+    context.write(pair.client, bytes, { descriptors: [file, file] });
+    const { message } = event(context, EventType.MessageRx);
+    expect(message.length).toBe(bytes.length);
+    expect(message.descriptors.map(textOf)).toEqual(["large", "large"]);
+  });
+
+  test("may have 253, and not one more", () => {
+    using files = new Files();
+    using pair = new Pair({ service: many });
+    const { context } = pair;
+    const file = files.open("same");
+    const descriptors = new Array<number>(253).fill(file);
+    expect(() => context.write(pair.client, "x", { descriptors: [...descriptors, file] })).toThrow(
+      "EDESCRIPTORS: a message takes 253 descriptors at most",
+    );
+    context.write(pair.client, "x", { descriptors });
+    const { message } = event(context, EventType.MessageRx);
+    expect(message.descriptors.map(textOf)).toEqual(descriptors.map(() => "same"));
+  });
+
+  test("leaves what nobody looked at closed", () => {
+    using files = new Files();
+    using pair = new Pair({ service: many });
+    const { context } = pair;
+    const before = context.statistics();
+    const descriptors = new Array<number>(10).fill(files.open("one"));
+    for (let round = 0; round < 5000; round++) {
+      context.write(pair.client, "x", { descriptors });
+      event(context, EventType.MessageRx);
+    }
+    expect(context.statistics().descriptors).toBe(before.descriptors);
+  });
+
+  test("is too old to be asked when the next wait has come, unless it was copied", () => {
+    using files = new Files();
+    using pair = new Pair({ service: many });
+    const { context } = pair;
+    context.write(pair.client, "old", { descriptors: [files.open("one")] });
+    const old = event(context, EventType.MessageRx).message;
+    context.write(pair.client, "kept", { descriptors: [files.open("two")] });
+    const kept = event(context, EventType.MessageRx).message.copy();
+    context.wait(0);
+    expect(() => old.descriptors).toThrow("ESTALE: descriptors of a message are good until");
+    expect(kept.descriptors.map(textOf)).toEqual(["two"]);
+  });
+
+  test("keeps copies of what has to wait, so that the sender may close his own", () => {
+    using files = new Files();
+    using pair = new Pair({ service: many });
+    const { context } = pair;
+    const filler = new Uint8Array(30_000);
+    context.pause(pair.server);
+    while (context.write(pair.client, filler) === 0);
+    const file = openSync(files.path("closed early"), "r");
+    for (let count = 0; count < 5; count++) {
+      context.write(pair.client, `${count}`, { descriptors: [file] });
+    }
+    closeSync(file);
+    context.pause(pair.server, false);
+    const seen: string[][] = [];
+    drive(
+      "they have come",
+      [context],
+      () => seen.length === 5,
+      ({ type, message }) => {
+        if (type !== EventType.MessageRx || message.length === filler.length) return;
+        seen.push([message.text(), ...message.descriptors.map(textOf)]);
+      },
+    );
+    expect(seen).toEqual(["0", "1", "2", "3", "4"].map((text) => [text, "closed early"]));
+  });
+});
+
+describe("a descriptor", () => {
+  test("can be taken, and is then the taker's to close", () => {
+    const descriptor = new Descriptor(openSync("/dev/null", "r"));
+    const number = descriptor.take();
+    descriptor.close();
+    expect(isOpen(number)).toBe(true);
+    closeSync(number);
+    expect(() => descriptor.number).toThrow("ECLOSED");
+    expect(() => descriptor.take()).toThrow("ECLOSED");
+  });
+
+  test("that nobody refers to any more is closed", async () => {
+    const number = (() => new Descriptor(openSync("/dev/null", "r")).number)();
+    await until("it is closed", () => {
+      Bun.gc(true);
+      return !isOpen(number);
+    });
+  });
+
+  test("that is not open cannot be sent, and the connection goes on", () => {
+    using pair = new Pair({ service: many });
+    const { context } = pair;
+    expect(() => context.write(pair.client, "x", { descriptors: [60_000] })).toThrow(
+      "EBADF: one of the descriptors to send is not open",
+    );
+    context.write(pair.client, "still there");
+    expect(event(context, EventType.MessageRx).message.text()).toBe("still there");
+  });
+
+  test("does not outlive an exec", () => {
+    using files = new Files();
+    using pair = new Pair({ service: many });
+    const { context } = pair;
+    context.write(pair.client, "x", { descriptors: [files.open("one")] });
+    using received = event(context, EventType.MessageRx).message.descriptors[0]!;
+    const flags = readFileSync(`/proc/self/fdinfo/${received.number}`, "latin1");
+    expect(Number.parseInt(/flags:\s*([0-7]+)/.exec(flags)![1]!, 8) & 0o2_000_000).not.toBe(0);
+  });
+});
+
+describe("what was not asked for", () => {
+  test("ends the peer, and nobody has it", () => {
+    using files = new Files();
+    using pair = new Pair();
+    const { context } = pair;
+    context.write(pair.client, "unasked", { descriptors: [files.open("one")] });
+    const end = event(context, EventType.Disconnection);
+    expect([end.connection, end.reason]).toEqual([pair.server, "descriptors_unasked"]);
+    expect(context.statistics(pair.service).reasons).toEqual({ descriptors_unasked: 1 });
+  });
+
+  test("is more than the service takes with one message, too", () => {
+    using files = new Files();
+    using pair = new Pair({ service: { descriptors: { max: 2 } } });
+    const { context } = pair;
+    const file = files.open("one");
+    context.write(pair.client, "x", { descriptors: [file, file] });
+    expect(event(context, EventType.MessageRx).message.descriptors.map(textOf)).toHaveLength(2);
+    context.write(pair.client, "x", { descriptors: [file, file, file] });
+    const end = event(context, EventType.Disconnection);
+    expect([end.connection, end.reason]).toEqual([pair.server, "descriptors_too_many"]);
+  });
+
+  test("is for the client to say as well", () => {
+    using files = new Files();
+    using pair = new Pair({ service: many });
+    const { context } = pair;
+    context.write(pair.server, "answer", { descriptors: [files.open("one")] });
+    const end = event(context, EventType.Disconnection);
+    expect([end.connection, end.reason]).toEqual([pair.client, "descriptors_unasked"]);
+  });
+});
+
+test("what waits for all peers of one user is bounded", () => {
+  using files = new Files();
+  using pair = new Pair({ service: many, connect: { descriptors: { max: 0, held: 20 } } });
+  const { context } = pair;
+  const file = files.open("one");
+  const descriptors = new Array<number>(8).fill(file);
+  context.pause(pair.server);
+  while (context.write(pair.client, new Uint8Array(30_000)) === 0);
+  context.write(pair.client, "8", { descriptors });
+  context.write(pair.client, "16", { descriptors });
+  expect(() => context.write(pair.client, "24", { descriptors })).toThrow("EDESCRIPTORS");
+  context.pause(pair.server, false);
+  let seen = 0;
+  drive(
+    "both have come",
+    [context],
+    () => seen === 2,
+    ({ type, message }) => {
+      if (type === EventType.MessageRx) seen += message.descriptors.length === 8 ? 1 : 0;
+      if (type === EventType.MessageRx) for (const each of message.descriptors) each.close();
+    },
+  );
+  context.write(pair.client, "there is room again", { descriptors });
+});
+
+describe("on Bun's loop", () => {
+  test("descriptors go with messages, requests and their answers", async () => {
+    using files = new Files();
+    using scratch = new Scratch();
+    const rundir = scratch.path;
+    await using service = await serve(
+      "swap",
+      {
+        message(connection, message) {
+          const texts = message.descriptors.map(textOf);
+          connection.send(texts.join(), { descriptors: [files.open("answer")] });
+        },
+      },
+      { rundir, ...many },
+    );
+    await using client = await connect("swap", { rundir, ...many });
+    const answer = await client.request("x", { descriptors: [files.open("question")] });
+    expect(answer.text()).toBe("question");
+    expect(answer.descriptors.map(textOf)).toEqual(["answer"]);
+    client.send("x", { descriptors: [files.open("one way")] });
+    for await (const message of client) {
+      expect(message.text()).toBe("one way");
+      expect(message.descriptors.map(textOf)).toEqual(["answer"]);
+      break;
+    }
+    expect(service.statistics().messagesReceived).toBe(2);
+  });
+
+  test("a connection is handed over, and goes on elsewhere", async () => {
+    using scratch = new Scratch();
+    const rundir = scratch.path;
+    await using _target = await serve(
+      "target",
+      {
+        async message(_connection, message) {
+          const descriptor = message.descriptors[0]!;
+          // Without a name of its own: what it is called is for its owner.
+          await connect("handed over", {
+            descriptor,
+            message: (connection, each) => void connection.send(`target: ${each.text()}`),
+          });
+        },
+      },
+      { rundir, ...many },
+    );
+    const target = await connect("target", { rundir });
+    await using _front = await serve(
+      "front",
+      {
+        async open(connection) {
+          const [copy] = connection.copies();
+          target.send("yours", { descriptors: [copy!] });
+          copy!.close();
+          await connection.close({ now: true });
+        },
+      },
+      { rundir },
+    );
+    await using client = await connect("front", { rundir });
+    expect((await client.request("hello")).text()).toBe("target: hello");
+    await client.close();
+    await target.close();
+  });
+
+  test("a connection in the middle of a message is not copied", async () => {
+    using scratch = new Scratch();
+    await using _service = await serve(
+      "deaf",
+      { message: () => undefined },
+      { rundir: scratch.path },
+    );
+    await using client = await connect("deaf", { rundir: scratch.path, drainTimeout: 0 });
+    client.send(new Uint8Array(8_000_000));
+    expect(() => client.copies()).toThrow("EBUSY: part of a message");
+  });
+
+  test("a service is handed over with its name, and no connection is refused", async () => {
+    using scratch = new Scratch();
+    const rundir = scratch.path;
+    const answering = (text: string) => ({
+      message: (connection: { send(text: string): boolean }) => void connection.send(text),
+    });
+    const first = await serve("moved", answering("first"), { rundir });
+    await using before = await connect("moved", { rundir });
+    expect((await before.request("x")).text()).toBe("first");
+    const second = await serve("moved", answering("second"), {
+      rundir,
+      descriptor: first.copies(),
+    });
+    first.leave();
+    await using after = await connect("moved", { rundir });
+    expect((await after.request("x")).text()).toBe("second");
+    expect((await before.request("x")).text()).toBe("first");
+    await expect(serve("moved", {}, { rundir })).rejects.toThrow("EADDRINUSE");
+    await second.close();
+    expect(scratch.entries()).toEqual([]);
+    await first.close();
+  });
+
+  test("what is not the socket of that name does not get it", async () => {
+    using scratch = new Scratch();
+    const rundir = scratch.path;
+    await using one = await serve("one", {}, { rundir });
+    await using other = await serve("other", {}, { rundir });
+    const [socket] = one.copies();
+    const [spare, lock] = other.copies();
+    using mixed = { descriptors: [socket!, spare!, lock!], [Symbol.dispose]: () => undefined };
+    const taking = serve("one", {}, { rundir, descriptor: [socket!, lock!] });
+    await expect(taking).rejects.toThrow(IpcError);
+    for (const descriptor of mixed.descriptors) descriptor.close();
+  });
+
+  test("what is no socket is not adopted", () => {
+    using context = new Context();
+    const file = openSync("/dev/null", "r");
+    expect(() => context.adopt(file)).toThrow(`ENOTSOCK: descriptor ${file} is no socket`);
+    closeSync(file);
+  });
+});
