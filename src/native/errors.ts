@@ -69,6 +69,8 @@ export type IpcErrorCode =
    * transferred away; `copy()` keeps one.
    */
   | "ESTALE"
+  /** IPC_NETWORK, or what is to be looked up in it, cannot be understood. */
+  | "ENETWORK"
   /** The native library is missing, broken or made for something else, or there is none for this platform. */
   | "ELIBRARY";
 
@@ -165,7 +167,8 @@ const shown = (text: string) =>
     (control) => `\\u${control.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );
 
-const nameRules: Record<(typeof nameFaults)[number], string> = {
+/** What a name breaks, to follow "it is not a name: ". */
+export const nameRules: Record<(typeof nameFaults)[number], string> = {
   empty: "it is empty",
   too_long: "it is longer than 64 bytes",
   leading_dot: "it starts with a dot",
