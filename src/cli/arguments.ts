@@ -13,21 +13,21 @@ export type Arguments<Given extends Options> = {
 /** Understood by every command. */
 export const commonOptions = { help: flag("show this") } as const;
 
-type Raw = Record<string, string | boolean | readonly string[] | undefined>;
+/** What one occurrence of an option was given, and where that stood. */
+type Occurrence = { readonly text: string; readonly place: number };
 
 /** Throws a UsageError for what cannot be understood. */
 export function readArguments<Given extends Options>(
   given: readonly string[],
   options: Given,
 ): Arguments<Given> {
-  const { words, raw } = parse(given, options, true);
+  const { words, found } = parse(given, options, true);
   const values = Object.entries(options).map(([name, option]) => {
-    const given = raw[name];
-    if (isRepeatable(option)) {
-      const texts = (given ?? []) as readonly string[];
-      return [name, texts.map((text) => read(name, option, text))];
-    }
-    return [name, given === undefined ? undefined : read(name, option, String(given))];
+    const occurrences = found.get(name) ?? [];
+    const read = (one: Occurrence) => readOne(name, option, one);
+    if (isRepeatable(option)) return [name, occurrences.map(read)];
+    const last = occurrences.at(-1);
+    return [name, last === undefined ? undefined : read(last)];
   });
   return { words, values: Object.fromEntries(values) as Values<Given> };
 }
@@ -38,21 +38,51 @@ export function readWords(given: readonly string[], options: Options): readonly 
 }
 
 function parse(given: readonly string[], options: Options, strict: boolean) {
+  const words: string[] = [];
+  const found = new Map<string, Occurrence[]>();
+  const tokens = tokensOf(given, options, strict);
+  for (let token = tokens.shift(); token !== undefined; token = tokens.shift()) {
+    if (token.kind === "positional") words.push(token.value);
+    if (token.kind !== "option") continue;
+    const { name, index: place } = token;
+    let text = token.value ?? "";
+    if (strict && options[name]?.pair === true && !/\s/.test(text.trim())) {
+      text += ` ${secondOf(name, place + (token.inlineValue === true ? 1 : 2), tokens)}`;
+    }
+    found.set(name, [...(found.get(name) ?? []), { text, place }]);
+  }
+  return { words, found };
+}
+
+function tokensOf(given: readonly string[], options: Options, strict: boolean) {
   const known = Object.entries(options).map(([name, option]) => {
     const type = option.placeholder === undefined ? "boolean" : "string";
     return [name, { type, multiple: isRepeatable(option) }] as const;
   });
   try {
-    const { values, positionals } = parseArgs({
+    const { tokens } = parseArgs({
       args: [...given],
       options: Object.fromEntries(known),
       allowPositionals: true,
+      tokens: true,
       strict,
     });
-    return { words: positionals, raw: values as Raw };
+    return [...tokens];
   } catch (error) {
     throw new UsageError(shortened(error as Error));
   }
+}
+
+type Tokens = ReturnType<typeof tokensOf>;
+
+/** The second word of an option's value, which the parser takes for a word of its own. */
+function secondOf(name: string, place: number, rest: Tokens): string {
+  const [next] = rest;
+  if (next?.kind !== "positional" || next.index !== place) {
+    throw new UsageError(`--${name} lacks the second word of its value`);
+  }
+  rest.shift();
+  return next.value;
 }
 
 /** Node's own text is right, but goes on for three lines, and says only in the last what to do. */
@@ -70,9 +100,9 @@ function isRepeatable(option: Option): option is Repeatable {
   return "repeatable" in option;
 }
 
-function read(name: string, option: Options[string], given: string): unknown {
+function readOne(name: string, option: Option, { text, place }: Occurrence): unknown {
   try {
-    return option.read(given);
+    return option.read(text, place);
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
     throw new UsageError(`--${name}: ${error.message}`);

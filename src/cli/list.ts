@@ -6,6 +6,7 @@ import { flag, text, UsageError } from "../services/option.ts";
 import { commonOptions, readArguments } from "./arguments.ts";
 import { help, run, status } from "./command.ts";
 import { printable, tell, writeAll } from "./output.ts";
+import { table } from "./table.ts";
 import { userName } from "./user-name.ts";
 
 /** Of what `--json` prints. Raised when a reader of the former would go wrong. */
@@ -40,7 +41,7 @@ function main(given: readonly string[]): number {
   const rundir = runDirectory(values.rundir);
   const services = list({ rundir, shared: values.shared }).map(described);
   if (values.json === true) print(`${JSON.stringify({ schema, services }, null, 2)}\n`);
-  else if (services.length > 0) print(table(services));
+  else if (services.length > 0) print(tableOf(services));
   else tell(2, `list: no services in ${printable(rundir)}\n`);
   return status.done;
 }
@@ -59,7 +60,7 @@ function described({ name, state, pid, uid, path }: Found): Described {
   return { name, state, pid: pid === 0 ? null : pid, uid, user: userName(uid) ?? null, path };
 }
 
-function table(services: readonly Described[]): string {
+function tableOf(services: readonly Described[]): string {
   const rows = services.map(({ name, state, pid, uid, user, path }) => [
     name,
     state,
@@ -67,11 +68,7 @@ function table(services: readonly Described[]): string {
     user ?? `${uid}`,
     printable(path),
   ]);
-  rows.unshift(["NAME", "STATE", "PID", "USER", "PATH"]);
-  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
-  const line = (row: string[]) =>
-    row.map((cell, column) => cell.padEnd(widths[column]!)).join("  ");
-  return rows.map((row) => `${line(row).trimEnd()}\n`).join("");
+  return table(["NAME", "STATE", "PID", "USER", "PATH"], rows);
 }
 
 function print(output: string): void {

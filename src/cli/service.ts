@@ -48,7 +48,8 @@ const command = {
   about: `
 Starts the service NAME, and says where it listens when it does. SIGINT, SIGTERM or a closed
 terminal end it: it gives up its name, sends what it had taken, and exits; a second one ends it at
-once. What goes wrong with a peer is told on stderr; the others are served all the same. SIGUSR2 has
+once. At SIGHUP a service that has rules in a file reads them again instead, unless its terminal has
+gone. What goes wrong with a peer is told on stderr; the others are served all the same. SIGUSR2 has
 it tell its counters there, as a line of JSON.`,
   options,
 };
@@ -88,7 +89,7 @@ type Given = ReturnType<typeof readArguments<typeof options & Options>>["values"
 async function serve(name: string, service: Startable, values: Given): Promise<void> {
   // All that this process serves shares one context, which takes its poller from here.
   if (values.poller !== undefined) process.env["EARSHOT_POLLER"] = values.poller;
-  const stop = stopSignals();
+  const stop = new StopSignals();
   const served = values.name ?? service.name ?? name;
   const report = new Report(served);
   const running = await service.start(
@@ -107,6 +108,7 @@ async function serve(name: string, service: Startable, values: Given): Promise<v
     },
     values,
   );
+  if (running.reload !== undefined) stop.onHangup(reloader(running));
   tell(1, `${running.name}: listening on ${printable(running.path)}\n`);
   process.on("SIGUSR2", () => {
     const counts = JSON.stringify(running.counters?.() ?? {});
@@ -123,18 +125,63 @@ async function close(running: Running, again: Promise<void>): Promise<void> {
   await Promise.race([closed, again.then(() => running.close({ now: true }))]);
 }
 
-function stopSignals(): { first: Promise<void>; second: Promise<void> } {
-  const first = Promise.withResolvers<void>();
-  const second = Promise.withResolvers<void>();
-  let count = 0;
-  const stop = () => {
-    count += 1;
-    (count === 1 ? first : second).resolve();
+/** Reloads, one after the other, and says what came of it: whoever sent the signal sees nothing else. */
+function reloader(running: Running): () => void {
+  let last = Promise.resolve();
+  const reload = async () => {
+    try {
+      await running.reload?.();
+      tell(1, `${running.name}: reloaded\n`);
+    } catch (error) {
+      const text = error instanceof Error ? error.message : String(error);
+      tell(2, `${running.name}: not reloaded, all stays as it was: ${printable(text)}\n`);
+    }
   };
-  process.on("SIGINT", stop);
-  process.on("SIGTERM", stop);
-  if (!isHangupIgnored()) process.on("SIGHUP", stop);
-  return { first: first.promise, second: second.promise };
+  return () => {
+    last = last.then(reload);
+  };
+}
+
+/** The signals that end a service; and SIGHUP, which does too, unless there is something better to do with it. */
+class StopSignals {
+  readonly #first = Promise.withResolvers<void>();
+  readonly #second = Promise.withResolvers<void>();
+  readonly #terminal = [0, 1, 2].find((descriptor) => isatty(descriptor));
+  readonly #outlivesTerminal = isHangupIgnored();
+  #count = 0;
+  #reload: (() => void) | undefined;
+
+  constructor() {
+    process.on("SIGINT", this.#stop);
+    process.on("SIGTERM", this.#stop);
+    if (!this.#outlivesTerminal) process.on("SIGHUP", this.#hangup);
+  }
+
+  get first(): Promise<void> {
+    return this.#first.promise;
+  }
+
+  get second(): Promise<void> {
+    return this.#second.promise;
+  }
+
+  /** Has SIGHUP do this, even under `nohup`, for as long as the terminal it was started at is there. */
+  onHangup(reload: () => void): void {
+    this.#reload = reload;
+    if (this.#outlivesTerminal) process.on("SIGHUP", this.#hangup);
+  }
+
+  readonly #stop = (): void => {
+    this.#count += 1;
+    (this.#count === 1 ? this.#first : this.#second).resolve();
+  };
+
+  readonly #hangup = (): void => {
+    // A terminal that was closed is none any more.
+    const isGone = this.#terminal !== undefined && !isatty(this.#terminal);
+    if (this.#reload === undefined || (isGone && !this.#outlivesTerminal)) this.#stop();
+    else this.#reload();
+  };
 }
 
 /** Whether it was started by `nohup`, or the like, to outlive its terminal. */

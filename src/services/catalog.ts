@@ -4,6 +4,7 @@ import type { Startable } from "./startable.ts";
 
 const catalog: Readonly<Record<string, () => Promise<{ service: Startable }>>> = {
   hello: () => import("./hello.ts"),
+  ipcd: () => import("./ipcd.ts"),
   pong: () => import("./pong.ts"),
 };
 

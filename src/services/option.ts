@@ -4,8 +4,13 @@ export type Option<Value = unknown> = {
   /** What stands for its value in the help; a switch has none. */
   readonly placeholder: string | undefined;
   readonly help: string;
-  /** What the text means. Throws a UsageError that says what would do. */
-  read(text: string): Value;
+  /** Its value is two words: given as such, or as one with a blank in it. They are read with a blank between. */
+  readonly pair?: true;
+  /**
+   * What the text means. Throws a UsageError that says what would do. `place` tells which option came before which, for
+   * those whose order counts.
+   */
+  read(text: string, place: number): Value;
 };
 
 /** One that may be given more than once. */

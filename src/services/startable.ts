@@ -35,6 +35,11 @@ export type Running = {
   readonly path: string;
   /** What it has done so far: told on SIGUSR2, as a line of JSON. */
   counters?(): Counts;
+  /**
+   * Reads again what it was started by, at SIGHUP, which then does not end it. Throws, and leaves all as it was, where
+   * that is not possible.
+   */
+  reload?(): void | Promise<void>;
   /** Resolves when all its connections have ended: after sending what was taken, or at once with `now`. */
   close(options?: { now?: boolean }): Promise<void>;
 };
