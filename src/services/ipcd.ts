@@ -18,7 +18,7 @@ import { DirectiveError, parseRedirect, parseRule } from "./ipcd/directive.ts";
 import { leaderIn } from "./ipcd/leader.ts";
 import { Ledger } from "./ipcd/ledger.ts";
 import { Lookups } from "./ipcd/lookups.ts";
-import { answerBytesMax, Queries, queryTimeoutMs } from "./ipcd/queries.ts";
+import { answerBytesMax, Queries, queryTimeoutMs, waitingMax } from "./ipcd/queries.ts";
 import { Remotes, remoteBytesMax } from "./ipcd/remotes.ts";
 import { Rulebook } from "./ipcd/rulebook.ts";
 import type { Rules } from "./ipcd/rules-file.ts";
@@ -71,6 +71,9 @@ const options = {
     `how long a statement of query may take (default ${queryTimeoutMs})`,
   ),
 } as const;
+
+/** Connections of `query`: more than wait for their turn at once, so that the rest can be told so. */
+const askersMax = 4 * waitingMax;
 
 type Own = Values<typeof options>;
 
@@ -176,28 +179,34 @@ function serveQueries(
   { name, options: place, reports }: Start,
   queries: Queries,
 ): Promise<Service> {
-  const leaving = new Map<Connection, AbortController>();
   return serve(
     queryService(name),
     {
       ...reports,
-      open: (connection) => void leaving.set(connection, new AbortController()),
-      async message(connection, message) {
-        const { signal } = leaving.get(connection)!;
-        const answer = await queries.ask(message.text(), signal);
-        if (connection.open) connection.send(answer);
-      },
-      close: closing(reports, (connection) => {
-        leaving.get(connection)?.abort();
-        leaving.delete(connection);
-      }),
+      open: (connection) => answerAll(connection, queries),
     },
     {
       rundir: place.rundir,
       shared: place.shared,
+      connectionsMax: askersMax,
       messageBytesMax: Math.max(statementBytesMax, answerBytesMax),
     },
   );
+}
+
+/** One statement at a time: the next is not read before, so whoever sends many waits, and fills nobody's memory. */
+async function answerAll(connection: Connection, queries: Queries): Promise<void> {
+  const leaving = new AbortController();
+  void connection.ended.then(() => leaving.abort());
+  try {
+    for await (const message of connection) {
+      const answer = await queries.ask(message.text(), leaving.signal);
+      if (connection.open) connection.send(answer);
+    }
+  } catch (error) {
+    // That it ended otherwise than in order has been told.
+    if (connection.open) throw error;
+  }
 }
 
 function closing(reports: Reports, forget: (connection: Connection) => void) {

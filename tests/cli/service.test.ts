@@ -58,6 +58,17 @@ describe("a service", () => {
     expect(await service.end()).toMatchObject({ code: 0 });
   });
 
+  test("that has rules reads them again at SIGHUP, and goes on, under nohup too", async () => {
+    using scratch = new Scratch();
+    for (const shell of ['exec "$@"', 'trap "" HUP; exec "$@"']) {
+      await using service = await startService(["ipcd"], { rundir: scratch.path, shell });
+      service.signal("SIGHUP");
+      await service.says("ipc: reloaded\n");
+      expect(await service.end()).toMatchObject({ code: 0, stderr: "" });
+      expect(scratch.entries()).toEqual([]);
+    }
+  });
+
   test("does not wait for one that does not read when it is told twice", async () => {
     using scratch = new Scratch();
     await using service = await startService(["pong"], { rundir: scratch.path });

@@ -56,3 +56,14 @@ isShown("Ctrl-C closes a service in order", async () => {
   expect(await at.whenEnded()).toEqual({ code: 0, signal: null });
   expect(scratch.entries()).toEqual([]);
 });
+
+isShown("SIGHUP has ipcd read its rules again, and a closed terminal ends it", async () => {
+  using scratch = new Scratch();
+  await using at = new Terminal(earshot("service", "ipcd"), { EARSHOT_RUNDIR: scratch.path });
+  await at.shows("ipc: listening on ");
+  at.signal("SIGHUP");
+  await at.shows("ipc: reloaded\n");
+  at.hangUp();
+  expect(await at.whenEnded()).toEqual({ code: 0, signal: null });
+  expect(scratch.entries()).toEqual([]);
+});

@@ -29,6 +29,15 @@ export class Terminal implements AsyncDisposable {
     this.#process.terminal!.write(text);
   }
 
+  signal(signal: NodeJS.Signals): void {
+    this.#process.kill(signal);
+  }
+
+  /** Closes it, as a window is closed. */
+  hangUp(): void {
+    this.#process.terminal!.close();
+  }
+
   async shows(text: string): Promise<void> {
     await until(
       () => `the terminal shows ${JSON.stringify(text)}; it shows ${JSON.stringify(this.shown)}`,

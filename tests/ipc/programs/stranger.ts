@@ -1,4 +1,4 @@
-/** A client that becomes another user before it asks for anything. Run by `serve.test.ts`. */
+/** A client that becomes another user before it asks for anything. Run by `serve.test.ts` and `ipcd.test.ts`. */
 
 import { chownSync } from "node:fs";
 import { connect } from "../../../src/index.ts";
@@ -12,8 +12,12 @@ chownSync(rundir, uid, uid);
 process.setuid!(uid);
 
 await answer({
-  async request(name: string) {
-    await using client = await connect(name, { rundir });
-    return (await client.request("hello")).text();
-  },
+  request: (name: string) => request(name, "hello", false),
+  /** Where the run directory is no more its own than others'. */
+  say: ({ name, text }: { name: string; text: string }) => request(name, text, true),
 });
+
+async function request(name: string, text: string, shared: boolean): Promise<string> {
+  await using client = await connect(name, { rundir, shared });
+  return (await client.request(text)).text();
+}
