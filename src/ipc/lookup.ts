@@ -1,13 +1,18 @@
 /**
- * What a client and ipcd say to each other, and ipcd and a daemon.
+ * What a client and ipcd say to each other, and ipcd and a daemon; as in LibIPC.
  *
  *     client ─▶ ipc       the message  SERVICE;NETWORK     NETWORK is IPC_NETWORK whole, see `network.ts`
  *     ipcd   ─▶ SCHEME    the message  URI
- *     answer of either    the two bytes  ok  with the descriptor, from where on the connection is what it leads to;
- *                         or the text  error: WHY  without one, and the end of the connection
+ *     answer of either    the two bytes  ok  with the descriptor, which is the connection to the service
+ *                         or the text  error: WHY  without one, and the end
  *
- * An answer has no length before it: what follows `ok` belongs to the service it leads to. The text of an error is
- * UTF-8, ends with the connection, and is no longer than `answerBytesMax`.
+ * The answer is no message: it has no length before it, and the text of an error, UTF-8 of no more than
+ * `answerBytesMax`, ends with the connection. As long as descriptors do not travel, ipcd can only refuse, and does so in
+ * a message.
+ *
+ * A client that keeps its connection to ipcd tells by it how long it uses what it was led to; it may as well close it.
+ *
+ * The bytes are in `tests/vectors/lookup.json`.
  */
 
 import { constants } from "../native/layout.ts";
@@ -43,6 +48,17 @@ export function errorAnswer(why: string): Uint8Array {
   const room = new Uint8Array(answerBytesMax);
   const { written } = new TextEncoder().encodeInto(`${errorPrefix}${why}`, room);
   return room.subarray(0, written);
+}
+
+/**
+ * What a whole answer says: undefined for `ok`, or why there is no way. Whether a descriptor came with it is for whoever
+ * has read it to know.
+ */
+export function answeredError(bytes: Uint8Array): string | undefined {
+  const text = textOf(bytes.subarray(0, answerBytesMax));
+  if (text === ok) return undefined;
+  if (text?.startsWith(errorPrefix) === true) return text.slice(errorPrefix.length);
+  return "the answer is neither ok nor an error; is it ipcd that answers?";
 }
 
 /** Undefined for text that is not UTF-8. */

@@ -4,6 +4,7 @@
  */
 
 import { join } from "node:path";
+import { timerMsMax } from "../../ipc/numbers.ts";
 import type { QueryTask } from "./query-answer.ts";
 import { refusal } from "./query-answer.ts";
 import { statementBytesMax, statementFault } from "./statement.ts";
@@ -34,7 +35,7 @@ export class Queries {
   /** `copy` gives the bytes of the database as it is. */
   constructor(copy: () => Uint8Array, timeoutMs = queryTimeoutMs) {
     this.#copy = copy;
-    this.#timeoutMs = timeoutMs;
+    this.#timeoutMs = Math.min(timeoutMs, timerMsMax);
   }
 
   /** Resolves with a `QueryAnswer` or `QueryRefusal` as JSON, in the order of asking; never rejects. */
@@ -70,8 +71,9 @@ export class Queries {
         ...["/bin/sh", "-c", bounded(Math.ceil(this.#timeoutMs / 1000) + 1), "sh"],
         ...[process.execPath, program],
       ],
-      // Nothing of what is ipcd's is any of its business.
+      // Nothing of what is ipcd's is any of its business, settings in ipcd's folder included.
       env: {},
+      cwd: import.meta.dir,
       stdin: Buffer.concat([Buffer.from(`${JSON.stringify(task)}\n`), this.#copy()]),
       stdout: "pipe",
       stderr: "ignore",

@@ -1,0 +1,63 @@
+/** The bytes of a lookup and of its answer. */
+
+import { expect, test } from "bun:test";
+import {
+  answerBytesMax,
+  answeredError,
+  errorAnswer,
+  formatRequest,
+  ok,
+  parseRequest,
+  requestBytesMax,
+} from "../../src/ipc/lookup.ts";
+import { networkBytesMax } from "../../src/ipc/network.ts";
+import { constants } from "../../src/native/layout.ts";
+import vectors from "../vectors/lookup.json" with { type: "json" };
+
+const bytesOf = (hex: string) => new Uint8Array(Buffer.from(hex, "hex"));
+const hexOf = (bytes: Uint8Array | string) => Buffer.from(bytes).toString("hex");
+
+test("the vectors are those that this was written for", () => {
+  expect(vectors.version).toBe(1);
+  expect(vectors.answer_bytes_max).toBe(answerBytesMax);
+});
+
+test.each(vectors.requests)("request $hex", ({ hex, service, network }) => {
+  const request = parseRequest(bytesOf(hex));
+  if (service === null || network === null) {
+    expect(request).toBeUndefined();
+    return;
+  }
+  expect(request).toEqual({ service, network });
+  expect(hexOf(formatRequest({ service, network }))).toBe(hex);
+});
+
+test.each(vectors.answers)("answer $hex", ({ hex, error }) => {
+  expect(answeredError(bytesOf(hex))).toBe(error ?? undefined);
+  expect(hexOf(error === null ? ok : errorAnswer(error))).toBe(hex);
+});
+
+test.each(vectors.no_answers)("%j is no answer", (hex) => {
+  expect(answeredError(bytesOf(hex))).toContain("is it ipcd that answers?");
+});
+
+test("the longest request that may be is one", () => {
+  const request = {
+    service: "n".repeat(constants.name_bytes_max),
+    network: ";".repeat(networkBytesMax),
+  };
+  const bytes = new TextEncoder().encode(formatRequest(request));
+  expect(bytes.length).toBe(requestBytesMax);
+  expect(parseRequest(bytes)).toEqual(request);
+});
+
+test("an error is cut to what an answer may have, between two characters", () => {
+  for (const filler of ["a", "aö", "€", "a👂"]) {
+    const answer = errorAnswer(filler.repeat(answerBytesMax));
+    expect(answer.length).toBeLessThanOrEqual(answerBytesMax);
+    expect(answer.length).toBeGreaterThan(answerBytesMax - 4);
+    const text = answeredError(answer)!;
+    expect(filler.repeat(answerBytesMax)).toStartWith(text);
+    expect(text.isWellFormed()).toBe(true);
+  }
+});
