@@ -26,6 +26,8 @@ export { serve } from "./ipc/serve.ts";
 export type { ServeHandlers, ServeOptions, Trouble } from "./ipc/service.ts";
 export { Service } from "./ipc/service.ts";
 export type { Statistics } from "./ipc/statistics.ts";
+export type { SwitchEnd } from "./ipc/switch.ts";
+export { bind, Switch } from "./ipc/switch.ts";
 export type { IpcErrorCode } from "./native/errors.ts";
 export { IpcError } from "./native/errors.ts";
 export type { PollerKind, Reason } from "./native/layout.ts";

@@ -5,7 +5,9 @@ import { Connection } from "./connection.ts";
 import type { ConnectOptions as NativeOptions } from "./context.ts";
 import { busy, busyRetryMs } from "./context.ts";
 import type { Descriptor } from "./descriptor.ts";
+import { dial } from "./dial.ts";
 import type { ClientHandlers, End } from "./handlers.ts";
+import type { InternetAddress } from "./internet-address.ts";
 import { fullLimits } from "./limits.ts";
 import { loop } from "./loop.ts";
 import { patience, timerMsMax, within } from "./numbers.ts";
@@ -30,6 +32,8 @@ export type ConnectOptions = NativeOptions &
     reconnect?: boolean | Reconnect | undefined;
     /** Goes on with a connection that was made elsewhere, and takes it over, instead of making one. */
     descriptor?: number | Descriptor | undefined;
+    /** Makes a TCP connection there instead of a local one to its name. `timeout` bounds how long that may take. */
+    address?: InternetAddress | undefined;
   };
 
 type Persistence = { first: number; most: number; attempts: number };
@@ -57,10 +61,7 @@ export async function connect(name: string, options: ConnectOptions = {}): Promi
   const connection = new Connection(name, options, fullLimits(options));
   const how = persistence(options.reconnect);
   const { signal } = options;
-  const handle =
-    options.descriptor === undefined
-      ? await find(name, options)
-      : loop().context.adopt(options.descriptor, options);
+  const handle = await reach(name, options);
   if (signal?.aborted === true) {
     loop().turnAway(handle);
     throw signal.reason;
@@ -81,6 +82,12 @@ export async function connect(name: string, options: ConnectOptions = {}): Promi
   connection.attach(handle, loop().context.peer(handle));
   connection.opened();
   return connection;
+}
+
+function reach(name: string, options: ConnectOptions): Promise<number> {
+  const { address, descriptor } = options;
+  if (descriptor !== undefined) return Promise.resolve(loop().context.adopt(descriptor, options));
+  return address === undefined ? find(name, options) : dial(name, address, options);
 }
 
 /** A handle; waits while the service has no room for another connection. */

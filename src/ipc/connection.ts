@@ -6,6 +6,7 @@ import type { Peer, SendOptions, Sent } from "./context.ts";
 import type { Descriptor } from "./descriptor.ts";
 import type { Event } from "./event.ts";
 import type { ClientHandlers, End, Lost } from "./handlers.ts";
+import type { InternetAddress } from "./internet-address.ts";
 import type { FullLimits } from "./limits.ts";
 import { loop, throwLater } from "./loop.ts";
 import type { Payload } from "./message.ts";
@@ -100,6 +101,16 @@ export class Connection implements AsyncDisposable {
   /** Who is at the other end, as the kernel saw it when the connection was made. */
   get peer(): Peer {
     return this.#peer;
+  }
+
+  /** Where the other end is, if that is over TCP. Throws ENOTSUP otherwise, and ECLOSED when it has ended. */
+  get remote(): InternetAddress {
+    return loop().context.address(this.handle);
+  }
+
+  /** Reads nothing more, so that the peer comes to wait; or goes on. For those with a `message` handler. */
+  pause(paused = true): void {
+    this.#pause(paused);
   }
 
   /**
@@ -263,6 +274,23 @@ export class Connection implements AsyncDisposable {
       if (!isClosed(error)) throw error;
     }
     current.soon();
+  }
+
+  /** @internal What it is natively; 0 while it is looked for. */
+  get handle(): number {
+    this.#checkOpen();
+    return this.#handle;
+  }
+
+  /** @internal Its socket is somebody else's now. */
+  surrendered(): void {
+    loop().remove(this.#handle);
+    this.#handle = 0;
+    this.#closing = true;
+    this.#end = { reason: "closed", errno: 0, lost: nothingLost };
+    this.#unread.end();
+    this.onEnded?.();
+    this.#ended.resolve(this.#end);
   }
 
   // ---- from the loop ----
@@ -462,7 +490,7 @@ export class Connection implements AsyncDisposable {
 
   #checkSize(payload: Payload): void {
     const { length } = bytesOf(payload);
-    if (length <= this.#limits.messageBytesMax) return;
+    if (length <= this.#limits.messageBytesMax || this.#limits.raw) return;
     throw new IpcError(
       "EMSGSIZE",
       `EMSGSIZE: a message of ${length} bytes for "${this.service}"; ${this.#limits.messageBytesMax} are allowed ` +

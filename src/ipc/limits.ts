@@ -29,8 +29,8 @@ export type Limits = {
   /** Takes descriptors that come with messages. Without this, a peer that sends some is dropped. */
   descriptors?: DescriptorLimits | undefined;
   /**
-   * Bytes as they come, without frames: each `message` is what has arrived, at most `messageBytesMax` of it. For peers
-   * that speak something else. Default false.
+   * Bytes as they come, without frames: each `message` is what has arrived, at most `messageBytesMax` of it; what is sent
+   * goes as it is. For peers that speak something else. Default false.
    */
   raw?: boolean | undefined;
 };

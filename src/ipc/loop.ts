@@ -122,8 +122,9 @@ export class Loop {
   }
 
   #hand(event: Event): void {
-    // A connection that has just been accepted has no listener yet; its service makes it one.
-    const handle = event.type === EventType.Connection ? event.service : event.source;
+    // A connection that has just been accepted has no listener yet; its service makes it one. Who dialed one waits for it.
+    const accepted = event.type === EventType.Connection && event.service !== 0;
+    const handle = accepted ? event.service : event.source;
     const listener = this.#listeners.get(handle);
     if (listener !== undefined) listener.onEvent(event);
     else if (event.type === EventType.Connection) this.turnAway(event.connection);

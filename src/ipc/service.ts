@@ -6,6 +6,7 @@ import type { Context, ServiceOptions } from "./context.ts";
 import type { Descriptor } from "./descriptor.ts";
 import type { Event } from "./event.ts";
 import type { Handlers } from "./handlers.ts";
+import type { InternetAddress } from "./internet-address.ts";
 import type { FullLimits } from "./limits.ts";
 import { fullLimits } from "./limits.ts";
 import { loop, throwLater } from "./loop.ts";
@@ -34,6 +35,11 @@ export type ServeOptions = ServiceOptions & {
    * taken over.
    */
   descriptor?: number | Descriptor | readonly Descriptor[] | undefined;
+  /**
+   * Accepts TCP connections there, from anybody, instead of local ones under its name; port 0 takes one that is free,
+   * and `address` of the service tells which.
+   */
+  address?: InternetAddress | undefined;
 };
 
 export class Service implements AsyncDisposable {
@@ -69,6 +75,11 @@ export class Service implements AsyncDisposable {
   statistics(): Statistics {
     if (this.#handle !== 0) this.#statistics = loop().context.statistics(this.#handle);
     return this.#statistics!;
+  }
+
+  /** Where it listens, if that is over TCP. Throws ENOTSUP otherwise, and ECLOSED once it was closed. */
+  get address(): InternetAddress {
+    return loop().context.address(this.#handle);
   }
 
   /** Copies of its socket and of its lock, with which another process goes on: see `descriptor` of `serve`. */
@@ -138,7 +149,8 @@ export class Service implements AsyncDisposable {
 }
 
 function listening(context: Context, name: string, options: ServeOptions): number {
-  const { descriptor } = options;
+  const { address, descriptor } = options;
+  if (address !== undefined) return context.listen(address, options);
   if (descriptor === undefined) return context.serve(name, options);
   if (typeof descriptor === "number" || !("length" in descriptor)) {
     return context.adopt(descriptor, options);

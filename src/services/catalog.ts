@@ -6,6 +6,7 @@ const catalog: Readonly<Record<string, () => Promise<{ service: Startable }>>> =
   hello: () => import("./hello.ts"),
   ipcd: () => import("./ipcd.ts"),
   pong: () => import("./pong.ts"),
+  tcpd: () => import("./tcpd.ts"),
 };
 
 export const serviceNames: readonly string[] = Object.keys(catalog);

@@ -41,6 +41,8 @@ pub fn DialerType(comptime Context: type) type {
             const errno = sys.internet.outcome(connection.fd);
             if (errno != 0) return context.end(connection, .system, errno);
             connection.state = .open;
+            // Its owner learns that it is there before anything comes.
+            connection.read_number = context.batch_number;
             context.batch.push(.{
                 .type = .connection,
                 .source = connection.handle,

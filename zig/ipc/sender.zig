@@ -176,7 +176,9 @@ pub fn SenderType(comptime Context: type) type {
 
         fn sendable(context: *Context, handle: Handle, payload_bytes: usize) SendError!*Connection {
             const connection = try context.connectionOf(handle);
-            if (payload_bytes > connection.limits.message_bytes_max) return error.MessageTooLong;
+            // Bytes without frames are no messages, however many go at once.
+            const bytes_max = if (connection.queue.raw) connections.Limits.message_bytes_limit else connection.limits.message_bytes_max;
+            if (payload_bytes > bytes_max) return error.MessageTooLong;
             if (!connection.takesMessages()) return tooLate(context, connection, 1, frame.header_bytes + payload_bytes);
             return connection;
         }

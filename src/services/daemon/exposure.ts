@@ -3,25 +3,28 @@
  * compared with these, so it never leaves the run directory.
  */
 
+import { nameFault } from "../../ipc/name.ts";
+import { nameRules } from "../../native/errors.ts";
 import type { Option } from "../option.ts";
 import { repeated, UsageError } from "../option.ts";
 
-/** DESIGN.md, "Names": what can be a name at all. */
-const name = /^[A-Za-z0-9_-][A-Za-z0-9._-]*$/;
-
-const one: Option<string> = {
-  placeholder: "NAME",
-  help: "a service that remotes may reach; without one they reach none",
-  read(given) {
-    if (name.test(given)) return given;
-    throw new UsageError(
-      `"${given}" is no name of a service: letters, digits, "_", "-" and ".", which does not come first`,
-    );
-  },
-};
+/** An option that names a service. */
+export function name(help: string): Option<string> {
+  return {
+    placeholder: "NAME",
+    help,
+    read(given) {
+      const fault = nameFault(given);
+      if (fault === undefined) return given;
+      throw new UsageError(`"${given}" is no name of a service: ${nameRules[fault]}`);
+    },
+  };
+}
 
 /** The option `--allow` of every daemon. */
-export const allow = repeated(one);
+export const allow = repeated(
+  name("a service that remotes may reach; without one they reach none"),
+);
 
 export class Exposure {
   readonly #names: ReadonlySet<string>;

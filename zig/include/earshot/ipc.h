@@ -350,7 +350,7 @@ enum earshot_ipc_framing {
     /* Each by its length before it. */
     EARSHOT_IPC_FRAMING_FRAMES = 0,
     /* Not at all: what arrives is reported as it comes, at most message_bytes_max at once, and what
-     * is sent goes as it is. In the outbox it has headers all the same, which stay behind. */
+     * is sent goes as it is, however long. In the outbox it has headers all the same, which stay behind. */
     EARSHOT_IPC_FRAMING_RAW = 1
 };
 

@@ -1,0 +1,124 @@
+/**
+ * What every daemon that leads outwards does for ipcd: a connection to the service named like the scheme asks for a URI,
+ * in one message; it is answered with the two bytes `ok`, and leads there from then on, or with `error: WHY` and the end.
+ *
+ *     open ──URI──▶ reach ──▶ ok, and joined with what was reached
+ *       │             └─────▶ error: WHY
+ *       └─ no URI for so long: the end
+ */
+
+import type { Connection } from "../../ipc/connection.ts";
+import type { Descriptor } from "../../ipc/descriptor.ts";
+import { errorAnswer, ok } from "../../ipc/lookup.ts";
+import type { Message } from "../../ipc/message.ts";
+import { serve } from "../../ipc/serve.ts";
+import type { Service } from "../../ipc/service.ts";
+import type { Uri } from "../../ipc/uri.ts";
+import { parseUri, uriBytesMax } from "../../ipc/uri.ts";
+import { constants } from "../../native/layout.ts";
+import type { Start } from "../startable.ts";
+import type { Counters } from "./counters.ts";
+import { whyNot } from "./way.ts";
+
+/** Who connects has the URI at hand. */
+const askTimeoutMs = 10_000;
+const requestBytesMax = constants.header_bytes + uriBytesMax;
+
+/** What was reached: joins it with the client, and resolves when both have ended. */
+export type Reached = { join(client: Connection): Promise<void>; drop(): void };
+
+/** Finds a way to a URI. Rejects with an error whose message is for the client, or when the signal aborts. */
+export type Reach = (uri: Uri, signal: AbortSignal) => Promise<Reached>;
+
+export type LookupCount = "lookups" | "lookupsFailed" | "lookupsOpen";
+export const lookupCounts: readonly LookupCount[] = ["lookups", "lookupsFailed", "lookupsOpen"];
+
+/** A client, until it is joined with what it asked for. */
+type Asking = {
+  readonly over: AbortController;
+  readonly patience: ReturnType<typeof setTimeout>;
+  request: Buffer;
+  /** Which ipcd holds the other end of, to see how long this lasts. */
+  lifeline: Descriptor | undefined;
+};
+
+/** Serves the lookups of `scheme` under the name that the daemon was started with. */
+export function serveLookups(
+  scheme: string,
+  { name, options, reports, complain }: Start,
+  counters: Counters<LookupCount>,
+  reach: Reach,
+): Promise<Service> {
+  const asking = new Map<Connection, Asking>();
+  const refuse = (client: Connection, error: unknown) => {
+    counters.add("lookupsFailed");
+    const { pid, uid } = client.peer;
+    complain(`process ${pid} (user ${uid})`, whyNot(error), "lookup");
+    if (!client.open) return;
+    client.send(errorAnswer(whyNot(error)));
+    void client.close();
+  };
+  const settle = async (client: Connection, visit: Asking, text: string) => {
+    counters.add("lookups");
+    const uri = parseUri(text);
+    if (uri.scheme !== scheme) throw new Error(`this is ${scheme}, and not ${uri.scheme}`);
+    const reached = await reach(uri, visit.over.signal);
+    if (!client.open) return reached.drop();
+    asking.delete(client);
+    client.send(ok);
+    counters.add("lookupsOpen");
+    await reached.join(client).finally(() => {
+      counters.add("lookupsOpen", -1);
+      visit.lifeline?.close();
+    });
+  };
+  return serve(
+    name,
+    {
+      ...reports,
+      open(client) {
+        const patience = setTimeout(
+          () => refuse(client, new Error("no URI was asked for")),
+          askTimeoutMs,
+        );
+        const over = new AbortController();
+        asking.set(client, { over, patience, request: Buffer.alloc(0), lifeline: undefined });
+      },
+      async message(client, message) {
+        const visit = asking.get(client);
+        if (visit === undefined) return;
+        try {
+          const text = hear(visit, message);
+          if (text !== undefined) await settle(client, visit, text);
+        } catch (error) {
+          refuse(client, error);
+        }
+      },
+      close(client, end) {
+        const visit = asking.get(client);
+        asking.delete(client);
+        clearTimeout(visit?.patience);
+        visit?.lifeline?.close();
+        visit?.over.abort(new Error("the client has gone"));
+        void reports.close?.(client, end);
+      },
+    },
+    { ...options, raw: true, messageBytesMax: requestBytesMax, descriptors: { max: 1 } },
+  );
+}
+
+/** The URI, when it is whole. */
+function hear(visit: Asking, message: Message): string | undefined {
+  visit.lifeline ??= message.descriptors[0];
+  visit.request = Buffer.concat([visit.request, message.bytes]);
+  const { request } = visit;
+  if (request.length < constants.header_bytes) return undefined;
+  const length = request.readUInt32BE(0);
+  const rest = request.subarray(constants.header_bytes);
+  if (length > uriBytesMax || rest.length > length) {
+    throw new Error(`a lookup is one message, a URI of at most ${uriBytesMax} bytes`);
+  }
+  if (rest.length < length) return undefined;
+  clearTimeout(visit.patience);
+  return rest.toString("utf8");
+}
