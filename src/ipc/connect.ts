@@ -6,9 +6,11 @@ import type { ConnectOptions as NativeOptions } from "./context.ts";
 import { busy, busyRetryMs } from "./context.ts";
 import type { Descriptor } from "./descriptor.ts";
 import { dial } from "./dial.ts";
+import { isElsewhere } from "./elsewhere.ts";
 import type { ClientHandlers, End } from "./handlers.ts";
 import type { InternetAddress } from "./internet-address.ts";
 import { fullLimits } from "./limits.ts";
+import { lookUp } from "./look-up.ts";
 import { loop } from "./loop.ts";
 import { patience, timerMsMax, within } from "./numbers.ts";
 
@@ -87,7 +89,13 @@ export async function connect(name: string, options: ConnectOptions = {}): Promi
 function reach(name: string, options: ConnectOptions): Promise<number> {
   const { address, descriptor } = options;
   if (descriptor !== undefined) return Promise.resolve(loop().context.adopt(descriptor, options));
-  return address === undefined ? find(name, options) : dial(name, address, options);
+  if (address !== undefined) return dial(name, address, options);
+  return isElsewhere(name, options) ? lead(name, options) : find(name, options);
+}
+
+/** A handle of what ipcd leads to. */
+async function lead(name: string, options: ConnectOptions): Promise<number> {
+  return loop().context.adopt(await lookUp(connect, name, options), options);
 }
 
 /** A handle; waits while the service has no room for another connection. */
@@ -118,8 +126,10 @@ async function findAgain(
       () => undefined,
     );
     if (!connection.open) return;
-    const handle = tryAgain(connection.service, options);
-    if (handle !== undefined) {
+    const handle = await tryAgain(connection.service, options);
+    if (handle !== undefined && !connection.open) {
+      loop().turnAway(handle);
+    } else if (handle !== undefined) {
       connection.attach(handle, loop().context.peer(handle));
       connection.reconnected(end.lost);
       return;
@@ -130,9 +140,10 @@ async function findAgain(
 }
 
 /** Whatever is wrong now may be right the next time. */
-function tryAgain(name: string, options: ConnectOptions): number | undefined {
+async function tryAgain(name: string, options: ConnectOptions): Promise<number | undefined> {
   try {
-    return loop().context.tryConnect(name, options);
+    const isHere = options.address === undefined && !isElsewhere(name, options);
+    return isHere ? loop().context.tryConnect(name, options) : await reach(name, options);
   } catch {
     return undefined;
   }

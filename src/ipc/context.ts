@@ -29,6 +29,7 @@ import { Struct } from "../native/struct.ts";
 import type { Address } from "../native/symbols.ts";
 import { Descriptor, numberOf } from "./descriptor.ts";
 import { Doorbell } from "./doorbell.ts";
+import { isElsewhere, lookUpNow } from "./elsewhere.ts";
 import type { Held } from "./event.ts";
 import { Event, eventWords } from "./event.ts";
 import type { InternetAddress } from "./internet-address.ts";
@@ -74,6 +75,11 @@ export type ConnectOptions = Limits &
   RunDirectoryOptions & {
     /** How long to wait, in milliseconds, while the service has no room for another connection. Default 5 s. */
     timeout?: number | undefined;
+    /**
+     * Which services are elsewhere, and where: `NAME URI; …`. For those ipcd is asked, which finds the way; all others
+     * are here. Default IPC_NETWORK; "" for none.
+     */
+    network?: string | undefined;
   };
 
 /** What `adopt` is told of a socket: limits for both kinds, and for one that listens who may connect. */
@@ -242,6 +248,16 @@ export class Context implements Disposable {
   }
 
   /**
+   * Two sockets that are connected to each other: one to `adopt`, and one to give to a process that nothing else leads
+   * to.
+   */
+  pair(): [Descriptor, Descriptor] {
+    const numbers = new Int32Array(2);
+    this.#checked(this.#library.calls.earshot_ipc_pair(this.#open(), numbers));
+    return [new Descriptor(numbers[0]!), new Descriptor(numbers[1]!)];
+  }
+
+  /**
    * Accepts TCP connections at an address; port 0 takes one that is free, and `address` tells which. Whoever they come
    * from is let in: the kernel knows of no user there.
    */
@@ -310,6 +326,8 @@ export class Context implements Disposable {
    * this blocks, for at most `timeout`.
    */
   connect(name: string, options: ConnectOptions = {}): number {
+    if (isElsewhere(name, options))
+      return this.adopt(lookUpNow(new Context(), name, this.#placed(options)), options);
     const until = performance.now() + (patience("timeout", options.timeout ?? 5000) ?? Infinity);
     while (true) {
       const handle = this.tryConnect(name, options);
@@ -319,7 +337,11 @@ export class Context implements Disposable {
     }
   }
 
-  /** Like `connect`, but undefined while the service has no room for another connection. */
+  #placed<Options extends RunDirectoryOptions>(options: Options): Options {
+    return { ...options, rundir: options.rundir ?? this.#rundir };
+  }
+
+  /** Like `connect`, but here alone, and undefined while the service has no room for another connection. */
   tryConnect(name: string, options: ConnectOptions = {}): number | undefined {
     textOf("name", name);
     const given = new Struct(ConnectLayout).set("shared", options.shared === true ? 1 : 0);

@@ -7,10 +7,11 @@
  *                         or the text  error: WHY  without one, and the end
  *
  * The answer is no message: it has no length before it, and the text of an error, UTF-8 of no more than
- * `answerBytesMax`, ends with the connection. As long as descriptors do not travel, ipcd can only refuse, and does so in
- * a message.
+ * `answerBytesMax`, ends with the connection. That of a daemon has no descriptor: the connection it came over is what
+ * leads to the service from then on.
  *
- * A client that keeps its connection to ipcd tells by it how long it uses what it was led to; it may as well close it.
+ * A URI brings one end of a connection along, which a daemon keeps open for as long as that lasts; one that knows of no
+ * such thing closes it at once.
  *
  * The bytes are in `tests/vectors/lookup.json`.
  */
@@ -60,6 +61,29 @@ export function answeredError(bytes: Uint8Array): string | undefined {
   if (text?.startsWith(errorPrefix) === true) return text.slice(errorPrefix.length);
   return "the answer is neither ok nor an error; is it ipcd that answers?";
 }
+
+/** An answer as it comes in. */
+export class Answer {
+  #bytes = new Uint8Array(0);
+
+  /** Whether it is `ok`, and whole. The text of an error goes on to the end of the connection. */
+  hear(bytes: Uint8Array): boolean {
+    const all = new Uint8Array(Math.min(this.#bytes.length + bytes.length, answerBytesMax));
+    all.set(this.#bytes);
+    all.set(bytes.subarray(0, all.length - this.#bytes.length), this.#bytes.length);
+    this.#bytes = all;
+    return textOf(all) === ok;
+  }
+
+  /** Why there is no way, when the connection has ended. */
+  get error(): string {
+    if (this.#bytes.length === 0) return "it ended the connection without an answer";
+    return answeredError(this.#bytes) ?? "it ended the connection behind its answer";
+  }
+}
+
+/** What is read at once of an answer, so that nothing of what comes behind it is read with it. */
+export const answerStep = ok.length;
 
 /** Undefined for text that is not UTF-8. */
 function textOf(bytes: Uint8Array): string | undefined {

@@ -88,6 +88,7 @@ export const ipcSymbols = {
     "u32",
   ),
   earshot_ipc_copies: call("i32", "pointer", "u32", "bytes"),
+  earshot_ipc_pair: call("i32", "pointer", "bytes"),
   earshot_ipc_listen: call("i32", "pointer", "bytes", "u32", "bytes"),
   earshot_ipc_dial: call("i32", "pointer", "bytes", "bytes"),
   earshot_ipc_address: call("i32", "pointer", "u32", "bytes"),

@@ -10,7 +10,7 @@
 
 import type { Connection } from "../ipc/connection.ts";
 import type { End } from "../ipc/handlers.ts";
-import { lookupService, requestBytesMax } from "../ipc/lookup.ts";
+import { lookupService } from "../ipc/lookup.ts";
 import { serve } from "../ipc/serve.ts";
 import type { Service } from "../ipc/service.ts";
 import type { Action, Redirect, Rule } from "./ipcd/directive.ts";
@@ -75,6 +75,9 @@ const options = {
 /** Connections of `query`: more than wait for their turn at once, so that the rest can be told so. */
 const askersMax = 4 * waitingMax;
 
+/** Of a lookup, which is short as a rule. */
+const readBytesMax = 4096;
+
 type Own = Values<typeof options>;
 
 /** Those that a daemon asks, and `query`, by the name that it is served under. */
@@ -96,9 +99,11 @@ export const service: Startable<typeof options> = {
     opened.defer(() => closeAll(services, { now: true }));
     services.push(await serveRemotes(how, new Remotes(rulebook, ledger)));
     services.push(await serveQueries(how, queries));
-    services.push(await serveLookups(how, rulebook, ledger));
+    const { name, options: place, complain } = how;
+    const lookups = new Lookups({ rulebook, ledger, leader: leaderIn(place), complain });
+    services.push(await serveLookups(how, lookups));
     opened.move();
-    return running(how, { rulebook, ledger, queries, services });
+    return running({ name }, { rulebook, ledger, queries, lookups, services });
   },
 };
 
@@ -121,10 +126,12 @@ type Parts = {
   readonly rulebook: Rulebook;
   readonly ledger: Ledger;
   readonly queries: Queries;
+  readonly lookups: Lookups;
   readonly services: readonly Service[];
 };
 
-function running({ name }: Start, { rulebook, ledger, queries, services }: Parts): Running {
+function running({ name }: Pick<Start, "name">, parts: Parts): Running {
+  const { rulebook, ledger, queries, lookups, services } = parts;
   let last: Record<string, number> | undefined;
   return {
     name,
@@ -133,6 +140,7 @@ function running({ name }: Start, { rulebook, ledger, queries, services }: Parts
     reload: () => rulebook.load(),
     async close(options) {
       await Promise.all([closeAll(services, options), queries.close()]);
+      await lookups.endAll();
       if (last !== undefined) return;
       last = ledger.counts();
       ledger[Symbol.dispose]();
@@ -144,9 +152,10 @@ async function closeAll(services: readonly Service[], options?: { now?: boolean 
   await Promise.all(services.map((each) => each.close(options)));
 }
 
-function serveLookups(how: Start, rulebook: Rulebook, ledger: Ledger): Promise<Service> {
-  const { name, options: place, reports, complain } = how;
-  const lookups = new Lookups({ rulebook, ledger, leader: leaderIn(place), complain });
+function serveLookups(
+  { name, options: place, reports }: Start,
+  lookups: Lookups,
+): Promise<Service> {
   return serve(
     name,
     {
@@ -155,7 +164,7 @@ function serveLookups(how: Start, rulebook: Rulebook, ledger: Ledger): Promise<S
       message: (connection, message) => lookups.message(connection, message),
       close: closing(reports, (connection) => lookups.close(connection)),
     },
-    { ...place, messageBytesMax: place.messageBytesMax ?? requestBytesMax },
+    { ...place, raw: true, messageBytesMax: readBytesMax },
   );
 }
 

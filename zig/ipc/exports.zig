@@ -65,6 +65,7 @@ pub const functions = .{
     .{ "earshot_ipc_adopt", &handover.adopt },
     .{ "earshot_ipc_take_over", &handover.takeOver },
     .{ "earshot_ipc_copies", &handover.copies },
+    .{ "earshot_ipc_pair", &handover.pair },
     .{ "earshot_ipc_listen", &handover.listen },
     .{ "earshot_ipc_dial", &handover.dial },
     .{ "earshot_ipc_address", &handover.addressOf },

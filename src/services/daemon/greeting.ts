@@ -8,7 +8,6 @@
  * shorter one is found where both could be meant; written in one piece, as everybody does, the longer one is.
  */
 
-import { answerBytesMax, answeredError, ok } from "../../ipc/lookup.ts";
 import type { Exposure } from "./exposure.ts";
 
 export type Heard =
@@ -33,26 +32,5 @@ export class Greeting {
     const text = this.#text;
     if (this.#exposure.has(text)) return { service: text };
     return this.#exposure.names.some((name) => name.startsWith(text)) ? "more" : "refused";
-  }
-}
-
-/** What is read at once of an answer, so that none of the service's own bytes is read with it. */
-export const answerStep = ok.length;
-
-/** What a daemon answers to a name. */
-export class Answer {
-  #bytes = Buffer.alloc(0);
-
-  /** `ok`, or undefined for an answer that goes on: an error is whole when the connection ends. */
-  hear(bytes: Uint8Array): "ok" | undefined {
-    const room = answerBytesMax - this.#bytes.length;
-    this.#bytes = Buffer.concat([this.#bytes, bytes.subarray(0, room)]);
-    return this.#bytes.toString("latin1") === ok ? "ok" : undefined;
-  }
-
-  /** Why there is no way, when the connection has ended. */
-  get error(): string {
-    if (this.#bytes.length === 0) return "it closed the connection without an answer";
-    return answeredError(this.#bytes) ?? "it closed the connection";
   }
 }

@@ -10,7 +10,6 @@
 import type { Connection } from "../../ipc/connection.ts";
 import type { Descriptor } from "../../ipc/descriptor.ts";
 import { errorAnswer, ok } from "../../ipc/lookup.ts";
-import type { Message } from "../../ipc/message.ts";
 import { serve } from "../../ipc/serve.ts";
 import type { Service } from "../../ipc/service.ts";
 import type { Uri } from "../../ipc/uri.ts";
@@ -18,6 +17,7 @@ import { parseUri, uriBytesMax } from "../../ipc/uri.ts";
 import { constants } from "../../native/layout.ts";
 import type { Start } from "../startable.ts";
 import type { Counters } from "./counters.ts";
+import { FirstFrame } from "./first-frame.ts";
 import { whyNot } from "./way.ts";
 
 /** Who connects has the URI at hand. */
@@ -37,7 +37,7 @@ export const lookupCounts: readonly LookupCount[] = ["lookups", "lookupsFailed",
 type Asking = {
   readonly over: AbortController;
   readonly patience: ReturnType<typeof setTimeout>;
-  request: Buffer;
+  readonly request: FirstFrame;
   /** Which ipcd holds the other end of, to see how long this lasts. */
   lifeline: Descriptor | undefined;
 };
@@ -82,14 +82,22 @@ export function serveLookups(
           askTimeoutMs,
         );
         const over = new AbortController();
-        asking.set(client, { over, patience, request: Buffer.alloc(0), lifeline: undefined });
+        asking.set(client, {
+          over,
+          patience,
+          request: new FirstFrame(uriBytesMax),
+          lifeline: undefined,
+        });
       },
       async message(client, message) {
         const visit = asking.get(client);
         if (visit === undefined) return;
         try {
-          const text = hear(visit, message);
-          if (text !== undefined) await settle(client, visit, text);
+          visit.lifeline ??= message.descriptors[0];
+          const request = visit.request.hear(message.bytes);
+          if (request === undefined) return;
+          clearTimeout(visit.patience);
+          await settle(client, visit, request.toString("utf8"));
         } catch (error) {
           refuse(client, error);
         }
@@ -105,20 +113,4 @@ export function serveLookups(
     },
     { ...options, raw: true, messageBytesMax: requestBytesMax, descriptors: { max: 1 } },
   );
-}
-
-/** The URI, when it is whole. */
-function hear(visit: Asking, message: Message): string | undefined {
-  visit.lifeline ??= message.descriptors[0];
-  visit.request = Buffer.concat([visit.request, message.bytes]);
-  const { request } = visit;
-  if (request.length < constants.header_bytes) return undefined;
-  const length = request.readUInt32BE(0);
-  const rest = request.subarray(constants.header_bytes);
-  if (length > uriBytesMax || rest.length > length) {
-    throw new Error(`a lookup is one message, a URI of at most ${uriBytesMax} bytes`);
-  }
-  if (rest.length < length) return undefined;
-  clearTimeout(visit.patience);
-  return rest.toString("utf8");
 }

@@ -1,70 +1,95 @@
 /**
- * How ipcd comes by a descriptor for a URI, and hands it on. This is the one place that does, and what everything else
- * here needs to know of it is the type `Leader`.
- *
- * Descriptors cannot travel with messages yet. So far it finds out whether the service that would lead there is served,
- * and says in both cases why it does not.
+ * How ipcd comes by a connection for a URI: it connects to the daemon named like the scheme, which leads there, or for
+ * `unix` to the service itself. What it hands on is a copy of that connection's socket.
  */
 
-import { closeSync } from "node:fs";
+import { connect } from "../../ipc/connect.ts";
 import type { Connection } from "../../ipc/connection.ts";
+import type { Descriptor } from "../../ipc/descriptor.ts";
+import { framed } from "../../ipc/elsewhere.ts";
+import { Answer, answerStep } from "../../ipc/lookup.ts";
+import { loop } from "../../ipc/loop.ts";
 import type { RunDirectoryOptions } from "../../ipc/run-directory.ts";
-import { inspect } from "../../ipc/run-directory.ts";
 import type { Uri } from "../../ipc/uri.ts";
-import { IpcError } from "../../native/errors.ts";
 
-/** A descriptor that leads somewhere. Whoever holds one hands it on or closes it. */
-export type Led = { readonly descriptor: number };
-
-export type Leader = {
-  /** Leads to the URI. Rejects with a LeadError, or an IpcError, that says why not; or when the signal aborts. */
-  lead(uri: Uri, signal: AbortSignal): Promise<Led>;
-  /** Answers `ok` with the descriptor, which is closed here when it is sent, or cannot be. */
-  handOver(connection: Connection, led: Led): Promise<void>;
-  /** Closes the descriptor: nobody is there any more to have it. */
-  discard(led: Led): void;
+/** A connection that leads somewhere. Whoever holds one hands the descriptor on, or closes both. */
+export type Led = {
+  readonly descriptor: Descriptor;
+  /** Lasts as long as the daemon leads there; undefined where nobody could tell. */
+  readonly lifeline: Connection | undefined;
 };
+
+/** Leads to the URI. Rejects with a LeadError, or an IpcError, that says why not; or when the signal aborts. */
+export type Leader = (uri: Uri, signal: AbortSignal) => Promise<Led>;
 
 /** It leads nowhere, and the message says why, for the client to read. */
 export class LeadError extends Error {
   override readonly name = "LeadError";
 }
 
-/** The service of the run directory that is asked for a descriptor: the daemon, or for `unix` the service itself. */
+export function discard({ descriptor, lifeline }: Led): void {
+  descriptor.close();
+  void lifeline?.close({ now: true });
+}
+
+/** The service of the run directory that is asked: the daemon, or for `unix` the service itself. */
 export function guideOf({ scheme, service }: Uri): string {
   return scheme === "unix" ? service! : scheme;
 }
 
-export function leaderIn(place: RunDirectoryOptions): Leader {
-  return {
-    lead(uri) {
-      try {
-        return Promise.reject(refusal(uri, place));
-      } catch (error) {
-        return Promise.reject(error);
-      }
-    },
-    handOver: () => Promise.reject(new LeadError(notYet)),
-    discard: ({ descriptor }) => closeSync(descriptor),
+export function leaderIn({ rundir, shared }: RunDirectoryOptions): Leader {
+  const place = { rundir, shared, network: "", raw: true } as const;
+  return async (uri, signal) => {
+    const guide = guideOf(uri);
+    if (uri.scheme !== "unix") return ask(guide, uri, place, signal);
+    const connection = await connect(guide, { ...place, signal });
+    return { descriptor: await given(connection), lifeline: undefined };
   };
 }
 
-const notYet = "connections cannot be handed over yet";
-
-function refusal(uri: Uri, place: RunDirectoryOptions): LeadError {
-  const guide = guideOf(uri);
-  if (!isServed(guide, place)) {
-    const remedy = uri.scheme === "unix" ? "start it" : `start it: it leads to ${uri.text}`;
-    return new LeadError(`nobody serves "${guide}"; ${remedy}`);
-  }
-  return new LeadError(`"${guide}" is there, but ${notYet}`);
+/** A copy of its socket, and nothing else of it is left here. */
+async function given(connection: Connection): Promise<Descriptor> {
+  const [descriptor] = connection.copies();
+  await connection.close({ now: true });
+  return descriptor!;
 }
 
-function isServed(name: string, place: RunDirectoryOptions): boolean {
+async function ask(
+  guide: string,
+  uri: Uri,
+  place: RunDirectoryOptions & { network: string; raw: true },
+  signal: AbortSignal,
+): Promise<Led> {
+  const answer = new Answer();
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const daemon = await connect(guide, {
+    ...place,
+    signal,
+    messageBytesMax: answerStep,
+    message(connection, { bytes }) {
+      if (!answer.hear(bytes)) return;
+      // What follows comes from the other side, and is for the client.
+      connection.pause();
+      resolve();
+    },
+    close: () => reject(signal.aborted ? signal.reason : new LeadError(answer.error)),
+  });
+  const { uid } = daemon.peer;
+  const [ours, theirs] = loop().context.pair();
+  const lifeline = await connect(guide, { descriptor: ours, raw: true });
   try {
-    return inspect(name, place).state !== "stale";
+    if (uid !== 0 && uid !== process.geteuid?.()) {
+      throw new LeadError(`"${guide}" is served by user ${uid}, who could lead anywhere`);
+    }
+    daemon.send(framed(uri.text), { descriptors: [theirs] });
+    theirs.close();
+    await promise;
+    return { descriptor: await given(daemon), lifeline };
   } catch (error) {
-    if (error instanceof IpcError && error.code === "ENOENT") return false;
+    promise.catch(() => undefined);
+    theirs.close();
+    void lifeline.close({ now: true });
+    void daemon.close({ now: true });
     throw error;
   }
 }

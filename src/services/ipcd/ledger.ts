@@ -47,8 +47,8 @@ const schema = `
     followed integer not null    -- how often it was, since it was read
   ) strict;
 
-  -- Those that are open now: out, as long as the client keeps its connection to ipcd; in, until the
-  -- daemon says that the remote has gone.
+  -- Those that are open now: out, until the daemon says that it has ended, or for unix:// the client
+  -- closes its connection to ipcd; in, until the daemon says that the remote has gone.
   create table connections (
     id integer primary key,
     direction text not null,

@@ -9,15 +9,16 @@
 
 import type { Connection } from "../../ipc/connection.ts";
 import type { LookupRequest } from "../../ipc/lookup.ts";
-import { errorAnswer, parseRequest } from "../../ipc/lookup.ts";
+import { errorAnswer, ok, parseRequest, requestBytesMax } from "../../ipc/lookup.ts";
 import type { Message } from "../../ipc/message.ts";
 import { nameFault } from "../../ipc/name.ts";
 import { NetworkError } from "../../ipc/network.ts";
 import type { Uri } from "../../ipc/uri.ts";
 import { IpcError, nameRules } from "../../native/errors.ts";
+import { FirstFrame } from "../daemon/first-frame.ts";
 import type { Complain } from "../startable.ts";
-import type { Leader } from "./leader.ts";
-import { LeadError } from "./leader.ts";
+import type { Leader, Led } from "./leader.ts";
+import { discard, LeadError } from "./leader.ts";
 import type { Ledger, Outcome } from "./ledger.ts";
 import { connectionsMax } from "./ledger.ts";
 import type { Rulebook } from "./rulebook.ts";
@@ -42,6 +43,7 @@ class Refusal extends Error {
 type Visit = {
   readonly over: AbortController;
   readonly patience: ReturnType<typeof setTimeout>;
+  readonly request: FirstFrame;
   asked: boolean;
   /** Its row in the ledger. */
   row: number | undefined;
@@ -56,6 +58,8 @@ export type LookupParts = {
 
 export class Lookups {
   readonly #parts: LookupParts;
+  /** Of what daemons lead to. */
+  readonly #lifelines = new Set<Connection>();
   readonly #visits = new Map<Connection, Visit>();
 
   constructor(parts: LookupParts) {
@@ -67,6 +71,7 @@ export class Lookups {
     this.#visits.set(connection, {
       over: new AbortController(),
       patience,
+      request: new FirstFrame(requestBytesMax),
       asked: false,
       row: undefined,
     });
@@ -83,26 +88,22 @@ export class Lookups {
 
   async message(connection: Connection, message: Message): Promise<void> {
     const visit = this.#visits.get(connection);
-    if (visit === undefined) return;
-    clearTimeout(visit.patience);
-    const request = visit.asked ? undefined : parseRequest(message.bytes);
-    visit.asked = true;
+    if (visit === undefined || visit.over.signal.aborted) return;
     try {
-      await this.#serve(connection, visit, request);
+      const request = heard(visit, message);
+      if (request !== undefined) await this.#serve(connection, visit, request);
     } catch (error) {
       this.#refuse(connection, visit, error);
     }
   }
 
-  async #serve(
-    connection: Connection,
-    visit: Visit,
-    request: LookupRequest | undefined,
-  ): Promise<void> {
-    if (request === undefined) {
-      throw new Refusal("unclear", "a lookup is one message, SERVICE;NETWORK");
-    }
-    const { ledger, leader } = this.#parts;
+  /** Knows no more how long what was led to lasts. */
+  async endAll(): Promise<void> {
+    await Promise.all([...this.#lifelines].map((each) => each.close({ now: true })));
+  }
+
+  async #serve(connection: Connection, visit: Visit, request: LookupRequest): Promise<void> {
+    const { ledger } = this.#parts;
     const { service } = request;
     const uri = this.#find(request);
     const { uid } = connection.peer;
@@ -111,16 +112,35 @@ export class Lookups {
     if (objection !== undefined) throw new Refusal("denied", objection);
     const led = await this.#lead(uri, visit.over);
     visit.row = this.#enter(connection, visit, service, uri);
-    if (visit.row !== undefined) {
-      await leader.handOver(connection, led);
-      ledger.count("out", "allowed");
-      return;
+    if (visit.row === undefined) {
+      discard(led);
+      throw new Refusal(
+        "failed",
+        `${connectionsMax} connections are open, which is all there may be`,
+      );
     }
-    leader.discard(led);
-    throw new Refusal(
-      "failed",
-      `${connectionsMax} connections are open, which is all there may be`,
-    );
+    this.#handOver(connection, visit, led);
+    ledger.count("out", "allowed");
+  }
+
+  #handOver(connection: Connection, visit: Visit, led: Led): void {
+    const { descriptor, lifeline } = led;
+    try {
+      connection.send(ok, { descriptors: [descriptor] });
+    } catch (error) {
+      discard(led);
+      throw error;
+    }
+    descriptor.close();
+    const { row } = visit;
+    if (lifeline === undefined || row === undefined) return;
+    // From here on its daemon tells how long it lasts, and the client need not stay.
+    visit.row = undefined;
+    this.#lifelines.add(lifeline);
+    void lifeline.ended.then(() => {
+      this.#lifelines.delete(lifeline);
+      this.#parts.ledger.close(row);
+    });
   }
 
   /** Its row in the ledger, unless there are too many, or the client has gone meanwhile. */
@@ -157,7 +177,7 @@ export class Lookups {
       leadTimeoutMs,
     );
     try {
-      return await this.#parts.leader.lead(uri, over.signal);
+      return await this.#parts.leader(uri, over.signal);
     } finally {
       clearTimeout(timer);
     }
@@ -177,6 +197,24 @@ export class Lookups {
     }
     if (known === undefined) throw error;
   }
+}
+
+/** What is asked, when it is whole. Throws a Refusal for what is no lookup. */
+function heard(visit: Visit, { bytes }: Message): LookupRequest | undefined {
+  const refusal = new Refusal("unclear", "a lookup is one message, SERVICE;NETWORK");
+  if (visit.asked) throw refusal;
+  let payload: Uint8Array | undefined;
+  try {
+    payload = visit.request.hear(bytes);
+  } catch {
+    throw refusal;
+  }
+  if (payload === undefined) return undefined;
+  clearTimeout(visit.patience);
+  visit.asked = true;
+  const request = parseRequest(payload);
+  if (request === undefined) throw refusal;
+  return request;
 }
 
 /** What came of it, and what to say; undefined for what nobody has foreseen. */

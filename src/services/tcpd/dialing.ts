@@ -3,8 +3,8 @@
 import { lookup } from "node:dns/promises";
 import { connect } from "../../ipc/connect.ts";
 import type { Connection } from "../../ipc/connection.ts";
+import { Answer, answerStep } from "../../ipc/lookup.ts";
 import type { Uri } from "../../ipc/uri.ts";
-import { Answer, answerStep } from "../daemon/greeting.ts";
 import { NoWay, whyNot } from "../daemon/way.ts";
 
 /** The numbers of a host, in the order in which they are to be tried. Rejects with NoWay if it has none. */
@@ -53,7 +53,7 @@ async function dialNumber(
     timeout: timeoutMs,
     signal,
     message(connection, { bytes }) {
-      if (answer.hear(bytes) !== "ok") return;
+      if (!answer.hear(bytes)) return;
       // What follows is the service's, and for the client.
       connection.pause();
       answered.resolve();

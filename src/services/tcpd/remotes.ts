@@ -136,7 +136,7 @@ export class Remotes {
     if (!greets) remote.pause();
     const { rundir, shared } = this.#start.options;
     try {
-      const local = await connect(service, { rundir, shared });
+      const local = await connect(service, { rundir, shared, network: "" });
       if (!this.#guests.has(remote) || !remote.open) {
         await local.close({ now: true });
         return;

@@ -971,6 +971,11 @@ int32_t earshot_ipc_copies(
     earshot_ipc_handle handle,
     int32_t descriptors[EARSHOT_IPC_COPIES_MAX]);
 
+/* Two sockets that are connected to each other, for two processes that nothing leads to one another by.
+ * They are the caller's; earshot_ipc_adopt makes one a connection, and earshot_ipc_send gives the other
+ * away. */
+int32_t earshot_ipc_pair(earshot_ipc_context *context, int32_t descriptors[2]);
+
 /* ---- other machines ----
  *
  * For daemons that carry what is local over TCP. Nobody knows who is at the other end of these: their

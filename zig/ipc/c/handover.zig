@@ -100,6 +100,14 @@ pub fn copies(given: ?*Context, handle: Handle, out: ?[*]sys.Fd) callconv(.c) i3
     return @intCast(made.len);
 }
 
+/// Two sockets of a stream, connected to each other.
+pub fn pair(given: ?*Context, out: ?[*]sys.Fd) callconv(.c) i32 {
+    const context = Context.enter(given) catch |failure| return codes.of(failure);
+    const room = out orelse return context.fail(error.InvalidArgument, 0);
+    room[0..2].* = context.inner.system.pair() catch |failure| return context.fail(failure, 0);
+    return 0;
+}
+
 pub fn listen(
     given: ?*Context,
     address: ?*const sys.internet.Address,
