@@ -15,6 +15,8 @@ export type {
 export { Context } from "./ipc/context.ts";
 export { Descriptor } from "./ipc/descriptor.ts";
 export { Event } from "./ipc/event.ts";
+export type { Converted, Format } from "./ipc/format.ts";
+export { Verdict } from "./ipc/format.ts";
 export type { ClientHandlers, End, Handlers, Lost } from "./ipc/handlers.ts";
 export type { InternetAddress } from "./ipc/internet-address.ts";
 export type { DescriptorLimits, Limits } from "./ipc/limits.ts";

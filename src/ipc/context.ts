@@ -6,6 +6,7 @@
 import { join } from "node:path";
 import type { Areas } from "../native/areas.ts";
 import { mapAreas } from "../native/areas.ts";
+import { Converter } from "../native/converter.ts";
 import type { IpcError, Subject } from "../native/errors.ts";
 import { codes, errorOf, IpcError as Failure } from "../native/errors.ts";
 import type { PollerKind } from "../native/layout.ts";
@@ -22,6 +23,7 @@ import {
   pollerKinds,
   ServiceOptions as ServiceLayout,
   Statistics as StatisticsLayout,
+  verdicts,
 } from "../native/layout.ts";
 import type { IpcLibrary } from "../native/library.ts";
 import { ipcLibrary, own } from "../native/library.ts";
@@ -32,6 +34,8 @@ import { Doorbell } from "./doorbell.ts";
 import { isElsewhere, lookUpNow } from "./elsewhere.ts";
 import type { Held } from "./event.ts";
 import { Event, eventWords } from "./event.ts";
+import type { Format } from "./format.ts";
+import { convertWith } from "./format.ts";
 import type { InternetAddress } from "./internet-address.ts";
 import { nativeAddress, readAddress } from "./internet-address.ts";
 import type { Limits } from "./limits.ts";
@@ -143,6 +147,9 @@ export class Context implements Disposable {
   /** Who is being sent to, and what was queued for it when its last run was settled. */
   #asked = 0;
   #queued = 0;
+  /** What native code calls for switches with formats, by the handles of which it says which one it is. */
+  #converters: { in: Converter; out: Converter } | undefined;
+  readonly #formats = new Map<number, Format>();
   /** Why things that this side asked for could not be done; they come first in the next batch. */
   #errors: Event[] = [];
   /** @internal Told what became of what was sent, instead of an Error event. */
@@ -305,15 +312,56 @@ export class Context implements Disposable {
    * bounded part at a time. Both handles are gone then. The end of what comes from one side is passed on, and the other
    * side goes on; when both are over, or one breaks, a Disconnection tells that the switch is. SwitchRx and SwitchTx
    * events tell how many bytes came, and left, at which end.
+   *
+   * With a format, `other` speaks something of its own, and `one` messages.
    */
-  switch(one: number, other: number): number {
+  switch(one: number, other: number, format: Format = {}): number {
     this.flush();
     const handle = this.#library.calls.earshot_ipc_switch(
       this.#open(),
       handleOf(one),
       handleOf(other),
     );
-    return this.#added(handle);
+    this.#added(handle);
+    if (format.in !== undefined || format.out !== undefined) this.#convertAt(handle, format);
+    return handle;
+  }
+
+  #convertAt(handle: number, format: Format): void {
+    this.#converters ??= {
+      in: new Converter((argument, bytes) => this.#convert(argument, "in", bytes)),
+      out: new Converter((argument, bytes) => this.#convert(argument, "out", bytes)),
+    };
+    this.#formats.set(handle, format);
+    const result = this.#library.calls.earshot_ipc_switch_converters(
+      this.#open(),
+      handle,
+      1,
+      format.in === undefined ? noCallback : this.#converters.in.address,
+      format.out === undefined ? noCallback : this.#converters.out.address,
+      // What they are called with: an address to native code, and the handle to us.
+      handle as Address,
+    );
+    this.#checked(result);
+  }
+
+  /** Called in the middle of a wait. */
+  #convert(handle: number, way: "in" | "out", bytes: Uint8Array): number {
+    try {
+      const convert = this.#formats.get(handle)![way]!;
+      return convertWith(convert, bytes, (piece) => {
+        this.#checked(
+          this.#library.calls.earshot_ipc_convert(this.#open(), sendable(piece), piece.length),
+        );
+      });
+    } catch (cause) {
+      const record = new Uint32Array(eventWords);
+      record[1] = handle;
+      const text = cause instanceof Error ? cause.message : String(cause);
+      const error = new Failure("EFORMAT", `EFORMAT: a switch's format failed: ${text}`, { cause });
+      this.#errors.push(new Event(record, 0, this.#inbox, this.#held, error));
+      return verdicts.failed;
+    }
   }
 
   /** Where the service `name` is, or would be, found. */
@@ -616,7 +664,11 @@ export class Context implements Disposable {
     if (this.#errors.length > 0) return this.#errors.shift();
     if (this.#at >= this.#count) return undefined;
     const at = this.#at++ * eventWords;
-    return new Event(this.#areas.events, at, this.#inbox, this.#held);
+    const event = new Event(this.#areas.events, at, this.#inbox, this.#held);
+    if (this.#formats.size > 0 && event.type === EventType.Disconnection) {
+      this.#formats.delete(event.source);
+    }
+    return event;
   }
 
   /** @internal */
@@ -705,6 +757,7 @@ export class Context implements Disposable {
     this.flush();
     const how = options.leave === true ? "leave" : options.now === true ? "now" : "drain";
     this.#checked(this.#library.calls.earshot_ipc_close(this.#open(), handle, closeHow[how]));
+    this.#formats.delete(handle);
   }
 
   /** The same for everything there is. */
@@ -726,6 +779,9 @@ export class Context implements Disposable {
     this.#count = 0;
     this.#errors = [];
     this.#inbox.generation += 1;
+    this.#formats.clear();
+    this.#converters?.in.close();
+    this.#converters?.out.close();
     this.#doorbell?.close();
   }
 

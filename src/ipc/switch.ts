@@ -4,6 +4,7 @@ import { isClosed } from "../native/errors.ts";
 import { EventType } from "../native/layout.ts";
 import type { Connection } from "./connection.ts";
 import type { Event } from "./event.ts";
+import type { Format } from "./format.ts";
 import { loop } from "./loop.ts";
 
 /** Why a switch is over. */
@@ -14,6 +15,8 @@ export type SwitchEnd = {
   errno: number;
   /** Which of the two showed it, as `bind` was given them. */
   end: 0 | 1;
+  /** What a function of its format threw. */
+  error: unknown;
 };
 
 export class Switch implements Disposable {
@@ -21,6 +24,7 @@ export class Switch implements Disposable {
   readonly #sent: [number, number] = [0, 0];
   readonly #ended = Promise.withResolvers<SwitchEnd>();
   #handle: number;
+  #error: unknown;
 
   /** @internal */
   constructor(handle: number) {
@@ -53,7 +57,7 @@ export class Switch implements Disposable {
       if (isClosed(error)) return;
       throw error;
     }
-    this.#finish({ reason: "closed", errno: 0, end: 0 });
+    this.#finish({ reason: "closed", errno: 0, end: 0, error: undefined });
   }
 
   [Symbol.dispose](): void {
@@ -70,8 +74,9 @@ export class Switch implements Disposable {
     const end = event.end as 0 | 1;
     if (event.type === EventType.SwitchRx) this.#received[end] += event.bytes;
     else if (event.type === EventType.SwitchTx) this.#sent[end] += event.bytes;
+    else if (event.type === EventType.Error) this.#error = event.error?.cause;
     else if (event.type === EventType.Disconnection) {
-      this.#finish({ reason: event.reason, errno: event.errno, end });
+      this.#finish({ reason: event.reason, errno: event.errno, end, error: this.#error });
     }
   }
 
@@ -85,15 +90,16 @@ export class Switch implements Disposable {
 /**
  * Binds two connections: what arrives on one leaves by the other from now on, as it is, half-close and back-pressure
  * included. Both are over for their owners, without a word. What had come to one and was handed out already is its
- * owner's to pass on before. If it throws, at least one of them had ended, and the other goes on.
+ * owner's to pass on before. If it throws, at least one of them had ended, and the other goes on. With a format, `other`
+ * speaks something of its own, and `one` messages.
  *
  * @example
  * const bound = bind(remote, await connect("pong"));
  * const { reason } = await bound.ended;
  */
-export function bind(one: Connection, other: Connection): Switch {
+export function bind(one: Connection, other: Connection, format?: Format): Switch {
   const { context } = loop();
-  const handle = context.switch(one.handle, other.handle);
+  const handle = context.switch(one.handle, other.handle, format);
   one.surrendered();
   other.surrendered();
   return new Switch(handle);

@@ -71,6 +71,8 @@ export type IpcErrorCode =
   | "ESTALE"
   /** IPC_NETWORK, or what is to be looked up in it, cannot be understood. */
   | "ENETWORK"
+  /** A function of a switch's format threw; `cause` is what. */
+  | "EFORMAT"
   /** The native library is missing, broken or made for something else, or there is none for this platform. */
   | "ELIBRARY";
 

@@ -86,6 +86,7 @@ export const syscalls = [
   "pidfd_open",
   "read",
   "write",
+  "splice",
 ] as const;
 
 /** The rule that a name breaks, in the order of their numbers. */

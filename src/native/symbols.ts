@@ -58,6 +58,16 @@ export const ipcSymbols = {
     "function", // output
     "pointer", // argument
   ),
+  earshot_ipc_switch_converters: call(
+    "i32",
+    "pointer", // context
+    "u32", // switch
+    "u32", // which end
+    "function", // decode
+    "function", // encode
+    "pointer", // argument
+  ),
+  earshot_ipc_convert: call("i32", "pointer", "bytes", "u32"),
   earshot_ipc_schedule: call("i32", "pointer", "u32", "bytes", "u32", "i32"),
   earshot_ipc_write: call("i32", "pointer", "u32", "bytes", "u32"),
   earshot_ipc_send: call("i32", "pointer", "u32", "bytes", "u32", "bytes", "u32"),

@@ -32,6 +32,7 @@ const handles = @import("handle.zig");
 const pollers = @import("poller/poller.zig");
 const connections = @import("connection.zig");
 const services = @import("service.zig");
+const splicers = @import("splicer.zig");
 const switches = @import("switch.zig");
 const Batch = batches.Batch;
 const Connection = connections.Connection;
@@ -123,10 +124,14 @@ pub fn ContextType(comptime World: type) type {
         poll_buffer: [poll_ready_max]pollers.Ready = undefined,
         /// What switches move their bytes through; there is none before there is a switch.
         switch_buffer: []u8 = &.{},
+        splicer: splicers.Splicer = .{},
         /// A callback of a switch is running, in the middle of a wait.
         in_callback: bool = false,
+        /// It is a converter, and this is where what it makes goes.
+        conversion: ?*switches.Conversion = null,
 
         const Context = @This();
+        pub const System = World.System;
         pub const Service = services.ServiceType(World.Claim);
         pub const Listener = services.ListenerType(World.Claim);
         pub const Timer = struct { handle: Handle, deadline: Deadline = .{}, period_ns: u64 };
@@ -163,6 +168,7 @@ pub fn ContextType(comptime World: type) type {
         pub const sendRights = Sender.sendRights;
         pub const addSwitch = Switcher.addSwitch;
         pub const setCallbacks = Switcher.setCallbacks;
+        pub const convert = Switcher.convert;
         pub const adopt = Handover.adopt;
         pub const copies = Handover.copies;
         pub const listenAt = Dialer.listenAt;
@@ -243,6 +249,7 @@ pub fn ContextType(comptime World: type) type {
                 .bound => |bound| context.closeSwitch(bound),
             };
             context.allocator.free(context.switch_buffer);
+            context.splicer.deinit(&context.system);
             context.releaseLoans();
             context.loans.deinit(context.allocator);
             context.descriptors.closeArrived(&context.system);
@@ -509,7 +516,7 @@ pub fn ContextType(comptime World: type) type {
             try context.check();
             if (handle == .none) {
                 var figures = context.statistics;
-                figures.descriptors += context.poller.held();
+                figures.descriptors += context.poller.held() + 2 * context.splicer.pipes;
                 return figures;
             }
             switch (context.table.get(handle) orelse return error.Closed) {

@@ -58,6 +58,8 @@ pub const functions = .{
     .{ "earshot_ipc_timer", &context.timer },
     .{ "earshot_ipc_switch", &context.bind },
     .{ "earshot_ipc_switch_callbacks", &context.bindCallbacks },
+    .{ "earshot_ipc_switch_converters", &context.bindConverters },
+    .{ "earshot_ipc_convert", &context.convert },
     .{ "earshot_ipc_schedule", &context.schedule },
     .{ "earshot_ipc_write", &context.write },
     .{ "earshot_ipc_send", &handover.send },

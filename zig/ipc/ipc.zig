@@ -37,6 +37,7 @@ pub const Waiter = waiter.Waiter;
 test {
     _ = @import("batch.zig");
     _ = @import("buffer.zig");
+    _ = @import("byte_queue.zig");
     _ = @import("claim.zig");
     _ = @import("connection.zig");
     _ = @import("deadlines.zig");
@@ -52,6 +53,7 @@ test {
     _ = @import("queue.zig");
     _ = @import("run_directory.zig");
     _ = @import("service.zig");
+    _ = @import("splicer.zig");
     _ = @import("statistics.zig");
     _ = @import("suite.zig");
     _ = @import("switch.zig");

@@ -7,8 +7,11 @@
 //! are over, or either end breaks, so is the switch. Of an end whose peer is wholly gone the rest is still passed on: it
 //! is no more than the kernel holds.
 //!
-//! An end may have callbacks, which then do its reading and writing in a format of their own. They speak in whole
-//! frames, on a descriptor that blocks, as LibIPC's do.
+//! Much that comes at once passes through a pipe of the kernel's, and is not copied to this process (`splicer.zig`).
+//!
+//! An end may have a format of its own. Callbacks do its reading and writing themselves: they speak in whole frames, on a
+//! descriptor that blocks, as LibIPC's do. Converters are given what was read, and what is to be written, and say what it
+//! becomes (`convert`).
 
 const std = @import("std");
 const sys = @import("sys");
@@ -16,6 +19,8 @@ const batches = @import("batch.zig");
 const connections = @import("connection.zig");
 const contexts = @import("context.zig");
 const frame = @import("frame.zig");
+const splicers = @import("splicer.zig");
+const ByteQueue = @import("byte_queue.zig").ByteQueue;
 const Handle = @import("handle.zig").Handle;
 const Reason = @import("event.zig").Reason;
 const Type = @import("event.zig").Type;
@@ -37,18 +42,39 @@ pub const Input = *const fn (argument: ?*anyopaque, fd: sys.Fd, bytes: [*]u8, le
 /// Writes one frame, its header included, to its descriptor, all of it.
 pub const Output = *const fn (argument: ?*anyopaque, fd: sys.Fd, bytes: [*]const u8, length: u32) callconv(.c) Verdict;
 
+/// Is given bytes that have come, or the payload of a message that is to leave, and hands over what they become by
+/// `Context.convert`, once or several times or not at all.
+pub const Converter = *const fn (argument: ?*anyopaque, bytes: [*]const u8, length: u32) callconv(.c) Verdict;
+
 pub const Callbacks = struct {
     input: ?Input = null,
     output: ?Output = null,
+    /// Makes messages of what comes: each that is handed over is one.
+    decode: ?Converter = null,
+    /// Makes bytes of a message.
+    encode: ?Converter = null,
     argument: ?*anyopaque = null,
 
-    pub fn any(callbacks: Callbacks) bool {
+    /// Those that read and write by themselves have no way to tell of an end.
+    fn blocks(callbacks: Callbacks) bool {
         return callbacks.input != null or callbacks.output != null;
+    }
+
+    /// Bytes pass as they are.
+    fn none(callbacks: Callbacks) bool {
+        return !callbacks.blocks() and callbacks.decode == null and callbacks.encode == null;
+    }
+
+    /// What is to leave here comes in whole frames.
+    fn takesFrames(callbacks: Callbacks) bool {
+        return callbacks.output != null or callbacks.encode != null;
     }
 };
 
 /// What one call moves at most. No less than LibIPC gives a callback to fill, which is 100,000.
 pub const buffer_bytes = 128 * 1024;
+/// A read that brings so much is worth a pipe for those that follow; one that brings less is not.
+const splice_bytes_min = 32 * 1024;
 /// How much one direction moves in one batch, so that a busy switch starves nobody.
 const moved_bytes_max = batches.read_bytes_max;
 /// A frame for a callback that is announced as longer than this ends the switch.
@@ -63,9 +89,14 @@ pub const End = struct {
     /// It blocked before, and will again.
     blocks: bool,
     callbacks: Callbacks = .{},
-    /// What is to be written here, from `head` on.
-    waiting: std.ArrayList(u8) = .empty,
-    head: usize = 0,
+    /// What is to be written here; where that goes through an encoder, frames for it.
+    waiting: ByteQueue = .{},
+    /// What the encoder has made, and is to be written.
+    encoded: ByteQueue = .{},
+    /// What passes from here to the other end by the kernel alone, while much comes.
+    pipe: ?splicers.Pipe = null,
+    /// One of the two is of a kind that this cannot be done with.
+    unspliceable: bool = false,
     readable: bool = false,
     /// Its peer is wholly gone, and takes nothing more either.
     hung_up: bool = false,
@@ -81,22 +112,30 @@ pub const End = struct {
     received: u64 = 0,
     sent: u64 = 0,
 
-    fn unsent(end: *const End) []const u8 {
-        return end.waiting.items[end.head..];
+    /// What is written as it is.
+    fn outgoing(end: *End) *ByteQueue {
+        return if (end.callbacks.encode != null) &end.encoded else &end.waiting;
     }
 
-    fn drop(end: *End, allocator: Allocator, count: usize) void {
-        end.head += count;
-        const left = end.waiting.items.len - end.head;
-        if (left == 0) {
-            end.waiting.clearAndFree(allocator);
-        } else if (left <= end.head) {
-            // Each byte is moved once on average: when at least as many are gone as are left.
-            @memmove(end.waiting.items[0..left], end.unsent());
-            end.waiting.shrinkRetainingCapacity(left);
-        } else return;
-        end.head = 0;
+    /// The next whole frame for a callback or the encoder; null if there is none yet. Its length may be over the limit.
+    fn nextFrame(end: *const End) ?Frame {
+        const bytes = end.waiting.bytes();
+        const length = frame.payloadLength(bytes) orelse return null;
+        const total = frame.header_bytes + @as(usize, length);
+        if (length > frame_bytes_max) return .too_long;
+        return if (bytes.len < total) null else .{ .bytes = bytes[0..total] };
     }
+
+    const Frame = union(enum) { bytes: []const u8, too_long };
+};
+
+/// Where what a converter makes goes.
+pub const Conversion = struct {
+    queue: *ByteQueue,
+    /// Each piece is a message.
+    framed: bool,
+    out_of_memory: bool = false,
+    too_long: bool = false,
 };
 
 /// Why a switch is over, and which of its ends showed it.
@@ -109,7 +148,10 @@ pub const Switch = struct {
     in_ready: bool = false,
 
     pub fn deinit(bound: *Switch, allocator: Allocator) void {
-        for (&bound.ends) |*end| end.waiting.deinit(allocator);
+        for (&bound.ends) |*end| {
+            end.waiting.deinit(allocator);
+            end.encoded.deinit(allocator);
+        }
         bound.* = undefined;
     }
 };
@@ -169,7 +211,7 @@ pub fn SwitcherType(comptime Context: type) type {
             const end = &bound.ends[at];
             end.callbacks = callbacks;
             // Who blocks is not to be called before the poller has said that there is something.
-            end.readable = false;
+            if (callbacks.blocks()) end.readable = false;
             context.line(bound);
         }
 
@@ -203,14 +245,14 @@ pub fn SwitcherType(comptime Context: type) type {
             other: *End,
             early: []const u8,
         ) error{OutOfMemory}!void {
-            try other.waiting.appendSlice(context.allocator, early);
+            try other.waiting.append(context.allocator, early);
             const connection = context.connectionOf(handle) catch return;
-            try end.waiting.insertSlice(context.allocator, 0, connection.queue.unsent());
+            try end.waiting.prepend(context.allocator, connection.queue.unsent());
             if (connection.inbound.loan) |*loan| {
-                try other.waiting.appendSlice(context.allocator, &frame.encodeHeader(loan.length));
-                try other.waiting.appendSlice(context.allocator, loan.arrived());
+                try other.waiting.append(context.allocator, &frame.encodeHeader(loan.length));
+                try other.waiting.append(context.allocator, loan.arrived());
             }
-            try other.waiting.appendSlice(context.allocator, connection.inbound.partial.items);
+            try other.waiting.append(context.allocator, connection.inbound.partial.items);
         }
 
         /// Its descriptor is a switch's now.
@@ -241,6 +283,7 @@ pub fn SwitcherType(comptime Context: type) type {
 
         pub fn endSwitch(context: *Context, bound: *Switch) void {
             for (&bound.ends) |*end| {
+                if (end.pipe) |pipe| context.splicer.giveBack(&context.system, pipe);
                 if (end.watched) context.poller.remove(end.fd);
                 restore(context, end);
                 context.system.close(end.fd);
@@ -285,20 +328,108 @@ pub fn SwitcherType(comptime Context: type) type {
             }
             pass(context, bound, 1 - at);
             var moved: usize = 0;
-            while (bound.over == null and from.readable and !from.ended and (takes(to) or from.hung_up)) {
+            while (bound.over == null and from.readable and !from.ended and (takes(bound, 1 - at) or from.hung_up)) {
                 if (moved >= moved_bytes_max) return true;
+                if (from.pipe != null) {
+                    moved += splice(context, bound, at) orelse continue;
+                    continue;
+                }
                 const bytes = read(context, bound, at) orelse break;
                 from.received += bytes.len;
                 moved += bytes.len;
                 deliver(context, bound, 1 - at, bytes);
+                if (bytes.len >= splice_bytes_min) beginSplicing(context, bound, at);
             }
-            if (bound.over == null and from.ended and to.waiting.items.len == 0) passEnd(context, bound, at);
+            if (bound.over == null and from.ended) noteEnd(context, bound, at);
             return false;
         }
 
-        fn takes(end: *const End) bool {
-            return end.callbacks.output != null or end.waiting.items.len == 0;
+        /// Whether more may be read for this end.
+        fn takes(bound: *const Switch, at: u1) bool {
+            const end = &bound.ends[at];
+            if (bound.ends[1 - at].pipe) |pipe| if (pipe.bytes > 0) return false;
+            if (end.callbacks.output != null) return true;
+            if (end.callbacks.encode != null) return end.encoded.isEmpty() and end.nextFrame() == null;
+            return end.waiting.isEmpty();
         }
+
+        // ---- by the kernel alone ----
+
+        fn beginSplicing(context: *Context, bound: *Switch, at: u1) void {
+            const from = &bound.ends[at];
+            const plain = from.callbacks.none() and bound.ends[1 - at].callbacks.none();
+            if (!Context.System.splices or !plain or from.unspliceable or bound.over != null) return;
+            from.pipe = context.splicer.lend(&context.system);
+        }
+
+        fn endSplicing(context: *Context, from: *End) void {
+            context.splicer.giveBack(&context.system, from.pipe.?);
+            from.pipe = null;
+        }
+
+        /// One round through the pipe, which is empty before. Null if nothing more comes now, or not in this way.
+        fn splice(context: *Context, bound: *Switch, at: u1) ?usize {
+            const from = &bound.ends[at];
+            switch (context.system.splice(from.fd, from.pipe.?.source, splicers.pipe_bytes)) {
+                .bytes => |count| {
+                    from.pipe.?.bytes = count;
+                    from.received += count;
+                    drain(context, bound, at);
+                    // What comes in small pieces is better copied.
+                    if (count < splice_bytes_min and from.pipe != null and from.pipe.?.bytes == 0) endSplicing(context, from);
+                    return count;
+                },
+                .would_block => from.readable = false,
+                .end => from.ended = true,
+                .reset, .broken => bound.over = .{ .at = at, .reason = .peer_reset },
+                .unable => from.unspliceable = true,
+                .failed => bound.over = .{ .at = at, .reason = .system, .errno = context.system.failure.errno },
+            }
+            endSplicing(context, from);
+            return null;
+        }
+
+        /// From the pipe to the other end, as far as that takes it.
+        fn drain(context: *Context, bound: *Switch, at: u1) void {
+            const from = &bound.ends[at];
+            const to = &bound.ends[1 - at];
+            while (bound.over == null and from.pipe.?.bytes > 0) {
+                const pipe = &from.pipe.?;
+                switch (context.system.splice(pipe.target, to.fd, pipe.bytes)) {
+                    .bytes => |count| {
+                        pipe.bytes -= count;
+                        to.sent += count;
+                    },
+                    .would_block => return,
+                    // A pipe that we write to ourselves has no end while it holds something.
+                    .end, .unable => return copyOut(context, bound, at),
+                    .reset, .broken => bound.over = .{ .at = 1 - at, .reason = .peer_reset },
+                    .failed => bound.over = .{ .at = 1 - at, .reason = .system, .errno = context.system.failure.errno },
+                }
+            }
+        }
+
+        /// The other end takes nothing from a pipe: what is in there is copied to it, and all that follows.
+        fn copyOut(context: *Context, bound: *Switch, at: u1) void {
+            const from = &bound.ends[at];
+            from.unspliceable = true;
+            while (from.pipe.?.bytes > 0 and bound.over == null) {
+                switch (context.system.read(from.pipe.?.target, context.switch_buffer)) {
+                    .bytes => |count| {
+                        from.pipe.?.bytes -= count;
+                        deliver(context, bound, 1 - at, context.switch_buffer[0..count]);
+                    },
+                    .would_block, .end, .reset, .failed => bound.over = .{
+                        .at = at,
+                        .reason = .system,
+                        .errno = context.system.failure.errno,
+                    },
+                }
+            }
+            endSplicing(context, from);
+        }
+
+        // ---- by copying ----
 
         /// Null if there is nothing to pass on: not yet, or not any more.
         fn read(context: *Context, bound: *Switch, at: u1) ?[]const u8 {
@@ -316,7 +447,11 @@ pub fn SwitcherType(comptime Context: type) type {
                 return null;
             }
             switch (context.system.read(end.fd, buffer)) {
-                .bytes => |count| return buffer[0..count],
+                .bytes => |count| {
+                    // A short read says that there is no more: asking again would only confirm it.
+                    if (count < buffer.len and !end.hung_up) end.readable = false;
+                    return buffer[0..count];
+                },
                 .would_block => end.readable = false,
                 .end => end.ended = true,
                 .reset => bound.over = .{ .at = at, .reason = .peer_reset },
@@ -340,49 +475,96 @@ pub fn SwitcherType(comptime Context: type) type {
             return if (verdict == .closing) .peer_closed else .malformed;
         }
 
-        /// Writes what came behind what waits; what is not taken waits too.
+        /// Writes what came behind what waits; what is not taken waits too. `at` is where it goes.
         fn deliver(context: *Context, bound: *Switch, at: u1, bytes: []const u8) void {
             const end = &bound.ends[at];
+            if (bound.ends[1 - at].callbacks.decode) |decode| {
+                convertBy(context, bound, 1 - at, decode, bytes, .{ .queue = &end.waiting, .framed = true });
+                return pass(context, bound, at);
+            }
             var rest = bytes;
-            if (end.callbacks.output == null and end.waiting.items.len == 0) {
+            if (!end.callbacks.takesFrames() and end.waiting.isEmpty()) {
                 rest = bytes[write(context, bound, at, bytes)..];
                 if (rest.len == 0 or bound.over != null) return;
             }
-            end.waiting.appendSlice(context.allocator, rest) catch {
+            end.waiting.append(context.allocator, rest) catch {
                 bound.over = .{ .at = at, .reason = .out_of_memory };
                 return;
             };
-            if (end.callbacks.output != null) pass(context, bound, at);
+            if (end.callbacks.takesFrames()) pass(context, bound, at);
         }
 
         /// Writes what waits for an end, as far as it takes it.
         fn pass(context: *Context, bound: *Switch, at: u1) void {
+            if (bound.ends[1 - at].pipe != null) drain(context, bound, 1 - at);
             const end = &bound.ends[at];
-            while (bound.over == null and end.unsent().len > 0) {
-                const bytes = end.unsent();
-                if (end.callbacks.output) |output| {
-                    const length = frame.payloadLength(bytes) orelse return;
-                    if (length > frame_bytes_max) {
+            while (bound.over == null) {
+                const outgoing = end.outgoing();
+                if (end.callbacks.output == null and !outgoing.isEmpty()) {
+                    const count = write(context, bound, at, outgoing.bytes());
+                    if (count == 0) return;
+                    outgoing.drop(context.allocator, count);
+                    continue;
+                }
+                if (!end.callbacks.takesFrames()) return;
+                const next = switch (end.nextFrame() orelse return) {
+                    .bytes => |bytes| bytes,
+                    .too_long => {
                         bound.over = .{ .at = 1 - at, .reason = .message_too_long };
                         return;
-                    }
-                    const total = frame.header_bytes + length;
-                    if (bytes.len < total) return;
+                    },
+                };
+                if (end.callbacks.output) |output| {
                     beginCallback(context, end);
-                    const verdict = output(end.callbacks.argument, end.name, bytes.ptr, total);
+                    const verdict = output(end.callbacks.argument, end.name, next.ptr, @intCast(next.len));
                     endCallback(context, end);
                     if (verdict != .done) {
                         bound.over = .{ .at = at, .reason = reasonOf(verdict) };
                         return;
                     }
-                    end.sent += total;
-                    end.drop(context.allocator, total);
+                    end.sent += next.len;
                 } else {
-                    const count = write(context, bound, at, bytes);
-                    if (count == 0) return;
-                    end.drop(context.allocator, count);
+                    const payload = next[frame.header_bytes..];
+                    convertBy(context, bound, at, end.callbacks.encode.?, payload, .{ .queue = &end.encoded, .framed = false });
                 }
+                end.waiting.drop(context.allocator, next.len);
             }
+        }
+
+        fn convertBy(
+            context: *Context,
+            bound: *Switch,
+            at: u1,
+            converter: Converter,
+            bytes: []const u8,
+            conversion: Conversion,
+        ) void {
+            var going = conversion;
+            context.conversion = &going;
+            context.in_callback = true;
+            const verdict = converter(bound.ends[at].callbacks.argument, bytes.ptr, @intCast(bytes.len));
+            context.in_callback = false;
+            context.conversion = null;
+            if (going.out_of_memory) {
+                bound.over = .{ .at = at, .reason = .out_of_memory };
+            } else if (going.too_long) {
+                bound.over = .{ .at = at, .reason = .message_too_long };
+            } else if (verdict != .done and verdict != .ignore) {
+                bound.over = .{ .at = at, .reason = reasonOf(verdict) };
+            }
+        }
+
+        /// From within a converter: this is what it has made, or a part of it.
+        pub fn convert(context: *Context, bytes: []const u8) error{ InvalidArgument, OutOfMemory, MessageTooLong }!void {
+            const conversion = context.conversion orelse return error.InvalidArgument;
+            if (conversion.framed and bytes.len > frame_bytes_max) {
+                conversion.too_long = true;
+                return error.MessageTooLong;
+            }
+            errdefer conversion.out_of_memory = true;
+            if (conversion.framed)
+                try conversion.queue.append(context.allocator, &frame.encodeHeader(@intCast(bytes.len)));
+            try conversion.queue.append(context.allocator, bytes);
         }
 
         fn write(context: *Context, bound: *Switch, at: u1, bytes: []const u8) usize {
@@ -399,12 +581,25 @@ pub fn SwitcherType(comptime Context: type) type {
             return 0;
         }
 
-        /// The bytes from the end `at` are over, and all of them have left.
+        /// Nothing more comes from the end `at`. Once all that came has left, the other end is told.
+        fn noteEnd(context: *Context, bound: *Switch, at: u1) void {
+            const to = &bound.ends[1 - at];
+            if (bound.ends[at].pipe) |pipe| {
+                if (pipe.bytes > 0) return;
+                endSplicing(context, &bound.ends[at]);
+            }
+            if (!to.encoded.isEmpty()) return;
+            if (to.waiting.isEmpty()) return passEnd(context, bound, at);
+            // The rest of a message, of which nothing more comes.
+            if (to.callbacks.takesFrames() and to.nextFrame() == null)
+                bound.over = .{ .at = at, .reason = .truncated };
+        }
+
         fn passEnd(context: *Context, bound: *Switch, at: u1) void {
             const from = &bound.ends[at];
             const to = &bound.ends[1 - at];
             // A callback has no way to tell.
-            if (from.callbacks.any() or to.callbacks.any() or to.ended or from.hung_up) {
+            if (from.callbacks.blocks() or to.callbacks.blocks() or to.ended or from.hung_up) {
                 bound.over = .{ .at = at, .reason = .peer_closed };
             } else if (!to.told) {
                 to.told = true;
@@ -428,8 +623,9 @@ pub fn SwitcherType(comptime Context: type) type {
                 return;
             }
             const other = &bound.ends[1 - at];
-            const readable = !end.ended and !other.hung_up and takes(other);
-            const writable = end.callbacks.output == null and end.waiting.items.len > 0;
+            const readable = !end.ended and !other.hung_up and takes(bound, 1 - at);
+            const piped = if (other.pipe) |pipe| pipe.bytes > 0 else false;
+            const writable = piped or (end.callbacks.output == null and !end.outgoing().isEmpty());
             if (readable == end.watches_readable and writable == end.watches_writable) return;
             context.poller.modify(end.fd, tokenOf(bound.handle, at), .{
                 .readable = readable,

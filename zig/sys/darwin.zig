@@ -68,6 +68,16 @@ fn prepareSocket(fd: Fd) Fd {
     return -1;
 }
 
+pub const splices = false;
+
+pub fn openPipe(_: u31) ?[2]Fd {
+    return null;
+}
+
+pub fn splice(_: Fd, _: Fd, _: usize) isize {
+    unreachable; // See `splices`.
+}
+
 /// A socket that was made elsewhere is to raise no signal either.
 pub fn quieten(fd: Fd) void {
     const on: c_int = 1;

@@ -83,6 +83,31 @@ pub fn result(returned: usize) isize {
     return -1;
 }
 
+pub const splices = true;
+
+pub fn openPipe(bytes: u31) ?[2]Fd {
+    var ends: [2]Fd = undefined;
+    if (c.pipe2(&ends, .{ .CLOEXEC = true, .NONBLOCK = true }) != 0) return null;
+    // The system may allow less, and then it stays what it was.
+    _ = c.fcntl(ends[1], linux.F.SETPIPE_SZ, @as(c_int, bytes));
+    return ends;
+}
+
+/// SPLICE_F_MOVE and SPLICE_F_NONBLOCK, splice(2).
+const splice_flags = 1 | 2;
+
+pub fn splice(from: Fd, to: Fd, count: usize) isize {
+    return result(linux.syscall6(
+        .splice,
+        @as(usize, @bitCast(@as(isize, from))),
+        0,
+        @as(usize, @bitCast(@as(isize, to))),
+        0,
+        count,
+        splice_flags,
+    ));
+}
+
 /// Each send says by itself that it wants no signal.
 pub fn quieten(_: Fd) void {}
 

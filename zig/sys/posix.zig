@@ -328,37 +328,84 @@ pub const System = struct {
         }
     }
 
-    /// A pipe that nobody reads raises a signal, which is held back and taken away again if it was not there before.
-    fn writeQuietly(system: *System, fd: Fd, bytes: []const u8) sys.Sent {
-        var pipe = std.posix.sigemptyset();
-        std.posix.sigaddset(&pipe, .PIPE);
-        var pending: c.sigset_t = undefined;
-        assert(signals.sigpending(&pending) == 0);
-        const was_pending = std.posix.sigismember(&pending, .PIPE);
-        var mask: c.sigset_t = undefined;
-        assert(c.pthread_sigmask(c.SIG.BLOCK, &pipe, &mask) == 0);
-        defer {
-            var unwanted: c.sigset_t = undefined;
-            assert(c.pthread_sigmask(c.SIG.SETMASK, &mask, &unwanted) == 0);
-        }
+    /// Whether bytes can pass between two descriptors without being copied to this process.
+    pub const splices = platform.splices;
+
+    /// The two ends of a pipe, to read from and to write to, with room for about `bytes`; null if there is none to be had.
+    pub fn pipe(system: *System, bytes: u31) ?[2]Fd {
+        if (!splices) return null;
+        const ends = platform.openPipe(bytes);
+        if (ends == null) _ = system.failed(.pipe);
+        return ends;
+    }
+
+    /// Moves up to `count` bytes from one descriptor into another, of which one is a pipe. The end of what can be read is
+    /// `end`, and a pair of which one is of another kind than this can do is `failed`, with EINVAL.
+    pub fn splice(system: *System, from: Fd, to: Fd, count: usize) sys.Spliced {
+        if (!splices) return .unable;
+        var held = Held.begin();
         while (true) {
-            const count = c.write(fd, bytes.ptr, bytes.len);
-            if (count >= 0) return .{ .bytes = @intCast(count) };
-            switch (lastError()) {
-                .AGAIN => return .would_block,
-                .INTR => continue,
-                .PIPE => {
-                    _ = system.record(.write);
-                    var taken: c_int = 0;
-                    if (!was_pending) assert(c.sigwait(&pipe, &taken) == 0);
-                    return .broken;
-                },
-                else => {},
+            const moved = platform.splice(from, to, count);
+            if (moved >= 0) {
+                held.end(false);
+                return if (moved == 0) .end else .{ .bytes = @intCast(moved) };
             }
-            _ = system.record(.write);
-            return .failed;
+            const errno = lastError();
+            if (errno == .INTR) continue;
+            held.end(errno == .PIPE);
+            if (errno == .AGAIN) return .would_block;
+            system.failure = .{ .errno = @intFromEnum(errno), .syscall = .splice };
+            return switch (errno) {
+                .PIPE, .NOTCONN => .broken,
+                .CONNRESET => .reset,
+                .INVAL, .OPNOTSUPP, .NOSYS => .unable,
+                else => .failed,
+            };
         }
     }
+
+    /// A pipe that nobody reads raises a signal, which is held back and taken away again if it was not there before.
+    fn writeQuietly(system: *System, fd: Fd, bytes: []const u8) sys.Sent {
+        var held = Held.begin();
+        while (true) {
+            const count = c.write(fd, bytes.ptr, bytes.len);
+            if (count >= 0) {
+                held.end(false);
+                return .{ .bytes = @intCast(count) };
+            }
+            const errno = lastError();
+            if (errno == .INTR) continue;
+            held.end(errno == .PIPE);
+            if (errno == .AGAIN) return .would_block;
+            system.failure = .{ .errno = @intFromEnum(errno), .syscall = .write };
+            return if (errno == .PIPE) .broken else .failed;
+        }
+    }
+
+    /// SIGPIPE, held back for the length of one call.
+    const Held = struct {
+        pipe: c.sigset_t,
+        mask: c.sigset_t,
+        was_pending: bool,
+
+        fn begin() Held {
+            var held: Held = .{ .pipe = std.posix.sigemptyset(), .mask = undefined, .was_pending = undefined };
+            std.posix.sigaddset(&held.pipe, .PIPE);
+            var pending: c.sigset_t = undefined;
+            assert(signals.sigpending(&pending) == 0);
+            held.was_pending = std.posix.sigismember(&pending, .PIPE);
+            assert(c.pthread_sigmask(c.SIG.BLOCK, &held.pipe, &held.mask) == 0);
+            return held;
+        }
+
+        /// With `raised`, the call has raised it, and unless it was there before it is taken away again.
+        fn end(held: *Held, raised: bool) void {
+            var taken: c_int = 0;
+            if (raised and !held.was_pending) assert(c.sigwait(&held.pipe, &taken) == 0);
+            var unwanted: c.sigset_t = undefined;
+            assert(c.pthread_sigmask(c.SIG.SETMASK, &held.mask, &unwanted) == 0);
+        }
+    };
 
     /// What may be done with an open descriptor.
     pub fn access(system: *System, fd: Fd) sys.AccessError!sys.Access {

@@ -78,6 +78,7 @@ pub const Syscall = enum(u8) {
     pidfd_open,
     read,
     write,
+    splice,
 };
 
 /// Who is at the other end, as the kernel saw it when the connection was made.
@@ -106,6 +107,19 @@ pub const Sent = union(enum) {
     would_block,
     /// Nobody will read any more.
     broken,
+    failed,
+};
+
+/// What became of bytes that were to pass from one descriptor to another.
+pub const Spliced = union(enum) {
+    bytes: usize,
+    /// Nothing is there, or there is no room.
+    would_block,
+    end,
+    reset,
+    broken,
+    /// It cannot be done with these two.
+    unable,
     failed,
 };
 

@@ -268,6 +268,17 @@ pub const FakeSystem = struct {
         return .{ .local = true, .listens = false };
     }
 
+    /// Pipes of the kernel's are for the real one.
+    pub const splices = false;
+
+    pub fn pipe(_: *FakeSystem, _: u31) ?[2]sys.Fd {
+        return null;
+    }
+
+    pub fn splice(_: *FakeSystem, _: sys.Fd, _: sys.Fd, _: usize) sys.Spliced {
+        return .unable;
+    }
+
     pub fn read(system: *FakeSystem, fd: sys.Fd, buffer: []u8) sys.Received {
         var none: sys.rights.Arrivals = .{};
         return system.receive(fd, buffer, &none);

@@ -327,7 +327,8 @@ enum earshot_ipc_syscall {
     EARSHOT_IPC_SYSCALL_SOCKETPAIR = 28,
     EARSHOT_IPC_SYSCALL_PIDFD_OPEN = 29,
     EARSHOT_IPC_SYSCALL_READ = 30,
-    EARSHOT_IPC_SYSCALL_WRITE = 31
+    EARSHOT_IPC_SYSCALL_WRITE = 31,
+    EARSHOT_IPC_SYSCALL_SPLICE = 32
 };
 
 /* What a context waits with. poll is everywhere, epoll on Linux, kqueue on macOS and FreeBSD. */
@@ -863,6 +864,31 @@ int32_t earshot_ipc_switch_callbacks(
     earshot_ipc_input input,
     earshot_ipc_output output,
     void *argument);
+
+/*
+ * Is given bytes that have come, or the payload of a message that is to leave, both good during the call,
+ * and hands over what they become by earshot_ipc_convert, once or several times, or not at all. Returns
+ * an earshot_ipc_verdict.
+ */
+typedef int (*earshot_ipc_converter)(void *argument, const uint8_t *bytes, uint32_t length);
+
+/*
+ * The same for converters, which leave reading and writing to the context: `decode` makes messages of what
+ * comes on that end, each of which is handed over at once, and `encode` makes bytes of the messages that
+ * leave by it. Either may be missing: then messages are as on the wire, a length and its bytes. The last
+ * call of this or earshot_ipc_switch_callbacks for an end counts.
+ */
+int32_t earshot_ipc_switch_converters(
+    earshot_ipc_context *context,
+    earshot_ipc_handle bound,
+    uint32_t end,
+    earshot_ipc_converter decode,
+    earshot_ipc_converter encode,
+    void *argument);
+
+/* From within a converter: this is what it has made, or a part of it. EARSHOT_IPC_CODE_INVALID_ARGUMENT
+ * anywhere else. */
+int32_t earshot_ipc_convert(earshot_ipc_context *context, const void *bytes, uint32_t count);
 
 /* ---- sending ----
  *

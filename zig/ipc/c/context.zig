@@ -401,6 +401,33 @@ pub fn bindCallbacks(
     return 0;
 }
 
+pub fn bindConverters(
+    given: ?*Context,
+    bound: Handle,
+    end: u32,
+    decode: ?ipc.switches.Converter,
+    encode: ?ipc.switches.Converter,
+    callback_argument: ?*anyopaque,
+) callconv(.c) i32 {
+    const context = Context.enter(given) catch |failure| return codes.of(failure);
+    const at = std.math.cast(u1, end) orelse return context.fail(error.InvalidArgument, 0);
+    context.inner.setCallbacks(bound, at, .{
+        .decode = decode,
+        .encode = encode,
+        .argument = callback_argument,
+    }) catch |failure| return context.fail(failure, 0);
+    return 0;
+}
+
+/// A converter calls this in the middle of a wait, where every other call is refused.
+pub fn convert(given: ?*Context, bytes: ?[*]const u8, count: u32) callconv(.c) i32 {
+    const context = given orelse return codes.of(error.InvalidArgument);
+    if (context.inner.system.threadId() != context.inner.owner_thread) return codes.of(error.WrongThread);
+    const made = argument.list(u8, bytes, count) catch |failure| return codes.of(failure);
+    context.inner.convert(made) catch |failure| return codes.of(failure);
+    return 0;
+}
+
 // ---- sending ----
 
 pub fn schedule(

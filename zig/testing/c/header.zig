@@ -89,6 +89,7 @@ test "the header holds nothing that the library does not have" {
         "earshot_ipc_callback",
         "earshot_ipc_input",
         "earshot_ipc_output",
+        "earshot_ipc_converter",
     };
     var known: std.StringHashMapUnmanaged(void) = .empty;
     defer known.deinit(std.testing.allocator);
