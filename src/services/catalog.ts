@@ -5,6 +5,7 @@ import type { Startable } from "./startable.ts";
 const catalog: Readonly<Record<string, () => Promise<{ service: Startable }>>> = {
   hello: () => import("./hello.ts"),
   ipcd: () => import("./ipcd.ts"),
+  httpd: () => import("./httpd.ts"),
   pong: () => import("./pong.ts"),
   tcpd: () => import("./tcpd.ts"),
 };

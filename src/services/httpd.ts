@@ -1,0 +1,119 @@
+/**
+ * httpd: lets programs that speak HTTP ask services of this machine.
+ *
+ * `POST /NAME` is one request: the body is the message, and the answer the body of the response. A message is whole, so
+ * a body is collected while it comes, up to the longest message, and sent when all of it is there. The answer goes out
+ * as fast as the remote reads. `POST /NAME?stream` is for what is longer, or never ends: see `httpd/stream.ts`.
+ *
+ * What goes wrong is told in JSON, `{"error":{"code":…,"message":…}}`; what is no HTTP at all, Bun refuses by itself.
+ * No header lets pages of other origins read an answer (there is no CORS), so browsers keep to their own.
+ */
+
+import type { Address } from "./daemon/address.ts";
+import { address, formatAddress } from "./daemon/address.ts";
+import { bounded } from "./daemon/bounded.ts";
+import { allow, Exposure } from "./daemon/exposure.ts";
+import { Gateway } from "./httpd/gateway.ts";
+import type { Values } from "./option.ts";
+import { flag, UsageError } from "./option.ts";
+import type { Running, Start, Startable } from "./startable.ts";
+
+const megabyte = 1024 * 1024;
+
+const options = {
+  listen: address("where to listen; port 0 is any that is free"),
+  allow,
+  fresh: flag(
+    "a connection of its own for each request: for services that know a connection again, or answer otherwise than each message with one",
+  ),
+  "requests-max": bounded("COUNT", { most: 65_536, standard: 1024 }, "requests at once"),
+  "streams-max": bounded(
+    "COUNT",
+    { least: 0, most: 65_536, standard: 64 },
+    "of these, with ?stream, where each piece of a body is a message as it comes, and each answer goes out as it comes",
+  ),
+  "piece-max": bounded(
+    "BYTES",
+    { most: 16 * megabyte, standard: 65_536 },
+    "the longest piece of a stream",
+  ),
+  pool: bounded("COUNT", { most: 4096, standard: 64 }, "connections to each service"),
+  "held-max": bounded(
+    "BYTES",
+    { most: Number.MAX_SAFE_INTEGER, standard: 256 * megabyte },
+    "what all bodies and answers may take up together",
+  ),
+  timeout: bounded("SECONDS", { most: 86_400, standard: 30 }, "how long a service may take"),
+  "body-timeout": bounded(
+    "SECONDS",
+    { most: 86_400, standard: 60 },
+    "how long a body may take, and how long a reader for 256 KiB",
+  ),
+  idle: bounded(
+    "SECONDS",
+    { most: 255, standard: 10 },
+    "how long a remote may be silent, and its headers incomplete",
+  ),
+} as const;
+
+export const service: Startable<typeof options> = {
+  summary: "lets programs that speak HTTP ask services by POST /NAME",
+  options,
+  start: (how, own) =>
+    new Promise((resolve) => {
+      resolve(start(how, own));
+    }),
+};
+
+function start(how: Start, own: Values<typeof options>): Running {
+  if (own.listen === undefined) throw new UsageError("--listen HOST:PORT is missing");
+  const idle = own.idle ?? options.idle.standard;
+  const gateway = new Gateway({
+    names: new Exposure(own.allow).names,
+    connect: connectOptions(how),
+    requestsMax: own["requests-max"] ?? options["requests-max"].standard,
+    streamsMax: own["streams-max"] ?? options["streams-max"].standard,
+    poolMax: own.pool ?? options.pool.standard,
+    fresh: own.fresh === true,
+    heldBytesMax: own["held-max"] ?? options["held-max"].standard,
+    answerMs: 1000 * (own.timeout ?? options.timeout.standard),
+    bodyMs: 1000 * (own["body-timeout"] ?? options["body-timeout"].standard),
+    idle,
+    pieceBytesMax: own["piece-max"] ?? options["piece-max"].standard,
+    complain: (what, kind) => how.complain("HTTP", what, kind),
+  });
+  const server = listen(own.listen, idle, gateway, new Exposure(own.allow));
+  return {
+    name: how.name,
+    path: `http://${formatAddress({ host: own.listen.host, port: server.port! })}/`,
+    counters: () => gateway.counters.all(),
+    async close({ now = false } = {}) {
+      const stopped = server.stop(now);
+      await gateway.close(now);
+      await stopped;
+    },
+  };
+}
+
+/** What `serve` would be given, as far as it is about connections. */
+function connectOptions({ options: { rundir, shared, messageBytesMax, queueBytesMax } }: Start) {
+  return { rundir, shared, messageBytesMax, queueBytesMax };
+}
+
+function listen(where: Address, idle: number, gateway: Gateway, exposed: Exposure) {
+  const ask = (name: string) => (request: Request, server: Bun.Server<undefined>) =>
+    gateway.ask(name, request, server);
+  return Bun.serve({
+    hostname: where.host,
+    port: where.port,
+    idleTimeout: idle,
+    development: false,
+    // It is for us to say how long a body may be, since a stream may be longer.
+    maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+    routes: {
+      "/": (request) => gateway.list(request),
+      ...Object.fromEntries(exposed.names.map((name) => [`/${name}`, ask(name)])),
+    },
+    fetch: (request) => gateway.stray(request),
+  });
+}

@@ -1,0 +1,266 @@
+/** What is between Bun's HTTP server and the services: each request finds its service, and its way back. */
+
+import { connect } from "../../ipc/connect.ts";
+import type { ConnectOptions } from "../../ipc/context.ts";
+import { limitDefaults } from "../../ipc/limits.ts";
+import { Counters } from "../daemon/counters.ts";
+import { inPieces, isSmall, octets } from "./answer.ts";
+import { announcedLength, collect } from "./body.ts";
+import { type Exchange, Exchanges } from "./exchange.ts";
+import { Held } from "./held.ts";
+import { Pool } from "./pool.ts";
+import { Refusal, refusalOf } from "./refusal.ts";
+import { Stream } from "./stream.ts";
+
+export type GatewayOptions = {
+  /** The services that can be asked. */
+  readonly names: readonly string[];
+  readonly connect: ConnectOptions;
+  readonly requestsMax: number;
+  readonly streamsMax: number;
+  readonly poolMax: number;
+  readonly fresh: boolean;
+  readonly heldBytesMax: number;
+  readonly bodyMs: number;
+  readonly answerMs: number;
+  /** The time-out that Bun's server has, in seconds. */
+  readonly idle: number;
+  readonly pieceBytesMax: number;
+  readonly complain: (what: string, kind: string) => void;
+};
+
+const counted = [
+  "requests",
+  "streams",
+  "answers_2xx",
+  "answers_4xx",
+  "answers_5xx",
+  "refused",
+  "timeouts",
+  "broken_off",
+  "unasked",
+  "bytes_in",
+  "bytes_out",
+] as const;
+
+type Server = Bun.Server<undefined>;
+
+export class Gateway {
+  readonly counters = new Counters(counted);
+  readonly #options: GatewayOptions;
+  readonly #bytesMax: number;
+  readonly #pools: ReadonlyMap<string, Pool>;
+  readonly #exchanges: Exchanges;
+  readonly #held: Held;
+  #streams = 0;
+  #closing = false;
+  #server: Server | undefined;
+
+  constructor(options: GatewayOptions) {
+    this.#options = options;
+    this.#bytesMax = options.connect.messageBytesMax ?? limitDefaults.messageBytesMax;
+    this.#held = new Held(options.heldBytesMax);
+    this.#exchanges = new Exchanges(options, (exchange) => this.#putOff(exchange));
+    const pool = (service: string) =>
+      new Pool({
+        service,
+        connect: options.connect,
+        connectionsMax: options.poolMax,
+        fresh: options.fresh,
+        onUnasked: () => {
+          this.counters.add("unasked");
+          options.complain(
+            `"${service}" sent what no request had asked for; it may need --fresh`,
+            "unasked",
+          );
+        },
+      });
+    this.#pools = new Map(options.names.map((name) => [name, pool(name)]));
+  }
+
+  /** For requests at `/NAME`. */
+  async ask(service: string, request: Request, server: Server): Promise<Response> {
+    this.#server = server;
+    const begun = this.#begin(request);
+    if (begun instanceof Response) return begun;
+    try {
+      return request.url.endsWith("?stream")
+        ? await this.#stream(service, begun)
+        : await this.#one(service, begun);
+    } catch (error) {
+      return this.#refuse(begun, refusalOf(error, service));
+    }
+  }
+
+  /** For those at `/`. */
+  list(request: Request): Response {
+    this.counters.add("requests");
+    if (request.method === "OPTIONS") return this.#counted(allowing("GET, HEAD, OPTIONS"));
+    if (request.method !== "GET" && request.method !== "HEAD") {
+      return this.#turnDown(
+        request,
+        new Refusal("method_not_allowed", "this is a list", "GET, HEAD, OPTIONS"),
+      );
+    }
+    return this.#counted(Response.json({ services: this.#options.names }));
+  }
+
+  /** For all others. */
+  stray(request: Request): Response {
+    this.counters.add("requests");
+    return this.#turnDown(request, strayed(request.url, this.#pools));
+  }
+
+  /** Answers what it has begun, and refuses the rest; at once with `now`. */
+  async close(now: boolean): Promise<void> {
+    this.#closing = true;
+    if (now) this.#exchanges.giveUpAll(() => new Refusal("closing", "the daemon is being closed"));
+    await this.#exchanges.over();
+    await Promise.all([...this.#pools.values()].map((pool) => pool.close()));
+  }
+
+  // ---- inside ----
+
+  #begin(request: Request): Exchange | Response {
+    this.counters.add("requests");
+    const refusal = this.#obstacle(request);
+    if (refusal !== undefined) return this.#turnDown(request, refusal);
+    if (request.method === "OPTIONS") return this.#counted(allowing("POST, OPTIONS"));
+    return this.#exchanges.begin(request);
+  }
+
+  #obstacle({ method }: Request): Refusal | undefined {
+    if (method === "OPTIONS") return undefined;
+    if (method !== "POST") {
+      return new Refusal("method_not_allowed", "a service is asked with POST", "POST, OPTIONS");
+    }
+    if (this.#closing) return new Refusal("closing", "the daemon is being closed");
+    if (this.#exchanges.count < this.#options.requestsMax) return undefined;
+    this.#options.complain("as many requests at once as are allowed", "requests_limit");
+    return new Refusal("too_many_requests", "as many requests at once as are allowed");
+  }
+
+  async #one(service: string, exchange: Exchange): Promise<Response> {
+    this.#held.check();
+    const body = await collect(exchange, this.#bytesMax, this.#held);
+    this.counters.add("bytes_in", body.length);
+    exchange.hasBody();
+    const answer = await this.#answer(this.#pools.get(service)!, exchange, body);
+    this.counters.add("bytes_out", answer.length);
+    this.counters.add("answers_2xx");
+    if (exchange.putOff) this.#server?.timeout(exchange.request, this.#options.idle);
+    if (isSmall(answer)) {
+      this.#end(exchange);
+      return new Response(answer, octets);
+    }
+    this.#held.add(answer.length);
+    exchange.held += answer.length;
+    return new Response(
+      inPieces(answer, exchange, (whole) => this.#over(exchange, whole)),
+      octets,
+    );
+  }
+
+  async #answer(pool: Pool, exchange: Exchange, body: Uint8Array) {
+    const connection = await pool.lease(exchange);
+    exchange.onGivenUp = () => void connection.close({ now: true });
+    let used = true;
+    try {
+      const { bytes } = await connection.request(body);
+      used = false;
+      return bytes as Uint8Array<ArrayBuffer>;
+    } finally {
+      exchange.onGivenUp = undefined;
+      pool.giveBack(connection, used);
+    }
+  }
+
+  async #stream(service: string, exchange: Exchange): Promise<Response> {
+    const { streamsMax, pieceBytesMax } = this.#options;
+    if (this.#streams >= streamsMax) {
+      throw new Refusal("too_many_requests", "as many streams at once as are allowed");
+    }
+    this.#streams += 1;
+    this.counters.add("streams");
+    exchange.hasBody();
+    // A stream may be slow as long as it goes on; how long it may not is for the exchange to see.
+    this.#putOff(exchange);
+    try {
+      const connection = await connect(service, this.#options.connect);
+      const stream = new Stream(exchange, connection, {
+        pieceBytesMax: Math.min(pieceBytesMax, this.#bytesMax),
+        onBytesIn: (count) => this.counters.add("bytes_in", count),
+        onBytesOut: (count) => this.counters.add("bytes_out", count),
+        onOver: (whole) => {
+          this.#streams -= 1;
+          this.#over(exchange, whole);
+        },
+      });
+      this.counters.add("answers_2xx");
+      return new Response(stream.answers(), octets);
+    } catch (error) {
+      this.#streams -= 1;
+      throw error;
+    }
+  }
+
+  /** While a service is waited for, Bun is not to take the remote for idle. */
+  #putOff(exchange: Exchange): void {
+    if (exchange.putOff || !exchange.waitsForAnswer) return;
+    exchange.putOff = true;
+    this.#server?.timeout(exchange.request, 0);
+  }
+
+  #over(exchange: Exchange, whole: boolean): void {
+    if (!whole) this.counters.add(exchange.givenUp === undefined ? "broken_off" : "timeouts");
+    this.#end(exchange);
+  }
+
+  #end(exchange: Exchange): void {
+    this.#held.give(exchange.held);
+    exchange.held = 0;
+    this.#exchanges.end(exchange);
+  }
+
+  #refuse(exchange: Exchange, because: Refusal): Response {
+    const refusal = exchange.givenUp ?? because;
+    this.#end(exchange);
+    if (exchange.putOff) this.#server?.timeout(exchange.request, this.#options.idle);
+    if (refusal.code === "timeout" || refusal.code === "body_timeout") {
+      this.counters.add("timeouts");
+    }
+    return this.#turnDown(exchange.request, refusal, !exchange.waitsForAnswer);
+  }
+
+  /** `unread`: whether some of its body may still come, for which nobody waits. */
+  #turnDown(request: Request, refusal: Refusal, unread = true): Response {
+    this.counters.add("refused");
+    return this.#counted(refusal.response(unread && announcedLength(request) !== 0));
+  }
+
+  #counted(response: Response): Response {
+    const kind = response.status >= 500 ? "5xx" : response.status >= 400 ? "4xx" : "2xx";
+    this.counters.add(`answers_${kind}`);
+    return response;
+  }
+}
+
+function allowing(methods: string): Response {
+  return new Response(null, { status: 204, headers: { Allow: methods } });
+}
+
+/**
+ * What is wrong with a path that Bun did not find. It compares what stands in the request, and shows us what that comes
+ * to: `/a/../pong` is no `/pong`.
+ */
+function strayed(url: string, services: ReadonlyMap<string, unknown>): Refusal {
+  const path = url.replace(/^[a-z]+:\/\/[^/?#]*/, "").replace(/[?#].*$/, "");
+  const name = /^\/([A-Za-z0-9_-][A-Za-z0-9._-]*)$/.exec(path)?.[1];
+  if (name === undefined || services.has(name)) {
+    return new Refusal(
+      "bad_path",
+      "a path is / or /NAME, where NAME is that of a service, as it is",
+    );
+  }
+  return new Refusal("not_found", `there is no "${name}" here`);
+}

@@ -1,0 +1,36 @@
+/** Bytes of bodies and answers that are in this process on behalf of remotes, all together. */
+
+import { Refusal } from "./refusal.ts";
+
+export class Held {
+  readonly #bytesMax: number;
+  #bytes = 0;
+
+  constructor(bytesMax: number) {
+    this.#bytesMax = bytesMax;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Throws a Refusal where there is no room for more of what remotes send. */
+  take(bytes: number): void {
+    this.check(bytes);
+    this.#bytes += bytes;
+  }
+
+  check(bytes = 0): void {
+    if (this.#bytes + bytes <= this.#bytesMax) return;
+    throw new Refusal("too_much_held", "too many bytes of requests and answers are held already");
+  }
+
+  /** An answer is there already, so it is counted, and what comes next has to wait for it. */
+  add(bytes: number): void {
+    this.#bytes += bytes;
+  }
+
+  give(bytes: number): void {
+    this.#bytes -= bytes;
+  }
+}
