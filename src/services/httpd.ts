@@ -108,6 +108,8 @@ function listen(where: Address, idle: number, gateway: Gateway, exposed: Exposur
     port: where.port,
     idleTimeout: idle,
     development: false,
+    // Bun's default lets a second process listen at the same port, and get half of the requests.
+    reusePort: false,
     // It is for us to say how long a body may be, since a stream may be longer.
     maxRequestBodySize: Number.MAX_SAFE_INTEGER,
     routes: {

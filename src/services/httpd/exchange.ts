@@ -2,8 +2,8 @@
  * A request that is being answered, and the times it has: they are looked at once a second, since a timer for each
  * would cost more than most answers do.
  *
- *     body ── all of it is there ──▶ answer ── it is there ──▶ over
- *       └─ bodyMs: `body_timeout`      └─ answerMs: `timeout`
+ *     body ── all of it is there ──▶ answer ── it is there ──▶ writing ── all is with Bun ──▶ over
+ *       └─ bodyMs: `body_timeout`      └─ answerMs: `timeout`     └─ bodyMs without progress
  */
 
 import { Refusal } from "./refusal.ts";
@@ -11,12 +11,14 @@ import { Refusal } from "./refusal.ts";
 /** Where the bounds are, in milliseconds. */
 export type Patience = { readonly bodyMs: number; readonly answerMs: number };
 
+export type Phase = "body" | "answer" | "writing";
+
 const lookMs = 1000;
 
 export class Exchange {
   readonly request: Request;
   #since = performance.now();
-  #waitsForAnswer = false;
+  #phase: Phase = "body";
   #refusal: Refusal | undefined;
   /** Bytes that are held for it; see `Held`. */
   held = 0;
@@ -34,13 +36,13 @@ export class Exchange {
     return this.#refusal;
   }
 
-  get waitsForAnswer(): boolean {
-    return this.#waitsForAnswer;
+  get phase(): Phase {
+    return this.#phase;
   }
 
-  /** The body is there; from now on it is the service that takes its time. */
-  hasBody(): void {
-    this.#waitsForAnswer = true;
+  /** With "answer" the body is there, and it is the service that takes its time; with "writing" the remote again. */
+  enter(phase: Phase): void {
+    this.#phase = phase;
     this.#since = performance.now();
   }
 
@@ -56,14 +58,15 @@ export class Exchange {
   }
 
   look(now: number, { bodyMs, answerMs }: Patience): void {
-    const waited = now - this.#since;
-    if (this.#waitsForAnswer && waited >= answerMs) {
-      this.giveUp(new Refusal("timeout", `no answer within ${answerMs / 1000} seconds`));
-    } else if (!this.#waitsForAnswer && waited >= bodyMs) {
-      this.giveUp(
-        new Refusal("body_timeout", `the body did not come within ${bodyMs / 1000} seconds`),
-      );
-    }
+    const forAnswer = this.#phase === "answer";
+    const most = forAnswer ? answerMs : bodyMs;
+    if (now - this.#since < most) return;
+    const seconds = `within ${most / 1000} seconds`;
+    this.giveUp(
+      forAnswer
+        ? new Refusal("timeout", `no answer came ${seconds}`)
+        : new Refusal("body_timeout", `the remote did not send or read ${seconds}`),
+    );
   }
 }
 

@@ -144,7 +144,7 @@ export class Gateway {
     this.#held.check();
     const body = await collect(exchange, this.#bytesMax, this.#held);
     this.counters.add("bytes_in", body.length);
-    exchange.hasBody();
+    exchange.enter("answer");
     const answer = await this.#answer(this.#pools.get(service)!, exchange, body);
     this.counters.add("bytes_out", answer.length);
     this.counters.add("answers_2xx");
@@ -153,6 +153,7 @@ export class Gateway {
       this.#end(exchange);
       return new Response(answer, octets);
     }
+    exchange.enter("writing");
     this.#held.add(answer.length);
     exchange.held += answer.length;
     return new Response(
@@ -182,7 +183,7 @@ export class Gateway {
     }
     this.#streams += 1;
     this.counters.add("streams");
-    exchange.hasBody();
+    exchange.enter("answer");
     // A stream may be slow as long as it goes on; how long it may not is for the exchange to see.
     this.#putOff(exchange);
     try {
@@ -206,7 +207,7 @@ export class Gateway {
 
   /** While a service is waited for, Bun is not to take the remote for idle. */
   #putOff(exchange: Exchange): void {
-    if (exchange.putOff || !exchange.waitsForAnswer) return;
+    if (exchange.putOff || exchange.phase !== "answer") return;
     exchange.putOff = true;
     this.#server?.timeout(exchange.request, 0);
   }
@@ -229,7 +230,7 @@ export class Gateway {
     if (refusal.code === "timeout" || refusal.code === "body_timeout") {
       this.counters.add("timeouts");
     }
-    return this.#turnDown(exchange.request, refusal, !exchange.waitsForAnswer);
+    return this.#turnDown(exchange.request, refusal, exchange.phase === "body");
   }
 
   /** `unread`: whether some of its body may still come, for which nobody waits. */

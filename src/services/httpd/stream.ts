@@ -4,13 +4,13 @@
  *
  *     body ──pieces──▶ connection.send ──▶ service ──▶ connection, iterated ──▶ response
  *
- * Neither side runs ahead: the body is read on only while the connection takes more, and an answer is taken from the
- * connection only when the response has room, so that a remote that does not read makes the service wait, which makes
- * the connection take no more, which makes the remote wait. It has ended when the body has, and there are as many
- * answers as messages.
+ * Neither side runs ahead: an answer is taken from the connection only when the response has room, and the body is read
+ * on only while few of its messages are unanswered, so that a remote that does not read is soon made to wait, whatever
+ * the service would take. It has ended when the body has, and there are as many answers as messages.
  */
 
 import type { Connection } from "../../ipc/connection.ts";
+import { Fifo } from "../../ipc/fifo.ts";
 import type { Exchange } from "./exchange.ts";
 import { Refusal } from "./refusal.ts";
 
@@ -23,6 +23,10 @@ export type Flow = {
   readonly onOver: (whole: boolean) => void;
 };
 
+/** Of messages without an answer there is one, or so many bytes. A short one counts for more than it has. */
+const unansweredBytesMax = 1024 * 1024;
+const messageOverheadBytes = 64;
+
 type Bytes = Uint8Array<ArrayBuffer>;
 type Reader = Pick<ReadableStreamDefaultReader<Bytes>, "read" | "cancel">;
 
@@ -31,8 +35,10 @@ export class Stream {
   readonly #connection: Connection;
   readonly #flow: Flow;
   readonly #reader: Reader | undefined;
-  #sent = 0;
-  #answered = 0;
+  /** What the messages that are not answered yet count for. */
+  readonly #unanswered = new Fifo<number>();
+  #unansweredBytes = 0;
+  #room: PromiseWithResolvers<void> | undefined;
   #bodyEnded = false;
   #over = false;
 
@@ -61,7 +67,7 @@ export class Stream {
           if (this.#over) return;
           if (next.done !== true) {
             this.#exchange.progress();
-            this.#answered += 1;
+            this.#answered();
             this.#flow.onBytesOut(next.value.length);
             // An empty piece would be the end of a chunked response.
             if (next.value.length > 0) controller.enqueue(next.value.bytes as Bytes);
@@ -79,7 +85,12 @@ export class Stream {
   }
 
   get #complete(): boolean {
-    return this.#bodyEnded && this.#answered >= this.#sent;
+    return this.#bodyEnded && this.#unanswered.length === 0;
+  }
+
+  #answered(): void {
+    this.#unansweredBytes -= this.#unanswered.shift() ?? 0;
+    if (this.#unansweredBytes < unansweredBytesMax) this.#room?.resolve();
   }
 
   async #send(): Promise<void> {
@@ -98,15 +109,22 @@ export class Stream {
     const { pieceBytesMax } = this.#flow;
     for (let at = 0; at < bytes.length; at += pieceBytesMax) {
       this.#exchange.progress();
-      this.#sent += 1;
-      const room = this.#connection.send(bytes.subarray(at, at + pieceBytesMax));
-      if (!room) await this.#connection.drained();
+      const piece = bytes.subarray(at, at + pieceBytesMax);
+      const cost = piece.length + messageOverheadBytes;
+      this.#unanswered.push(cost);
+      this.#unansweredBytes += cost;
+      this.#connection.send(piece);
+      if (this.#unansweredBytes >= unansweredBytesMax) {
+        this.#room = Promise.withResolvers();
+        await this.#room.promise;
+      }
     }
   }
 
   #end(whole: boolean): void {
     if (this.#over) return;
     this.#over = true;
+    this.#room?.reject(new Refusal("closing", "the stream has ended"));
     void this.#connection.close({ now: true });
     void this.#reader?.cancel().catch(() => undefined);
     this.#flow.onOver(whole);
