@@ -8,6 +8,7 @@ const catalog: Readonly<Record<string, () => Promise<{ service: Startable }>>> =
   httpd: () => import("./httpd.ts"),
   pong: () => import("./pong.ts"),
   tcpd: () => import("./tcpd.ts"),
+  udpd: () => import("./udpd.ts"),
 };
 
 export const serviceNames: readonly string[] = Object.keys(catalog);

@@ -1,11 +1,9 @@
 /** httpd: services of this machine, asked by programs that speak HTTP, and by some that only pretend to. */
 
 import { describe, expect, test } from "bun:test";
-import type { Connection, ServeHandlers, Service } from "../../src/index.ts";
-import { serve } from "../../src/index.ts";
 import { residentBytes } from "../kit/census.ts";
-import type { Command } from "../kit/command.ts";
 import { earshot, leaveNoCommand, run, startService } from "../kit/command.ts";
+import { DaemonStage, Patient } from "../kit/daemon-stage.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
 import { pattern } from "../kit/random.ts";
 import { RawClient } from "../kit/raw-client.ts";
@@ -15,38 +13,9 @@ import { until } from "../kit/until.ts";
 leaveNoTrace();
 leaveNoCommand();
 
-/** A daemon, and a run directory with whatever services a test puts there. */
-class Stage implements AsyncDisposable {
-  readonly scratch = new Scratch();
-  readonly #services: Service[] = [];
-  httpd!: Command;
-
+class Stage extends DaemonStage {
   static async open(...words: string[]): Promise<Stage> {
-    const stage = new Stage();
-    stage.httpd = await startService(["httpd", "--listen", "127.0.0.1:0", ...words], {
-      rundir: stage.scratch.path,
-    });
-    return stage;
-  }
-
-  get url(): string {
-    return /listening on (\S+)\n/.exec(this.httpd.stdout)![1]!;
-  }
-
-  get port(): number {
-    return Number(new URL(this.url).port);
-  }
-
-  async serve(name: string, handlers: ServeHandlers): Promise<Service> {
-    const service = await serve(name, handlers, { rundir: this.scratch.path });
-    this.#services.push(service);
-    return service;
-  }
-
-  pong(name = "pong"): Promise<Service> {
-    return this.serve(name, {
-      message: (connection, message) => void connection.send(message.bytes),
-    });
+    return await new Stage().start("httpd", "--listen", "127.0.0.1:0", ...words);
   }
 
   /** What curl shows of the response, headers first. */
@@ -89,43 +58,6 @@ class Stage implements AsyncDisposable {
         return true;
       }
     });
-  }
-
-  async counters(): Promise<Record<string, number>> {
-    const before = this.httpd.stderr.length;
-    this.httpd.signal("SIGUSR2");
-    const line = () => /counters (\{.*\})\n/.exec(this.httpd.stderr.slice(before))?.[1];
-    await until("its counters are told", () => line() !== undefined);
-    return JSON.parse(line()!) as Record<string, number>;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.httpd[Symbol.asyncDispose]();
-    await Promise.all(this.#services.map((service) => service.close({ now: true })));
-    this.scratch[Symbol.dispose]();
-  }
-}
-
-/** A service that answers when it is told to, and says what it was asked. */
-class Patient {
-  readonly asked: { connection: Connection; text: string }[] = [];
-  readonly handlers: ServeHandlers = {
-    message: (connection, message) => {
-      this.asked.push({ connection, text: message.text() });
-    },
-  };
-
-  async isAsked(text: string): Promise<void> {
-    await until(
-      () => `it is asked ${text}; it was asked ${JSON.stringify(this.asked.map((a) => a.text))}`,
-      () => this.asked.some((one) => one.text === text),
-    );
-  }
-
-  /** Answers `text` with itself. */
-  answer(text: string): void {
-    const { connection } = this.asked.find((one) => one.text === text)!;
-    if (connection.open) connection.send(text);
   }
 }
 
@@ -436,7 +368,7 @@ describe("a service", () => {
     for (let index = 0; index < 20; index++) {
       expect(await stage.text("twice", `${index}`)).toBe(`${index}`);
     }
-    await stage.httpd.complains('HTTP: "twice" sent what no request had asked for');
+    await stage.daemon.complains('HTTP: "twice" sent what no request had asked for');
     expect((await stage.counters())["unasked"]).toBeGreaterThan(0);
   });
 
@@ -535,7 +467,7 @@ describe("a hostile client", () => {
       },
     );
     for (const { received } of clients.values()) expect(received).not.toContain("200 OK");
-    expect(stage.httpd.stderr).toBe("");
+    expect(stage.daemon.stderr).toBe("");
   });
 
   test("that sends the next request before it has an answer harms itself at most", async () => {
@@ -618,7 +550,7 @@ describe("a stream", () => {
     await using stage = await Stage.open("--allow", "pong");
     await using _ = await startService(["pong"], { rundir: stage.scratch.path });
     const bytes = 128 * 1024 * 1024;
-    const before = residentBytes(stage.httpd.pid);
+    const before = residentBytes(stage.daemon.pid);
     using client = await stage.raw({ reads: false, keeps: false });
     client.write(head("/pong?stream", `Content-Length: ${bytes}`));
     client.write(new Uint8Array(bytes));
@@ -629,7 +561,7 @@ describe("a stream", () => {
       return times > 100;
     });
     expect(client.unwrittenBytes).toBeGreaterThan(bytes / 2);
-    expect(residentBytes(stage.httpd.pid) - before).toBeLessThan(bytes / 2);
+    expect(residentBytes(stage.daemon.pid) - before).toBeLessThan(bytes / 2);
     client.read();
     await until("all comes back", () => client.receivedBytes > bytes);
   });
@@ -692,11 +624,11 @@ describe("the end", () => {
     using _ = await stage.raw();
     const response = stage.text("patient", "hello");
     await patient.isAsked("hello");
-    stage.httpd.signal("SIGTERM");
+    stage.daemon.signal("SIGTERM");
     await stage.listensNoMore();
     patient.answer("hello");
     expect(await response).toBe("hello");
-    expect(await stage.httpd.whenEnded()).toMatchObject({ code: 0, signal: null, stderr: "" });
+    expect(await stage.daemon.whenEnded()).toMatchObject({ code: 0, signal: null, stderr: "" });
     await until("no connection is left", () => service.connections.size === 0);
   });
 
@@ -711,9 +643,9 @@ describe("the end", () => {
     using _ = await stage.raw();
     await patient.isAsked("hello");
     await patient.isAsked("piece");
-    stage.httpd.signal("SIGTERM");
+    stage.daemon.signal("SIGTERM");
     await stage.listensNoMore();
-    expect(await stage.httpd.end()).toMatchObject({ code: 0, signal: null });
+    expect(await stage.daemon.end()).toMatchObject({ code: 0, signal: null });
     await client.gone();
     await stream.gone();
   });

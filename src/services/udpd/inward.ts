@@ -1,0 +1,223 @@
+/**
+ * Datagrams from remotes to a service, and its messages back to them.
+ *
+ * Whoever can send a datagram can write any sender on it, so a flood may seem to come from more remotes than there are.
+ * When there is no room for another, it is the new ones that are refused, and none that is there has to go: otherwise
+ * such a flood would end everybody's conversation. A remote that has not sent anything since it was answered, as
+ * borrowed addresses never do, is kept for a shorter time, so that the room is soon there again.
+ */
+
+import type { ConnectOptions } from "../../ipc/context.ts";
+import type { End } from "../../ipc/handlers.ts";
+import { limitDefaults } from "../../ipc/limits.ts";
+import type { Message } from "../../ipc/message.ts";
+import { IpcError, isClosed } from "../../native/errors.ts";
+import type { Address } from "../daemon/address.ts";
+import { formatAddress } from "../daemon/address.ts";
+import { Counters } from "../daemon/counters.ts";
+import { Remote } from "./remote.ts";
+
+export type InwardOptions = {
+  /** A number: names are not looked up here. */
+  readonly listen: Address;
+  readonly service: string;
+  readonly connect: ConnectOptions;
+  readonly remotesMax: number;
+  /** What of one remote may wait for the service. */
+  readonly queueBytesMax: number;
+  readonly idleMs: number;
+  /** The same for those of whom it is not known that they get answers. */
+  readonly idleNewMs: number;
+  readonly complain: (who: string, what: string, kind: string) => void;
+};
+
+const counted = [
+  "remotes",
+  "remotes_refused",
+  "remotes_idle",
+  "datagrams_in",
+  "datagrams_out",
+  "bytes_in",
+  "bytes_out",
+  "dropped_queue",
+  "dropped_service",
+  "dropped_too_long",
+  "dropped_unsent",
+] as const;
+
+const lookMs = 1000;
+/** How long a daemon that is being closed waits for answers, which may never come. */
+const answersMs = 2000;
+
+type Socket = Bun.udp.Socket<"buffer">;
+
+export class Inward {
+  readonly counters = new Counters(counted);
+  readonly #options: InwardOptions;
+  readonly #messageBytesMax: number;
+  readonly #remotes = new Map<string, Remote>();
+  #socket!: Socket;
+  #timer: ReturnType<typeof setInterval> | undefined;
+  #closing = false;
+  #quiet: (() => void) | undefined;
+
+  /** Rejects with a system error if it cannot listen there. */
+  static async open(options: InwardOptions): Promise<Inward> {
+    const inward = new Inward(options);
+    const { host: hostname, port } = options.listen;
+    inward.#socket = await Bun.udpSocket({
+      hostname,
+      port,
+      socket: {
+        data: (_, bytes, port, host, flags) => inward.#receive(bytes, port, host, flags.truncated),
+        // That a remote is there no more, mostly; it ends when its time is over.
+        error: () => inward.counters.add("dropped_unsent"),
+      },
+    });
+    return inward;
+  }
+
+  private constructor(options: InwardOptions) {
+    this.#options = options;
+    this.#messageBytesMax = options.connect.messageBytesMax ?? limitDefaults.messageBytesMax;
+  }
+
+  get port(): number {
+    return this.#socket.port;
+  }
+
+  /** Takes no more datagrams, waits a little for answers to those it took, and ends all connections. */
+  async close(now: boolean): Promise<void> {
+    this.#closing = true;
+    if (!now && this.#unanswered() > 0) await this.#answers();
+    this.#quiet?.();
+    clearInterval(this.#timer);
+    for (const remote of this.#remotes.values()) remote.end();
+    this.#remotes.clear();
+    if (!this.#socket.closed) this.#socket.close();
+  }
+
+  // ---- from remotes ----
+
+  #receive(bytes: Buffer, port: number, host: string, truncated: boolean): void {
+    if (this.#closing) return;
+    this.counters.add("datagrams_in");
+    this.counters.add("bytes_in", bytes.length);
+    if (truncated || bytes.length > this.#messageBytesMax) {
+      this.counters.add("dropped_too_long");
+      return;
+    }
+    const key = `${port} ${host}`;
+    const remote = this.#remotes.get(key) ?? this.#add(key, { host, port });
+    if (remote !== undefined) this.#forward(remote, bytes);
+  }
+
+  #add(key: string, address: Address): Remote | undefined {
+    const { service, connect, queueBytesMax, remotesMax } = this.#options;
+    if (this.#remotes.size >= remotesMax) {
+      this.counters.add("remotes_refused");
+      this.#complain(address, "refused: there are as many remotes as are allowed", "remotes_limit");
+      return undefined;
+    }
+    const remote = new Remote(address, {
+      service,
+      connect,
+      queueBytesMax,
+      onMessage: (to, message) => this.#send(to, message),
+      onEnd: (ended, why) => this.#ended(key, ended, why),
+    });
+    this.#remotes.set(key, remote);
+    this.counters.add("remotes");
+    this.#timer ??= setInterval(() => this.#look(), lookMs);
+    return remote;
+  }
+
+  #forward(remote: Remote, bytes: Uint8Array): void {
+    try {
+      if (remote.take(bytes)) return;
+      this.counters.add("dropped_queue");
+      this.#complain(remote.address, "sends faster than the service takes it", "queue_limit");
+    } catch (error) {
+      if (!isClosed(error)) throw error;
+      // Its connection is ending, which is told when it has.
+      this.counters.add("dropped_service");
+    }
+  }
+
+  // ---- from the service ----
+
+  #send(remote: Remote, { bytes }: Message): void {
+    const { host, port } = remote.address;
+    try {
+      // A network that takes no more loses it, as networks do.
+      if (this.#socket.send(bytes, port, host)) {
+        this.counters.add("datagrams_out");
+        this.counters.add("bytes_out", bytes.length);
+      } else {
+        this.counters.add("dropped_unsent");
+      }
+    } catch (error) {
+      this.#notSent(remote, bytes.length, error as NodeJS.ErrnoException);
+    }
+    if (this.#closing && this.#unanswered() === 0) this.#quiet?.();
+  }
+
+  #notSent({ address }: Remote, length: number, { code, message }: NodeJS.ErrnoException): void {
+    const tooLong = code === "EMSGSIZE";
+    this.counters.add(tooLong ? "dropped_too_long" : "dropped_unsent");
+    const what = tooLong
+      ? `an answer of ${length} bytes is too long for a datagram, and dropped`
+      : `could not be sent an answer: ${message}`;
+    this.#complain(address, what, tooLong ? "too_long" : "unsent");
+  }
+
+  #ended(key: string, remote: Remote, why: End | { error: unknown }): void {
+    if (this.#remotes.get(key) === remote) this.#remotes.delete(key);
+    if (this.#closing) return;
+    if ("error" in why) {
+      this.counters.add("dropped_service", remote.unanswered);
+      this.#complain(remote.address, `not connected: ${textOf(why.error)}`, "not_connected");
+    } else if (why.reason !== "closed" && why.reason !== "peer_closed") {
+      this.#complain(remote.address, `the service went away (${why.reason})`, "service_ended");
+    }
+  }
+
+  // ---- times ----
+
+  #look(): void {
+    const { idleMs, idleNewMs } = this.#options;
+    const now = performance.now();
+    for (const [key, remote] of this.#remotes) {
+      if (now - remote.heardAt < (remote.knows ? idleMs : idleNewMs)) continue;
+      this.#remotes.delete(key);
+      this.counters.add("remotes_idle");
+      remote.end();
+    }
+    if (this.#remotes.size > 0) return;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+
+  #unanswered(): number {
+    let sum = 0;
+    for (const remote of this.#remotes.values()) sum += remote.unanswered;
+    return sum;
+  }
+
+  async #answers(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#quiet = resolve;
+    const timer = setTimeout(resolve, answersMs);
+    await promise;
+    clearTimeout(timer);
+  }
+
+  #complain(address: Address, what: string, kind: string): void {
+    this.#options.complain(formatAddress(address), what, kind);
+  }
+}
+
+function textOf(error: unknown): string {
+  if (!(error instanceof IpcError)) return String(error);
+  return error.message.slice(`${error.code}: `.length);
+}

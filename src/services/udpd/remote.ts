@@ -1,0 +1,107 @@
+/**
+ * A remote, which is an address that datagrams come from, and its connection to the service.
+ *
+ *     first datagram ──▶ connecting: what comes is kept ──▶ open ──▶ ended: by time, by the service, with the daemon
+ */
+
+import { connect } from "../../ipc/connect.ts";
+import type { Connection } from "../../ipc/connection.ts";
+import type { ConnectOptions } from "../../ipc/context.ts";
+import type { End } from "../../ipc/handlers.ts";
+import type { Message } from "../../ipc/message.ts";
+import type { Address } from "../daemon/address.ts";
+
+export type RemoteOptions = {
+  readonly service: string;
+  readonly connect: ConnectOptions;
+  /** What may wait for the service to take it. */
+  readonly queueBytesMax: number;
+  /** A message of the service, good until this returns. */
+  readonly onMessage: (remote: Remote, message: Message) => void;
+  /** Told once; with an error if it was never connected. */
+  readonly onEnd: (remote: Remote, why: End | { error: unknown }) => void;
+};
+
+export class Remote {
+  readonly address: Address;
+  readonly #options: RemoteOptions;
+  #connection: Connection | undefined;
+  /** What came while it was being connected. */
+  #kept: Uint8Array[] = [];
+  #keptBytes = 0;
+  #over = false;
+  #heardAt = performance.now();
+  #answered = false;
+  #knows = false;
+  #unanswered = 0;
+
+  constructor(address: Address, options: RemoteOptions) {
+    this.address = address;
+    this.#options = options;
+    void this.#connect();
+  }
+
+  /** When something last came or went. */
+  get heardAt(): number {
+    return this.#heardAt;
+  }
+
+  /** Whether it has sent something since it was sent something, which nobody does who only borrows an address. */
+  get knows(): boolean {
+    return this.#knows;
+  }
+
+  /** How many more messages went to the service than came back. */
+  get unanswered(): number {
+    return this.#unanswered;
+  }
+
+  /** Sends a datagram to the service. False where there is no room for it. Throws ECLOSED where its connection is ending. */
+  take(bytes: Uint8Array): boolean {
+    this.#heardAt = performance.now();
+    if (this.#answered) this.#knows = true;
+    const waiting = this.#connection?.queuedBytes ?? this.#keptBytes;
+    if (waiting + bytes.length > this.#options.queueBytesMax) return false;
+    if (this.#connection === undefined) {
+      this.#kept.push(bytes);
+      this.#keptBytes += bytes.length + keptOverheadBytes;
+    } else {
+      this.#connection.send(bytes);
+    }
+    this.#unanswered += 1;
+    return true;
+  }
+
+  end(): void {
+    this.#over = true;
+    void this.#connection?.close({ now: true });
+  }
+
+  async #connect(): Promise<void> {
+    const { service, connect: options, onEnd } = this.#options;
+    try {
+      const connection = await connect(service, {
+        ...options,
+        message: (_, message) => this.#answer(message),
+        close: (_, end) => onEnd(this, end),
+      });
+      this.#connection = connection;
+      for (const bytes of this.#kept) connection.send(bytes);
+      this.#kept = [];
+      if (this.#over) void connection.close({ now: true });
+    } catch (error) {
+      if (this.#connection !== undefined) void this.#connection.close({ now: true });
+      else onEnd(this, { error });
+    }
+  }
+
+  #answer(message: Message): void {
+    this.#heardAt = performance.now();
+    this.#answered = true;
+    if (this.#unanswered > 0) this.#unanswered -= 1;
+    this.#options.onMessage(this, message);
+  }
+}
+
+/** An empty datagram takes up memory too. */
+const keptOverheadBytes = 64;
