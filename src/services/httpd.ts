@@ -13,6 +13,7 @@ import type { Address } from "./daemon/address.ts";
 import { address, formatAddress } from "./daemon/address.ts";
 import { bounded } from "./daemon/bounded.ts";
 import { allow, Exposure } from "./daemon/exposure.ts";
+import { listenAt } from "./daemon/listen.ts";
 import { Gateway } from "./httpd/gateway.ts";
 import type { Values } from "./option.ts";
 import { flag, UsageError } from "./option.ts";
@@ -59,13 +60,10 @@ const options = {
 export const service: Startable<typeof options> = {
   summary: "lets programs that speak HTTP ask services by POST /NAME",
   options,
-  start: (how, own) =>
-    new Promise((resolve) => {
-      resolve(start(how, own));
-    }),
+  start,
 };
 
-function start(how: Start, own: Values<typeof options>): Running {
+async function start(how: Start, own: Values<typeof options>): Promise<Running> {
   if (own.listen === undefined) throw new UsageError("--listen HOST:PORT is missing");
   const idle = own.idle ?? options.idle.standard;
   const gateway = new Gateway({
@@ -82,10 +80,12 @@ function start(how: Start, own: Values<typeof options>): Running {
     pieceBytesMax: own["piece-max"] ?? options["piece-max"].standard,
     complain: (what, kind) => how.complain("HTTP", what, kind),
   });
-  const server = listen(own.listen, idle, gateway, new Exposure(own.allow));
+  const server = await listenAt(own.listen, (at) =>
+    listen(at, idle, gateway, new Exposure(own.allow)),
+  );
   return {
     name: how.name,
-    path: `http://${formatAddress({ host: own.listen.host, port: server.port! })}/`,
+    path: `http://${formatAddress({ host: server.hostname!, port: server.port! })}/`,
     counters: () => gateway.counters.all(),
     async close({ now = false } = {}) {
       const stopped = server.stop(now);

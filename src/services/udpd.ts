@@ -10,10 +10,11 @@
  * sent to somebody else; it does not belong behind this daemon where strangers can reach it.
  */
 
+import type { Address } from "./daemon/address.ts";
 import { address, formatAddress } from "./daemon/address.ts";
 import { bounded } from "./daemon/bounded.ts";
 import { allow } from "./daemon/exposure.ts";
-import { resolve } from "./daemon/resolve.ts";
+import { listenAt } from "./daemon/listen.ts";
 import type { Values } from "./option.ts";
 import { UsageError } from "./option.ts";
 import type { Running, Start, Startable } from "./startable.ts";
@@ -59,20 +60,21 @@ async function start(how: Start, own: Values<typeof options>): Promise<Running> 
     throw new UsageError("--allow NAME has to be there once: a datagram has no room for a name");
   }
   const { rundir, shared, messageBytesMax, queueBytesMax } = how.options;
-  const where = await resolve(listen);
-  const inward = await Inward.open({
-    listen: where,
-    service: name,
-    connect: { rundir, shared, messageBytesMax, queueBytesMax },
-    remotesMax: own["remotes-max"] ?? options["remotes-max"].standard,
-    queueBytesMax: own["remote-queue-max"] ?? options["remote-queue-max"].standard,
-    idleMs: 1000 * (own.idle ?? options.idle.standard),
-    idleNewMs: 1000 * (own["idle-new"] ?? options["idle-new"].standard),
-    complain: how.complain,
-  });
+  const opened = (at: Address) =>
+    Inward.open({
+      listen: at,
+      service: name,
+      connect: { rundir, shared, messageBytesMax, queueBytesMax },
+      remotesMax: own["remotes-max"] ?? options["remotes-max"].standard,
+      queueBytesMax: own["remote-queue-max"] ?? options["remote-queue-max"].standard,
+      idleMs: 1000 * (own.idle ?? options.idle.standard),
+      idleNewMs: 1000 * (own["idle-new"] ?? options["idle-new"].standard),
+      complain: how.complain,
+    });
+  const inward = await listenAt(listen, opened);
   return {
     name: how.name,
-    path: `udp://${formatAddress({ ...where, port: inward.port })}`,
+    path: `udp://${formatAddress(inward.address)}`,
     counters: () => inward.counters.all(),
     close: ({ now = false } = {}) => inward.close(now),
   };

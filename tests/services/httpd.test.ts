@@ -98,7 +98,32 @@ describe("the command line", () => {
     const words = ["httpd", "--listen", `127.0.0.1:${stage.port}`];
     const ended = await run(earshot("service", ...words), { rundir: stage.scratch.path });
     expect(ended).toMatchObject({ code: 1, stdout: "" });
-    expect(ended.stderr).toMatch(/^service: .*in use.*\n$/);
+    expect(ended.stderr).toBe(
+      `service: cannot listen at 127.0.0.1:${stage.port}: somebody listens there already\n`,
+    );
+  });
+
+  test.each([
+    ["nosuch.invalid:80", '"nosuch.invalid" leads to no address (ENOTFOUND)'],
+    ["192.0.2.1:80", "cannot listen at 192.0.2.1:80: it is no address of this machine"],
+  ])("says what is wrong with %s", async (listen, complaint) => {
+    using scratch = new Scratch();
+    const words = ["httpd", "--listen", listen];
+    const ended = await run(earshot("service", ...words), { rundir: scratch.path });
+    expect(ended).toMatchObject({ code: 1, stdout: "" });
+    expect(ended.stderr).toStartWith(`service: ${complaint}`);
+  });
+
+  test("may name an IPv6 address, or a name", async () => {
+    for (const [listen, url] of [
+      ["[::1]:0", "http://[::1]:"],
+      ["localhost:0", "http://"],
+    ] as const) {
+      await using stage = await new DaemonStage().start("httpd", "--listen", listen);
+      expect(stage.url).toStartWith(url);
+      const ended = await run(["curl", "-sS", "-g", stage.url]);
+      expect(ended).toMatchObject({ stdout: '{"services":[]}', stderr: "" });
+    }
   });
 });
 
@@ -225,6 +250,8 @@ describe("what there is", () => {
     "/pong/more",
     "/.hidden",
     "/pong%00",
+    "/pong?streams",
+    "/pong?stream=1",
   ])("%s is no path", async (path) => {
     await using stage = await Stage.open("--allow", "pong");
     await stage.pong();

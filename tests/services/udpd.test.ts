@@ -101,7 +101,10 @@ describe("the command line", () => {
 
   test.each([
     ["nosuch.invalid:9", /^service: "nosuch\.invalid" leads to no address \(ENOTFOUND\); .*\n$/],
-    ["192.0.2.1:9", /^service: .*EADDRNOTAVAIL.*\n$/],
+    [
+      "192.0.2.1:9",
+      /^service: cannot listen at 192\.0\.2\.1:9: it is no address of this machine\n$/,
+    ],
   ])("says why it cannot listen at %s", async (listen, complaint) => {
     using scratch = new Scratch();
     const words = ["udpd", "--listen", listen, "--allow", "pong"];
@@ -115,7 +118,9 @@ describe("the command line", () => {
     const words = ["udpd", "--listen", `127.0.0.1:${stage.port}`, "--allow", "pong"];
     const ended = await run(earshot("service", ...words), { rundir: stage.scratch.path });
     expect(ended).toMatchObject({ code: 1, stdout: "" });
-    expect(ended.stderr).toMatch(/^service: .*EADDRINUSE.*\n$/);
+    expect(ended.stderr).toMatch(
+      /^service: cannot listen at .*: somebody listens there already\n$/,
+    );
   });
 });
 

@@ -84,7 +84,7 @@ export class Gateway {
     const begun = this.#begin(request);
     if (begun instanceof Response) return begun;
     try {
-      return request.url.endsWith("?stream")
+      return isStream(request.url)
         ? await this.#stream(service, begun)
         : await this.#one(service, begun);
     } catch (error) {
@@ -244,6 +244,14 @@ export class Gateway {
     this.counters.add(`answers_${kind}`);
     return response;
   }
+}
+
+/** Throws a Refusal for a query that means nothing here, which somebody meant something by. */
+function isStream(url: string): boolean {
+  const query = url.indexOf("?");
+  if (query < 0 || query === url.length - 1) return false;
+  if (url.slice(query) === "?stream") return true;
+  throw new Refusal("bad_path", "the only query is ?stream");
 }
 
 function allowing(methods: string): Response {

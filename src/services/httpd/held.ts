@@ -1,4 +1,7 @@
-/** Bytes of bodies and answers that are in this process on behalf of remotes, all together. */
+/**
+ * Bytes of bodies and answers that are in this process on behalf of remotes, all together. Those up to 64 KiB are not
+ * counted, since they come and go too fast to be worth it; how many there may be at once is bounded as well.
+ */
 
 import { Refusal } from "./refusal.ts";
 

@@ -82,8 +82,9 @@ export class Inward {
     this.#messageBytesMax = options.connect.messageBytesMax ?? limitDefaults.messageBytesMax;
   }
 
-  get port(): number {
-    return this.#socket.port;
+  /** Where it listens. */
+  get address(): Address {
+    return { host: this.#options.listen.host, port: this.#socket.port };
   }
 
   /** Takes no more datagrams, waits a little for answers to those it took, and ends all connections. */
