@@ -6,7 +6,8 @@
  * as fast as the remote reads. `POST /NAME?stream` is for what is longer, or never ends: see `httpd/stream.ts`.
  *
  * What goes wrong is told in JSON, `{"error":{"code":…,"message":…}}`; what is no HTTP at all, Bun refuses by itself.
- * No header lets pages of other origins read an answer (there is no CORS), so browsers keep to their own.
+ * There is no CORS: no header lets pages of other origins read an answer, and what they send is refused, as a browser
+ * would send it all the same.
  */
 
 import type { Address } from "./daemon/address.ts";

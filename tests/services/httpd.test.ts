@@ -160,6 +160,21 @@ describe("a request", () => {
     }
   });
 
+  test("of a page of another origin is refused", async () => {
+    await using stage = await Stage.open("--allow", "pong");
+    const service = await stage.pong();
+    for (const origin of ["https://example.com", "null", "http://127.0.0.1:1"]) {
+      const refused = await stage.curl("pong", "-d", "hello", "-H", `Origin: ${origin}`);
+      expect({ status: refused.status, code: codeOf(refused.body) }).toEqual({
+        status: 403,
+        code: "foreign_origin",
+      });
+    }
+    expect(service.statistics().connectionsAccepted).toBe(0);
+    const own = `Origin: ${stage.url.slice(0, -1)}`;
+    expect(await stage.curl("pong", "-d", "hello", "-H", own)).toMatchObject({ body: "hello" });
+  });
+
   test("may come after another on the same connection", async () => {
     await using stage = await Stage.open("--allow", "pong");
     await stage.pong();
@@ -435,6 +450,15 @@ describe("too many", () => {
     await patient.isAsked("four");
     patient.answer("four");
     expect(await third).toBe("four");
+  });
+
+  test("for the pool wait no longer for their turn than for an answer", async () => {
+    const words = ["--pool", "1", "--timeout", "1"];
+    await using stage = await Stage.open("--allow", "patient", ...words);
+    await stage.serve("patient", {});
+    const responses = await Promise.all(["one", "two"].map((text) => stage.post("patient", text)));
+    expect(responses.map(({ status }) => status)).toEqual([504, 504]);
+    await Promise.all(responses.map((response) => response.bytes()));
   });
 
   test("for the pool wait for their turn", async () => {

@@ -36,6 +36,11 @@ export class Exchange {
     return this.#refusal;
   }
 
+  /** Throws why it was given up, if it was while nothing could be done about it. */
+  check(): void {
+    if (this.#refusal !== undefined) throw this.#refusal;
+  }
+
   get phase(): Phase {
     return this.#phase;
   }

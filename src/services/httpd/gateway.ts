@@ -129,7 +129,10 @@ export class Gateway {
     return this.#exchanges.begin(request);
   }
 
-  #obstacle({ method }: Request): Refusal | undefined {
+  #obstacle({ method, headers }: Request): Refusal | undefined {
+    if (!isOfHere(headers)) {
+      return new Refusal("foreign_origin", "pages of another origin are not answered");
+    }
     if (method === "OPTIONS") return undefined;
     if (method !== "POST") {
       return new Refusal("method_not_allowed", "a service is asked with POST", "POST, OPTIONS");
@@ -144,6 +147,7 @@ export class Gateway {
     this.#held.check();
     const body = await collect(exchange, this.#bytesMax, this.#held);
     this.counters.add("bytes_in", body.length);
+    exchange.check();
     exchange.enter("answer");
     const answer = await this.#answer(this.#pools.get(service)!, exchange, body);
     this.counters.add("bytes_out", answer.length);
@@ -167,6 +171,7 @@ export class Gateway {
     exchange.onGivenUp = () => void connection.close({ now: true });
     let used = true;
     try {
+      exchange.check();
       const { bytes } = await connection.request(body);
       used = false;
       return bytes as Uint8Array<ArrayBuffer>;
@@ -188,6 +193,8 @@ export class Gateway {
     this.#putOff(exchange);
     try {
       const connection = await connect(service, this.#options.connect);
+      if (exchange.givenUp !== undefined) void connection.close({ now: true });
+      exchange.check();
       const stream = new Stream(exchange, connection, {
         pieceBytesMax: Math.min(pieceBytesMax, this.#bytesMax),
         onBytesIn: (count) => this.counters.add("bytes_in", count),
@@ -244,6 +251,15 @@ export class Gateway {
     this.counters.add(`answers_${kind}`);
     return response;
   }
+}
+
+/**
+ * Whether no page of somebody else's asks. A browser keeps such a page from reading an answer, but it does send what
+ * the page likes to any address of this machine, with its origin.
+ */
+function isOfHere(headers: Headers): boolean {
+  const origin = headers.get("origin");
+  return origin === null || origin.replace(/^https?:\/\//, "") === headers.get("host");
 }
 
 /** Throws a Refusal for a query that means nothing here, which somebody meant something by. */

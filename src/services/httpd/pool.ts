@@ -39,7 +39,9 @@ export class Pool {
 
   /** One that nobody else uses until it is given back. Rejects with why there is none. */
   lease(exchange: Exchange): Connection | Promise<Connection> {
-    const idle = this.#idle.pop();
+    let idle = this.#idle.pop();
+    // One that is being closed is none any more.
+    while (idle?.open === false) idle = this.#idle.pop();
     if (idle !== undefined) return idle;
     if (this.#count < this.#options.connectionsMax) return this.#open();
     const waiting: Waiting = { exchange, ...Promise.withResolvers<Connection>() };

@@ -6,6 +6,7 @@ import { IpcError } from "../../native/errors.ts";
 const statuses = {
   bad_path: 400,
   body_broken: 400,
+  foreign_origin: 403,
   not_found: 404,
   method_not_allowed: 405,
   body_timeout: 408,
