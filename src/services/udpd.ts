@@ -6,8 +6,9 @@
  * UDP has it: some get lost, or come twice or in another order, and an answer that is too long for one (65,507 bytes,
  * over IPv4) is dropped, which is counted and told.
  *
- * Nothing proves who sent a datagram. A service whose answers are much longer than its requests lets anybody have them
- * sent to somebody else; it does not belong behind this daemon where strangers can reach it.
+ * Nothing proves who sent a datagram. One that bears this daemon's own address is dropped, but one with that of another
+ * that answers everything may have the two of them answer each other; and a service whose answers are much longer than
+ * its requests lets anybody have them sent to somebody else. Neither belongs where strangers can reach it.
  */
 
 import type { Address } from "./daemon/address.ts";

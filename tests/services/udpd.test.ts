@@ -343,6 +343,32 @@ describe("a crowd", () => {
   });
 });
 
+const perl = Bun.which("perl");
+/** Whether a datagram with an invented sender can be sent here, which takes rights and a tool. */
+const canInvent = process.platform === "linux" && process.getuid?.() === 0 && perl !== null;
+
+/** Sends "loop" to a port of this machine, as if from there. */
+const invented = `
+  use Socket;
+  my ($port, $ip) = ($ARGV[0], inet_aton("127.0.0.1"));
+  socket(my $raw, PF_INET, SOCK_RAW, 255) or die "socket: $!";
+  my $udp = pack("nnnn", $port, $port, 12, 0) . "loop";
+  my $head = pack("CCnnnCCna4a4", 0x45, 0, 32, 1, 0, 64, 17, 0, $ip, $ip);
+  send($raw, $head . $udp, 0, pack_sockaddr_in($port, $ip)) or die "send: $!";`;
+
+describe.skipIf(!canInvent)("a datagram that seems to come from the daemon itself", () => {
+  test.each(["127.0.0.1:0", "0.0.0.0:0", "[::]:0"])("is not answered at %s", async (listen) => {
+    await using stage = await open("--listen", listen);
+    await stage.pong();
+    const sent = await run([perl!, "-e", invented, `${stage.port}`]);
+    expect(sent).toMatchObject({ code: 0, stderr: "" });
+    await until("it is dropped", async () => (await stage.counters())["dropped_own"] === 1);
+    using remote = await Remote.open(stage.port);
+    await remote.ask("hello");
+    expect(await stage.counters()).toMatchObject({ remotes: 1, dropped_own: 1 });
+  });
+});
+
 describe("the end", () => {
   test("comes when what was asked is answered, and not before", async () => {
     await using stage = await open();

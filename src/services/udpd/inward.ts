@@ -7,6 +7,7 @@
  * borrowed addresses never do, is kept for a shorter time, so that the room is soon there again.
  */
 
+import { networkInterfaces } from "node:os";
 import type { ConnectOptions } from "../../ipc/context.ts";
 import type { End } from "../../ipc/handlers.ts";
 import { limitDefaults } from "../../ipc/limits.ts";
@@ -43,6 +44,7 @@ const counted = [
   "dropped_service",
   "dropped_too_long",
   "dropped_unsent",
+  "dropped_own",
 ] as const;
 
 const lookMs = 1000;
@@ -55,6 +57,7 @@ export class Inward {
   readonly counters = new Counters(counted);
   readonly #options: InwardOptions;
   readonly #messageBytesMax: number;
+  readonly #ownHosts: ReadonlySet<string>;
   readonly #remotes = new Map<string, Remote>();
   #socket!: Socket;
   #timer: ReturnType<typeof setInterval> | undefined;
@@ -79,6 +82,7 @@ export class Inward {
 
   private constructor(options: InwardOptions) {
     this.#options = options;
+    this.#ownHosts = ownHosts(options.listen.host);
     this.#messageBytesMax = options.connect.messageBytesMax ?? limitDefaults.messageBytesMax;
   }
 
@@ -106,6 +110,11 @@ export class Inward {
     this.counters.add("bytes_in", bytes.length);
     if (truncated || bytes.length > this.#messageBytesMax) {
       this.counters.add("dropped_too_long");
+      return;
+    }
+    if (port === this.#socket.port && this.#ownHosts.has(host)) {
+      // Its answer would come back to us, and be answered again, without end.
+      this.counters.add("dropped_own");
       return;
     }
     const key = `${port} ${host}`;
@@ -216,6 +225,14 @@ export class Inward {
   #complain(address: Address, what: string, kind: string): void {
     this.#options.complain(formatAddress(address), what, kind);
   }
+}
+
+/** What a sender may be called that is this daemon itself. */
+function ownHosts(host: string): ReadonlySet<string> {
+  if (host !== "0.0.0.0" && host !== "::") return new Set([host]);
+  const all = Object.values(networkInterfaces()).flatMap((each) => each ?? []);
+  // A socket for both IPv4 and IPv6 calls the former by the latter (RFC 4291, section 2.5.5.2).
+  return new Set(all.flatMap(({ address }) => [address, `::ffff:${address}`]));
 }
 
 function textOf(error: unknown): string {
