@@ -4,8 +4,8 @@ import type { Startable } from "./startable.ts";
 
 const catalog: Readonly<Record<string, () => Promise<{ service: Startable }>>> = {
   hello: () => import("./hello.ts"),
-  ipcd: () => import("./ipcd.ts"),
   httpd: () => import("./httpd.ts"),
+  ipcd: () => import("./ipcd.ts"),
   pong: () => import("./pong.ts"),
   tcpd: () => import("./tcpd.ts"),
   udpd: () => import("./udpd.ts"),
