@@ -44,6 +44,8 @@ export class Connection implements AsyncDisposable {
   readonly #limits: FullLimits;
   readonly #requests = new Requests();
   readonly #unread: Unread;
+  /** By `pause`. What nobody reads makes the peer wait as well, of itself. */
+  #paused = false;
   readonly #ended = Promise.withResolvers<End>();
   #end: End | undefined;
   #handle = 0;
@@ -79,7 +81,7 @@ export class Connection implements AsyncDisposable {
     this.service = service;
     this.#handlers = handlers;
     this.#limits = limits;
-    this.#unread = new Unread(limits.queueBytesHigh, (paused) => this.#pause(paused));
+    this.#unread = new Unread(limits.queueBytesHigh, () => this.#readOrNot());
   }
 
   /** Whether messages can be sent: false once it was closed, or has ended. */
@@ -230,6 +232,34 @@ export class Connection implements AsyncDisposable {
   }
 
   /**
+   * Reads nothing more, so that the peer comes to wait, until `resume`: for whoever hands messages on to somebody who
+   * is slower. Those of the batch that is being handed out still come, 256 KiB of them at most, or the one message that
+   * is larger. Answers to requests are not read either. A peer that is gone makes an end of it: what it had still sent
+   * comes, and then the end. Lasts over a reconnection, and does nothing once the connection has ended.
+   *
+   * @example
+   * message(from, { bytes }) { if (!to.send(bytes)) from.pause(); }   // and in the drain handler of `to`:
+   * drain() { from.resume(); }
+   */
+  pause(): void {
+    if (this.#paused) return;
+    this.#paused = true;
+    this.#readOrNot();
+  }
+
+  /** Goes on reading after `pause`. */
+  resume(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    this.#readOrNot();
+  }
+
+  /** Whether `pause` was called, and `resume` was not since. */
+  get paused(): boolean {
+    return this.#paused;
+  }
+
+  /**
    * The messages that arrive, each with bytes of its own, for a connection without a `message` handler. What nobody
    * reads makes the peer wait. Ends when the connection does; throws if it ended otherwise than in order.
    */
@@ -306,7 +336,7 @@ export class Connection implements AsyncDisposable {
     this.#received = { messages: 0, bytes: 0 };
     this.#statistics = undefined;
     loop().add(handle, this);
-    if (this.#unread.paused) this.#pause(true);
+    if (this.#paused || this.#unread.paused) this.#readOrNot();
     const held = this.#held;
     this.#held = [];
     this.#heldBytes = 0;
@@ -451,10 +481,11 @@ export class Connection implements AsyncDisposable {
     return this.#heldBytes <= this.#limits.queueBytesHigh;
   }
 
-  #pause(paused: boolean): void {
+  /** There is one native pause, and two who may want it: whoever called `pause`, and the messages that nobody reads. */
+  #readOrNot(): void {
     if (this.#handle === 0) return;
     try {
-      loop().context.pause(this.#handle, paused);
+      loop().context.pause(this.#handle, this.#paused || this.#unread.paused);
     } catch (error) {
       if (!isClosed(error)) throw error;
     }
