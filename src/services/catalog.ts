@@ -9,6 +9,7 @@ const catalog: Readonly<Record<string, () => Promise<{ service: Startable }>>> =
   pong: () => import("./pong.ts"),
   tcpd: () => import("./tcpd.ts"),
   udpd: () => import("./udpd.ts"),
+  websocketd: () => import("./websocketd.ts"),
 };
 
 export const serviceNames: readonly string[] = Object.keys(catalog);

@@ -1,0 +1,60 @@
+/**
+ * Which web pages may open a WebSocket here. A browser says where the page comes from, in `Origin`; a program that is no
+ * browser says nothing, or what it likes, so this protects people who visit a page and nobody else.
+ *
+ * Without `--origin` it is the daemon's own page: `Origin` and `Host` are the same. A stranger's page can have a name of
+ * its own lead to this machine, and then the two are the same as well ("DNS rebinding"); so the host must also be one
+ * that nobody else can have: a number, `localhost`, or what was given to `--listen`.
+ */
+
+import { isIP } from "node:net";
+import type { Option } from "../option.ts";
+import { UsageError } from "../option.ts";
+
+export const origin: Option<string> = {
+  placeholder: "ORIGIN",
+  help: "web pages that may connect, as in https://example.com (default: the daemon's own)",
+  read(given) {
+    const found = URL.canParse(given) ? new URL(given) : undefined;
+    if (found !== undefined && /^https?:$/.test(found.protocol) && isBare(found, given)) {
+      return found.origin;
+    }
+    throw new UsageError(
+      `"${given}" is no origin, such as https://example.com or http://host:8080`,
+    );
+  },
+};
+
+/** Whether it has nothing but scheme, host and port. */
+function isBare({ origin, username, password }: URL, given: string): boolean {
+  const rest = given.slice(origin.length);
+  return (
+    username === "" && password === "" && (rest === "" || rest === "/" || !/[/?#@]/.test(rest))
+  );
+}
+
+export class Origins {
+  readonly #given: ReadonlySet<string>;
+  readonly #host: string;
+
+  /** `host` is where the daemon listens, which it may be reached by as well. */
+  constructor(given: readonly string[], host: string) {
+    this.#given = new Set(given);
+    this.#host = host.toLowerCase();
+  }
+
+  /** Whether a page from `origin` may connect to `host`, which is what the header of that name says. */
+  allows(origin: string, host: string | null): boolean {
+    if (this.#given.size > 0) return this.#given.has(origin);
+    if (host === null || !URL.canParse(origin)) return false;
+    const from = new URL(origin);
+    const here = `${from.protocol}//${host}`;
+    if (!URL.canParse(here) || new URL(here).origin !== from.origin) return false;
+    return this.#isOwn(from.hostname);
+  }
+
+  #isOwn(hostname: string): boolean {
+    const bare = hostname.replace(/^\[|\]$/g, "");
+    return isIP(bare) !== 0 || bare === "localhost" || bare === this.#host;
+  }
+}

@@ -1,0 +1,236 @@
+/**
+ * One remote: a WebSocket, bound to a connection to a service.
+ *
+ *     remote ──receive──▶ connection.send      its queue over the mark: the WebSocket is read no more, until it drains
+ *     remote ◀──deliver── the service          what waits for the remote over the mark: the service is read no more
+ *
+ * So nothing grows without bound, and whoever is slow is waited for by the one it talks to, and by nobody else.
+ */
+
+import { isUtf8 } from "node:buffer";
+import type { Connection } from "../../ipc/connection.ts";
+import type { End } from "../../ipc/handlers.ts";
+import type { Message } from "../../ipc/message.ts";
+import { isClosed } from "../../native/errors.ts";
+import type { Admission } from "./door.ts";
+import type { Tally } from "./tally.ts";
+
+export type Socket = Bun.ServerWebSocket<Remote>;
+
+/** RFC 6455, section 7.4.1, and the registry it founded. */
+export const closeCodes = {
+  goingAway: 1001,
+  policy: 1008,
+  internal: 1011,
+  restart: 1012,
+} as const;
+
+/** Compressing shorter ones costs more than it saves. */
+const compressBytesMin = 256;
+
+/** What all remotes of a daemon have in common. */
+export type House = {
+  readonly tally: Tally;
+  readonly queueBytesHigh: number;
+  readonly deflate: boolean;
+};
+
+export class Remote {
+  /** Its address. */
+  readonly who: string;
+  readonly #house: House;
+  readonly #service: string;
+  readonly #isText: boolean;
+  #socket: Socket | undefined;
+  #connection: Connection | undefined;
+  /** What the service has said in this batch, to go out together when the batch is over. */
+  #batch: Message[] = [];
+  /** Something came since it was last asked whether it is there. */
+  #heard = true;
+  /** What waited for it then, and whether it had to be asked. */
+  #waited = 0;
+  #asked = false;
+  /** When a message last went either way, in milliseconds. */
+  #moved = performance.now();
+  /** Since it was last looked at. */
+  #hasMoved = false;
+
+  constructor(who: string, { service, speech }: Admission, house: House) {
+    this.who = who;
+    this.#service = service;
+    this.#isText = speech === "earshot.text";
+    this.#house = house;
+  }
+
+  get service(): string {
+    return this.#service;
+  }
+
+  bind(connection: Connection): void {
+    this.#connection = connection;
+  }
+
+  /** The handshake is done: now both ends are there. */
+  opened(socket: Socket): void {
+    this.#socket = socket;
+  }
+
+  // ---- from the remote ----
+
+  /** A message for the service. */
+  receive(message: string | Uint8Array): void {
+    this.#heard = true;
+    this.#hasMoved = true;
+    const connection = this.#connection;
+    // What was read already still comes after the service has gone.
+    if (connection === undefined || !connection.open) return;
+    const { tally } = this.#house;
+    tally.add("messagesIn");
+    tally.add("bytesIn", Buffer.byteLength(message));
+    try {
+      if (connection.send(message)) return;
+    } catch (error) {
+      // It broke in this moment, and its end is on its way.
+      if (!isClosed(error)) throw error;
+      return;
+    }
+    if (this.#socket?.isPaused !== false) return;
+    tally.add("remotePauses");
+    this.#socket.pause();
+  }
+
+  /** A pong, or a ping of its own. */
+  heard(): void {
+    this.#heard = true;
+  }
+
+  /** It has room again. */
+  drained(): void {
+    this.#heard = true;
+    const connection = this.#connection;
+    if (connection?.paused !== true) return;
+    if (this.queuedBytes <= this.#house.queueBytesHigh / 2) connection.resume();
+  }
+
+  /** It has gone. What it had said is still sent to the service. */
+  async left(): Promise<void> {
+    this.#socket = undefined;
+    this.#house.tally.add("lost", this.#batch.length);
+    this.#batch = [];
+    await this.#connection?.close();
+  }
+
+  // ---- from the service ----
+
+  /** A message for the remote. All of a batch go out together: a system call for each would cost most of the time. */
+  deliver(message: Message): void {
+    if (this.#socket === undefined) {
+      this.#house.tally.add("lost");
+      return;
+    }
+    // The loop runs what is queued here when the batch is over, and before it waits for the next; until then the
+    // messages are good.
+    if (this.#batch.push(message) === 1) queueMicrotask(this.#flush);
+  }
+
+  /** The service has room again. */
+  serviceDrained(): void {
+    if (this.#socket?.isPaused === true) this.#socket.resume();
+  }
+
+  /** The connection has ended. */
+  serviceGone({ reason }: End): void {
+    this.#flush();
+    if (this.#socket === undefined) return;
+    this.#house.tally.add("serviceGone");
+    if (reason === "peer_closed") {
+      this.end(closeCodes.restart, `${this.#service} ended the connection`);
+    } else {
+      this.end(closeCodes.internal, `the connection to ${this.#service} ended: ${reason}`);
+    }
+  }
+
+  // ---- from the daemon ----
+
+  /** Bytes that wait for the remote. */
+  get queuedBytes(): number {
+    return this.#socket?.getBufferedAmount() ?? 0;
+  }
+
+  /** Closes it behind what waits for it. */
+  end(code: number, why: string): void {
+    const socket = this.#socket;
+    if (socket === undefined) return;
+    this.#flush();
+    if (socket.isPaused) socket.resume();
+    socket.close(code, why);
+  }
+
+  /** Closes it now. */
+  drop(): void {
+    this.#socket?.terminate();
+  }
+
+  /**
+   * Whether there was a sign of life since this was last called; if not it is asked for one, and without an answer until
+   * the next call it is not there.
+   */
+  isThere(): boolean {
+    const socket = this.#socket;
+    if (socket === undefined) return true;
+    const waiting = socket.getBufferedAmount();
+    // Behind much that waits for it a ping takes its time, but then it reads.
+    const isAlive = this.#heard || waiting < this.#waited;
+    this.#waited = waiting;
+    this.#heard = false;
+    // One that has to wait is not read, so its answer is not heard. To ask it shows whether its machine still listens.
+    if (isAlive && !socket.isPaused) {
+      this.#asked = false;
+      return true;
+    }
+    const isThere = !this.#asked || socket.isPaused;
+    this.#asked = true;
+    if (isThere) socket.ping();
+    return isThere;
+  }
+
+  /** For how long no message has gone either way, at the time `now`, as far as is known. */
+  idleMs(now: number): number {
+    if (this.#hasMoved) this.#moved = now;
+    this.#hasMoved = false;
+    return now - this.#moved;
+  }
+
+  readonly #flush = (): void => {
+    if (this.#batch.length === 0) return;
+    const socket = this.#socket;
+    if (socket === undefined) return;
+    this.#hasMoved = true;
+    socket.cork(this.#sendBatch);
+    this.#batch = [];
+    const connection = this.#connection;
+    if (connection === undefined || connection.paused) return;
+    if (socket.getBufferedAmount() <= this.#house.queueBytesHigh) return;
+    this.#house.tally.add("servicePauses");
+    connection.pause();
+  };
+
+  readonly #sendBatch = (): void => {
+    const socket = this.#socket!;
+    const { tally, deflate } = this.#house;
+    let bytesOut = 0;
+    for (const message of this.#batch) {
+      const { bytes, length } = message;
+      bytesOut += length;
+      const compress = deflate && length >= compressBytesMin;
+      if (!this.#isText) socket.sendBinary(bytes, compress);
+      else if (isUtf8(bytes)) socket.sendText(message.text(), compress);
+      else {
+        tally.add("notText");
+        socket.sendBinary(bytes, compress);
+      }
+    }
+    tally.add("messagesOut", this.#batch.length);
+    tally.add("bytesOut", bytesOut);
+  };
+}

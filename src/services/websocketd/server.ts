@@ -1,0 +1,234 @@
+/** Listens for WebSockets, and keeps all remotes until they or it go. */
+
+import { setTimeout as sleep } from "node:timers/promises";
+import { connect } from "../../ipc/connect.ts";
+import type { Connection } from "../../ipc/connection.ts";
+import { limitDefaults } from "../../ipc/limits.ts";
+import { IpcError } from "../../native/errors.ts";
+import { formatAddress } from "../daemon/address.ts";
+import type { Counts, Running } from "../startable.ts";
+import type { Admission, Refusal } from "./door.ts";
+import { Door, refuse } from "./door.ts";
+import { page } from "./page.ts";
+import type { House, Socket } from "./remote.ts";
+import { closeCodes, Remote } from "./remote.ts";
+import type { Settings } from "./settings.ts";
+import type { Tally } from "./tally.ts";
+import { newTally } from "./tally.ts";
+
+/** How often what remotes have not read is looked at while the daemon closes. */
+const drainLookMs = 5;
+/** How long a service may have no room for another connection before the remote is told so. */
+const connectMs = 5000;
+
+export class Server implements Running {
+  readonly name: string;
+  readonly #settings: Settings;
+  readonly #tally: Tally = newTally();
+  readonly #remotes = new Set<Remote>();
+  readonly #door: Door;
+  readonly #house: House;
+  readonly #server: Bun.Server<Remote>;
+  readonly #timers: ReturnType<typeof setInterval>[] = [];
+  /** Those that are at the door, and are promised a place. */
+  #coming = 0;
+  #closed: Promise<void> | undefined;
+
+  static start(settings: Settings): Promise<Server> {
+    return new Promise((resolve) => resolve(new Server(settings)));
+  }
+
+  private constructor(settings: Settings) {
+    const { exposure, origins, deflate, connection } = settings;
+    this.name = settings.name;
+    this.#settings = settings;
+    this.#door = new Door(exposure, origins);
+    this.#house = { tally: this.#tally, queueBytesHigh: connection.queueBytesHigh, deflate };
+    this.#server = this.#listen();
+    this.#every(settings.pingMs, () => this.#askAll());
+    this.#every(settings.idleMs / 2, () => this.#closeIdle());
+  }
+
+  get path(): string {
+    const { hostname, port } = this.#server;
+    return `ws://${formatAddress({ host: hostname!, port: port! })}/`;
+  }
+
+  counters(): Counts {
+    return { ...this.#tally.all(), open: this.#remotes.size };
+  }
+
+  /** Lets nobody in any more, has everybody read what waits for them, and says that it goes. */
+  close({ now = false }: { now?: boolean } = {}): Promise<void> {
+    if (now) for (const remote of this.#remotes) remote.drop();
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    for (const timer of this.#timers) clearInterval(timer);
+    // Those that are here stay until they are told.
+    void this.#server.stop();
+    const until = performance.now() + limitDefaults.drainTimeout;
+    while (this.#remotes.size > 0) {
+      const isOver = performance.now() >= until;
+      for (const remote of this.#remotes) {
+        if (isOver) remote.drop();
+        else if (remote.queuedBytes === 0) remote.end(closeCodes.goingAway, "this daemon ends");
+      }
+      if (this.#remotes.size > 0) await sleep(drainLookMs);
+    }
+    await this.#server.stop(true);
+  }
+
+  #listen(): Bun.Server<Remote> {
+    const { listen, connection, deflate } = this.#settings;
+    const shared = { compress: "shared", decompress: "shared" } as const;
+    try {
+      return Bun.serve<Remote>({
+        hostname: listen.host,
+        port: listen.port,
+        fetch: (request, server) => this.#answer(request, server),
+        // A page's request has no body; what a remote sends as one is not kept.
+        maxRequestBodySize: 0,
+        error: () => refuse({ status: 500, why: "something went wrong here" }),
+        websocket: {
+          maxPayloadLength: connection.messageBytesMax,
+          // What waits is bounded by reading from the service no more.
+          backpressureLimit: 0,
+          // Bun's own begins anew with each message that is sent, so that it never drops who only listens and is gone.
+          idleTimeout: 0,
+          sendPings: false,
+          perMessageDeflate: deflate ? shared : false,
+          open: (socket) => this.#open(socket),
+          message: (socket, message) => socket.data.receive(message),
+          ping: (socket) => socket.data.heard(),
+          pong: (socket) => socket.data.heard(),
+          drain: (socket) => socket.data.drained(),
+          close: (socket, code, reason) => this.#left(socket.data, code, reason),
+        },
+      });
+    } catch (error) {
+      throw cannotListen(formatAddress(listen), error);
+    }
+  }
+
+  async #answer(request: Request, server: Bun.Server<Remote>): Promise<Response | undefined> {
+    const { pathname } = new URL(request.url);
+    if (pathname === "/" && request.headers.get("Upgrade") === null) {
+      this.#tally.add("pages");
+      return page(request, this.#settings.exposure.names);
+    }
+    const admission = this.#door.admit(pathname, request);
+    const refusal = "why" in admission ? admission : await this.#bind(admission, request, server);
+    return refusal === undefined ? undefined : this.#refuse(refusal);
+  }
+
+  #refuse(refusal: Refusal): Response {
+    const { status } = refusal;
+    this.#tally.add(`refused${status as 400 | 403 | 404 | 405 | 426 | 503}`);
+    return refuse(refusal);
+  }
+
+  /** Connects to the service, and makes a WebSocket of the request. */
+  async #bind(
+    admission: Admission,
+    request: Request,
+    server: Bun.Server<Remote>,
+  ): Promise<Refusal | undefined> {
+    if (this.#remotes.size + this.#coming >= this.#settings.remotesMax) {
+      return { status: 503, why: "as many are connected as are allowed; try again later" };
+    }
+    const { address = "somebody", port = 0 } = server.requestIP(request) ?? {};
+    const remote = new Remote(formatAddress({ host: address, port }), admission, this.#house);
+    this.#coming += 1;
+    try {
+      const connection = await this.#connect(remote, request.signal);
+      if ("why" in connection) return connection;
+      remote.bind(connection);
+      const { subprotocol } = admission;
+      const headers =
+        subprotocol === undefined ? undefined : { "Sec-WebSocket-Protocol": subprotocol };
+      if (server.upgrade(request, { data: remote, ...(headers && { headers }) })) return undefined;
+      void connection.close();
+      return { status: 400, why: "this is no handshake of a WebSocket" };
+    } finally {
+      this.#coming -= 1;
+    }
+  }
+
+  async #connect(remote: Remote, signal: AbortSignal): Promise<Connection | Refusal> {
+    const { connection, complain } = this.#settings;
+    try {
+      return await connect(remote.service, {
+        ...connection,
+        timeout: connectMs,
+        message: (_, message) => remote.deliver(message),
+        drain: () => remote.serviceDrained(),
+        close: (_, end) => remote.serviceGone(end),
+      });
+    } catch (error) {
+      if (!(error instanceof IpcError)) throw error;
+      // A remote is not told what only the people of this machine may know.
+      if (!signal.aborted)
+        complain(remote.who, `no way to ${remote.service}: ${error.message}`, error.code);
+      return { status: 503, why: `${remote.service} is not running; try again later` };
+    }
+  }
+
+  #open(socket: Socket): void {
+    this.#remotes.add(socket.data);
+    this.#tally.add("accepted");
+    socket.data.opened(socket);
+  }
+
+  #left(remote: Remote, code: number, reason: string): void {
+    this.#remotes.delete(remote);
+    // With this code, what the remote has done wrong; Bun has told it with the code for that.
+    if (code === 1006 && reason !== "") {
+      this.#tally.add("violations");
+      this.#settings.complain(remote.who, `closed: ${reason}`, "violation");
+    }
+    // It ends by itself, and says so to `serviceGone`.
+    void remote.left();
+  }
+
+  #every(ms: number, act: () => void): void {
+    if (ms === 0) return;
+    const timer = setInterval(act, ms);
+    timer.unref();
+    this.#timers.push(timer);
+  }
+
+  #askAll(): void {
+    for (const remote of this.#remotes) {
+      if (remote.isThere()) continue;
+      this.#tally.add("unanswered");
+      this.#settings.complain(remote.who, "dropped: it does not answer", "unanswered");
+      remote.drop();
+    }
+  }
+
+  #closeIdle(): void {
+    const now = performance.now();
+    for (const remote of this.#remotes) {
+      if (remote.idleMs(now) < this.#settings.idleMs) continue;
+      this.#tally.add("idle");
+      remote.end(closeCodes.policy, "no message for too long");
+    }
+  }
+}
+
+/** Bun asks whether the port is in use, whatever it was. */
+function cannotListen(where: string, error: unknown): unknown {
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === undefined) return error;
+  const why = explanations[code] ?? code;
+  return Object.assign(new Error(`cannot listen on ${where}: ${why}`), { code, syscall: "listen" });
+}
+
+const explanations: Readonly<Record<string, string>> = {
+  EADDRINUSE: "somebody does already; choose another port",
+  EADDRNOTAVAIL: "that is no address of this machine",
+  EACCES: "this user may not; choose a port from 1024 on",
+};

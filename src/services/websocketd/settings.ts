@@ -1,0 +1,25 @@
+/** What a daemon of this kind is started with. */
+
+import type { ConnectOptions } from "../../ipc/connect.ts";
+import type { Address } from "../daemon/address.ts";
+import type { Exposure } from "../daemon/exposure.ts";
+import type { Complain } from "../startable.ts";
+import type { Origins } from "./origins.ts";
+
+export type ConnectionLimits = Pick<ConnectOptions, "rundir" | "shared"> &
+  Record<"messageBytesMax" | "queueBytesHigh" | "queueBytesMax", number>;
+
+export type Settings = {
+  readonly name: string;
+  readonly listen: Address;
+  readonly exposure: Exposure;
+  readonly origins: Origins;
+  /** 0: never. */
+  readonly pingMs: number;
+  readonly idleMs: number;
+  readonly deflate: boolean;
+  readonly remotesMax: number;
+  /** The limits hold both ways. */
+  readonly connection: ConnectionLimits;
+  readonly complain: Complain;
+};
