@@ -1,0 +1,728 @@
+/** websocketd: who is let in, what goes through, who waits for whom, and how it ends. */
+
+import { describe, expect, test } from "bun:test";
+import { connect as connectTcp } from "node:net";
+import type { Connection } from "../../src/index.ts";
+import { connect, serve } from "../../src/index.ts";
+import { canCount, descriptorCount } from "../kit/census.ts";
+import { earshot, leaveNoCommand, run, startService } from "../kit/command.ts";
+import { leaveNoTrace } from "../kit/no-trace.ts";
+import { pattern } from "../kit/random.ts";
+import { clientFrame, closing, handshake, opcodes, RawWebSocket } from "../kit/raw-websocket.ts";
+import { Scratch } from "../kit/scratch.ts";
+import { until } from "../kit/until.ts";
+import { startWebsocketd } from "../kit/websocketd.ts";
+
+leaveNoTrace();
+leaveNoCommand();
+
+const { text, binary, close, ping, pong } = opcodes;
+const textOf = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+
+/** A run directory with pong in it, and a daemon that leads there. */
+async function stage(words: readonly string[] = []) {
+  const scratch = new Scratch();
+  const service = await startService(["pong"], { rundir: scratch.path });
+  const daemon = await startWebsocketd(scratch.path, ["--allow", "pong", ...words]);
+  return {
+    rundir: scratch.path,
+    service,
+    daemon,
+    port: daemon.port,
+    async [Symbol.asyncDispose]() {
+      await daemon[Symbol.asyncDispose]();
+      await service[Symbol.asyncDispose]();
+      scratch[Symbol.dispose]();
+    },
+  };
+}
+
+/** Asks pong for an answer: whoever gets one is served. */
+async function isServed(remote: RawWebSocket): Promise<void> {
+  const before = remote.frames.length;
+  remote.send(text, "still here");
+  const frames = await remote.received(before + 1);
+  expect(textOf(frames[before]!.payload)).toBe("still here");
+}
+
+describe("a command line", () => {
+  test.each([
+    [[], "--listen HOST:PORT is missing"],
+    [["--listen", "9000"], '--listen: "9000" is no HOST:PORT'],
+    [["--listen", "127.0.0.1:0", "--allow", "../pong"], '--allow: "../pong" is no name'],
+    [
+      ["--listen", "127.0.0.1:0", "--origin", "example.com"],
+      '--origin: "example.com" is no origin',
+    ],
+    [
+      ["--listen", "127.0.0.1:0", "--origin", "https://a.b/path"],
+      '--origin: "https://a.b/path" is',
+    ],
+    [["--listen", "127.0.0.1:0", "--users", "anyone"], "--users is for services"],
+    [["--listen", "127.0.0.1:0", "--ping", "86401"], "--ping: 86401 is more than a day"],
+  ])("%j is a usage error", async (words, complaint) => {
+    using scratch = new Scratch();
+    const ended = await run(earshot("service", "websocketd", ...words), { rundir: scratch.path });
+    expect(ended).toMatchObject({ code: 2, stdout: "" });
+    expect(ended.stderr).toStartWith(`service: ${complaint}`);
+  });
+
+  test("with an address that is taken, or is not of this machine, says so", async () => {
+    await using here = await stage();
+    const { rundir, port } = here;
+    for (const [listen, why] of [
+      [`127.0.0.1:${port}`, "somebody does already; choose another port"],
+      ["192.0.2.1:9000", "that is no address of this machine"],
+    ] as const) {
+      const ended = await run(earshot("service", "websocketd", "--listen", listen), { rundir });
+      expect(ended).toMatchObject({ code: 1, stdout: "" });
+      expect(ended.stderr).toBe(`service: cannot listen on ${listen}: ${why}\n`);
+    }
+  });
+
+  test("with --help tells the options", async () => {
+    const { code, stdout } = await run(earshot("service", "websocketd", "--help"));
+    expect(code).toBe(0);
+    for (const option of [
+      "--listen HOST:PORT",
+      "--allow NAME",
+      "--origin ORIGIN",
+      "--ping SECONDS",
+    ])
+      expect(stdout).toContain(option);
+  });
+});
+
+describe("the door", () => {
+  const paths: [string, number][] = [
+    ["/pong", 101],
+    ["/pong?x=1", 101],
+    // What dots in a path mean is settled before anybody sees it; RFC 3986, section 5.2.4.
+    ["/x/../pong", 101],
+    ["/secret", 404],
+    ["/../secret", 404],
+    ["/..%2fpong", 404],
+    ["/%2e%2e%2fpong", 404],
+    ["/po%6eg", 404],
+    ["/pong/", 404],
+    ["//pong", 404],
+    ["/pong%00", 404],
+    ["/pong.lock", 404],
+    ["/", 404],
+    [`/${"x".repeat(5000)}`, 404],
+  ];
+
+  test("leads to the services that are named, and to nothing else", async () => {
+    await using here = await stage();
+    const { rundir, port } = here;
+    await using _ = await serve("secret", {}, { rundir });
+    for (const [path, status] of paths) {
+      using remote = await RawWebSocket.ask(port, path);
+      expect([path, remote.status]).toEqual([path, status]);
+      if (status === 101) continue;
+      await remote.gone();
+      expect(remote.body).toBe("there is no service of that name here\n");
+    }
+  });
+
+  const plain: [string, Record<string, string | undefined>, number, string][] = [
+    ["no upgrade", { Upgrade: undefined }, 426, "this is for WebSockets: connect with ws://"],
+    ["another upgrade", { Upgrade: "h2c" }, 426, "this is for WebSockets: connect with ws://"],
+    ["version 8", { "Sec-WebSocket-Version": "8" }, 426, "only version 13 of WebSockets is spoken"],
+    ["no version", { "Sec-WebSocket-Version": undefined }, 426, "only version 13 of WebSockets"],
+    [
+      "no key",
+      { "Sec-WebSocket-Key": undefined },
+      400,
+      "Sec-WebSocket-Key is not 16 bytes in base64",
+    ],
+    ["a short key", { "Sec-WebSocket-Key": "c2hvcnQ=" }, 400, "Sec-WebSocket-Key is not 16 bytes"],
+    [
+      "another subprotocol",
+      { "Sec-WebSocket-Protocol": "mqtt, wamp" },
+      400,
+      "of subprotocols, only",
+    ],
+    ["a stranger's page", { Origin: "https://example.com" }, 403, "pages from that origin may not"],
+    ["no page at all", { Origin: "null" }, 403, "pages from that origin may not"],
+  ];
+
+  test.each(plain)("answers %s in plain HTTP", async (_, headers, status, why) => {
+    await using here = await stage();
+    using remote = await RawWebSocket.ask(here.port, "/pong", { headers });
+    expect(remote.status).toBe(status);
+    await remote.gone();
+    expect(remote.body).toStartWith(why);
+    expect(remote.header("Content-Type")).toBe("text/plain; charset=utf-8");
+    if (status === 426) {
+      expect(remote.header("Upgrade")).toBe("websocket");
+      expect(remote.header("Sec-WebSocket-Version")).toBe("13");
+    }
+    await here.daemon.counts({ [`refused${status}`]: 1, open: 0, accepted: 0 });
+  });
+
+  test("answers 405 to what is no GET", async () => {
+    await using here = await stage();
+    for (const path of ["", "pong"]) {
+      const url = `http://127.0.0.1:${here.port}/${path}`;
+      const answer = await fetch(url, { method: "DELETE" });
+      expect(answer.status).toBe(405);
+      expect(answer.headers.get("Allow")).toContain("GET");
+      await answer.text();
+    }
+  });
+
+  const origins: [string, string[], Record<string, string>, boolean][] = [
+    ["its own page, by number", [], { Host: "127.0.0.1:80", Origin: "http://127.0.0.1" }, true],
+    ["its own page, by localhost", [], { Host: "localhost:1", Origin: "http://localhost:1" }, true],
+    ["its own page, over IPv6", [], { Host: "[::1]:1", Origin: "http://[::1]:1" }, true],
+    [
+      "another port of the same host",
+      [],
+      { Host: "127.0.0.1:1", Origin: "http://127.0.0.1:2" },
+      false,
+    ],
+    [
+      "a name made to lead here",
+      [],
+      { Host: "evil.example", Origin: "http://evil.example" },
+      false,
+    ],
+    ["one that is allowed", ["https://a.example"], { Origin: "https://a.example" }, true],
+    [
+      "the second",
+      ["https://a.example", "http://b.example:8080/"],
+      { Origin: "http://b.example:8080" },
+      true,
+    ],
+    ["one that only begins so", ["https://a.example"], { Origin: "https://a.example.org" }, false],
+    ["another scheme", ["https://a.example"], { Origin: "http://a.example" }, false],
+    [
+      "its own, when others are named",
+      ["https://a.example"],
+      { Host: "127.0.0.1", Origin: "http://127.0.0.1" },
+      false,
+    ],
+  ];
+
+  test.each(origins)("with a page's origin: %s", async (_, allowed, headers, isAllowed) => {
+    await using here = await stage(allowed.flatMap((one) => ["--origin", one]));
+    using remote = await RawWebSocket.ask(here.port, "/pong", { headers });
+    expect(remote.status).toBe(isAllowed ? 101 : 403);
+    using program = await RawWebSocket.open(here.port, "/pong");
+    await isServed(program);
+  });
+
+  test("says so when the service is not running, and lets in when it is", async () => {
+    await using here = await stage(["--allow", "late"]);
+    const { rundir, port, daemon } = here;
+    {
+      using remote = await RawWebSocket.ask(port, "/late");
+      expect(remote.status).toBe(503);
+      await remote.gone();
+      expect(remote.body).toBe("late is not running; try again later\n");
+    }
+    await daemon.command.complains('no way to late: ENOENT: nobody serves "late"');
+    await using _ = await serve(
+      "late",
+      { message: (connection, message) => void connection.send(message.bytes) },
+      { rundir },
+    );
+    using remote = await RawWebSocket.open(port, "/late");
+    await isServed(remote);
+    await daemon.counts({ refused503: 1, accepted: 1 });
+  });
+
+  test("lets in no more than are allowed, and again when one has gone", async () => {
+    await using here = await stage(["--connections-max", "2"]);
+    const { port, daemon } = here;
+    using first = await RawWebSocket.open(port, "/pong");
+    {
+      using second = await RawWebSocket.open(port, "/pong");
+      await isServed(second);
+      using third = await RawWebSocket.ask(port, "/pong");
+      expect(third.status).toBe(503);
+      await third.gone();
+      expect(third.body).toBe("as many are connected as are allowed; try again later\n");
+    }
+    await daemon.counts({ open: 1 });
+    using again = await RawWebSocket.open(port, "/pong");
+    await isServed(again);
+    await isServed(first);
+  });
+
+  test("holds nobody's place who is slow with the handshake, and ends that", async () => {
+    await using here = await stage(["--connections-max", "1"]);
+    const { port } = here;
+    const slow = await RawWebSocket.dial(port);
+    using silent = await RawWebSocket.dial(port);
+    slow.write(Buffer.from("GET /pong HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: "));
+    using served = await RawWebSocket.open(port, "/pong");
+    // A byte now and then does not help it: Bun's server counts from the beginning.
+    await until("the slow one is sent away", () => {
+      slow.write(Buffer.from("x"));
+      return slow.ended;
+    });
+    await silent.gone();
+    await isServed(served);
+    slow.close();
+  });
+});
+
+describe("messages", () => {
+  test("come back binary, whatever they were, unless text was asked for", async () => {
+    await using here = await stage();
+    for (const speech of [undefined, "earshot.binary", "nonsense, earshot.binary, earshot.text"]) {
+      using remote = await RawWebSocket.open(here.port, "/pong", {
+        headers: { "Sec-WebSocket-Protocol": speech },
+      });
+      expect(remote.header("Sec-WebSocket-Protocol")).toBe(speech && "earshot.binary");
+      remote.send(text, "héllo");
+      remote.send(binary, Uint8Array.of(0xff));
+      remote.send(text, "");
+      const frames = await remote.received(3);
+      expect(frames.map(({ opcode }) => opcode)).toEqual([binary, binary, binary]);
+      expect(textOf(frames[0]!.payload)).toBe("héllo");
+      expect(frames[1]!.payload).toEqual(Uint8Array.of(0xff));
+      expect(frames[2]!.payload).toHaveLength(0);
+    }
+  });
+
+  test("come back as text to who asked for it, but never what is no UTF-8", async () => {
+    await using here = await stage();
+    using remote = await RawWebSocket.open(here.port, "/pong", {
+      headers: { "Sec-WebSocket-Protocol": "earshot.text" },
+    });
+    expect(remote.header("Sec-WebSocket-Protocol")).toBe("earshot.text");
+    const surrogate = Uint8Array.of(0xed, 0xa0, 0x80);
+    remote.send(text, "héllo");
+    remote.send(binary, "bytes that are text");
+    remote.send(binary, Uint8Array.of(0x61, 0xff));
+    remote.send(binary, surrogate);
+    remote.send(text, "");
+    const frames = await remote.received(5);
+    expect(frames.map(({ opcode }) => opcode)).toEqual([text, text, binary, binary, text]);
+    expect(frames[2]!.payload).toEqual(Uint8Array.of(0x61, 0xff));
+    expect(frames[3]!.payload).toEqual(surrogate);
+    await here.daemon.counts({
+      notText: 2,
+      messagesIn: 5,
+      messagesOut: 5,
+      bytesIn: 30,
+      bytesOut: 30,
+    });
+  });
+
+  test("of a service that speaks first are all there", async () => {
+    await using here = await stage(["--allow", "host"]);
+    await using _ = await serve(
+      "host",
+      { open: (connection) => void ["wel", "come"].map((word) => connection.send(word)) },
+      { rundir: here.rundir },
+    );
+    using remote = await RawWebSocket.open(here.port, "/host");
+    const frames = await remote.received(2);
+    expect(frames.map(({ payload }) => textOf(payload))).toEqual(["wel", "come"]);
+  });
+
+  test("100,000 in a row come back in order", async () => {
+    await using here = await stage();
+    const count = 100_000;
+    const remote = new WebSocket(`ws://127.0.0.1:${here.port}/pong`);
+    remote.binaryType = "arraybuffer";
+    let next = 0;
+    const ended = Promise.withResolvers<void>();
+    remote.onclose = () => ended.resolve();
+    remote.onmessage = ({ data }) => {
+      const number = new DataView(data as ArrayBuffer).getUint32(0);
+      if (number !== next) throw new Error(`${number} came instead of ${next}`);
+      next += 1;
+    };
+    await new Promise((resolve) => {
+      remote.onopen = resolve;
+    });
+    const message = new Uint8Array(64);
+    const view = new DataView(message.buffer);
+    for (let at = 0; at < count; at++) {
+      view.setUint32(0, at);
+      remote.send(message);
+    }
+    await until("all came back", () => next === count);
+    remote.close();
+    await ended.promise;
+  });
+
+  test("longer than allowed close who sends them, and nobody else", async () => {
+    await using here = await stage(["--message-max", "1000"]);
+    using other = await RawWebSocket.open(here.port, "/pong");
+    using remote = await RawWebSocket.open(here.port, "/pong");
+    remote.send(binary, pattern(1000));
+    expect((await remote.received(1))[0]!.payload).toEqual(pattern(1000));
+    remote.send(binary, pattern(1001));
+    await remote.gone();
+    expect(remote.closed?.code).toBe(1009);
+    await here.daemon.command.complains(": closed: Received too big message\n");
+    await isServed(other);
+  });
+});
+
+describe("whoever is slow is waited for", () => {
+  /** Not to be held by any buffer of the system: pong would have to keep it. */
+  const much = 64 * 1024 * 1024;
+  const piece = pattern(256 * 1024);
+
+  test("a remote that does not read stops the service, and gets all when it does", async () => {
+    await using here = await stage(["--allow", "source", "--queue-max", "1048576"]);
+    const sent: Connection[] = [];
+    const count = much / piece.length;
+    await using _ = await serve(
+      "source",
+      {
+        open: (connection) => {
+          sent.push(connection);
+          for (let at = 0; at < count; at++) connection.send(piece);
+        },
+      },
+      { rundir: here.rundir, queueBytesMax: 2 * much },
+    );
+    using remote = await RawWebSocket.open(here.port, "/source", { reads: false });
+    using other = await RawWebSocket.open(here.port, "/pong");
+    await until(
+      "the daemon reads no more",
+      async () => (await here.daemon.counters())["servicePauses"]! > 0,
+    );
+    const { bytesOut } = await here.daemon.counters();
+    // One is told to wait at the mark; a batch and a message may be on their way.
+    expect(bytesOut).toBeLessThan(16 * 1024 * 1024);
+    expect(sent[0]!.queuedBytes).toBeGreaterThan(much / 2);
+    await isServed(other);
+    expect((await here.daemon.counters())["bytesOut"]).toBe(bytesOut! + "still here".length);
+    remote.read();
+    const frames = await remote.received(count);
+    for (const { payload } of frames) expect(Buffer.compare(payload, piece)).toBe(0);
+  });
+
+  test("a service that does not read stops the remote, and gets all when it does", async () => {
+    await using here = await stage(["--allow", "sink"]);
+    let received = 0;
+    const accepted: Connection[] = [];
+    await using _ = await serve(
+      "sink",
+      {
+        open: (connection) => {
+          connection.pause();
+          accepted.push(connection);
+        },
+        message: (_connection, message) => {
+          expect(message.length).toBe(piece.length);
+          received += 1;
+        },
+      },
+      { rundir: here.rundir },
+    );
+    using remote = await RawWebSocket.open(here.port, "/sink");
+    using other = await RawWebSocket.open(here.port, "/pong");
+    const count = much / piece.length;
+    for (let at = 0; at < count; at++) remote.send(binary, piece);
+    await until(
+      "the daemon reads no more",
+      async () => (await here.daemon.counters())["remotePauses"]! > 0,
+    );
+    await isServed(other);
+    // It holds what it may, and the rest is still the remote's.
+    expect(remote.unwrittenBytes).toBeGreaterThan(much / 4);
+    const { bytesIn } = await here.daemon.counters();
+    await isServed(other);
+    expect((await here.daemon.counters())["bytesIn"]).toBe(bytesIn! + "still here".length);
+    accepted[0]!.resume();
+    await until("all arrived", () => received === count);
+  });
+
+  test("a flood from one does not hold up another", async () => {
+    await using here = await stage();
+    using flood = await RawWebSocket.open(here.port, "/pong");
+    using other = await RawWebSocket.open(here.port, "/pong");
+    const frames = Buffer.concat(
+      Array.from({ length: 10_000 }, () => clientFrame(binary, "x".repeat(64))),
+    );
+    let round = 0;
+    for (; round < 20; round++) {
+      flood.write(frames);
+      await isServed(other);
+    }
+    await flood.received(10_000 * round);
+  });
+
+  test("a remote that does not read and floods pong ends alone", async () => {
+    await using here = await stage();
+    using deaf = await RawWebSocket.open(here.port, "/pong", { reads: false });
+    using other = await RawWebSocket.open(here.port, "/pong");
+    // pong keeps what is not read, up to its own limit, and then ends the connection.
+    const total = 4 * much;
+    for (let sent = 0; sent < total; sent += piece.length) deaf.send(binary, piece);
+    await here.daemon.counts({ serviceGone: 1 });
+    await isServed(other);
+    deaf.read();
+    await deaf.gone();
+    // How that looks from here depends on what pong had not read when it ended it.
+    expect([1011, 1012]).toContain(deaf.closed!.code);
+    await here.daemon.counts({ open: 1 });
+  });
+});
+
+describe("an end", () => {
+  test("of the service is told to the remote, whose neighbours go on", async () => {
+    await using here = await stage(["--allow", "mortal"]);
+    const { rundir, port, daemon } = here;
+    const mortal = await startService(["pong", "--name", "mortal"], { rundir });
+    using remote = await RawWebSocket.open(port, "/mortal");
+    using other = await RawWebSocket.open(port, "/pong");
+    await isServed(remote);
+    await mortal.end("SIGKILL");
+    await remote.gone();
+    expect(remote.closed).toEqual({ code: 1012, reason: "mortal ended the connection" });
+    await isServed(other);
+    await daemon.counts({ serviceGone: 1, open: 1 });
+  });
+
+  test("of a service that breaks its promises is told as an error", async () => {
+    await using here = await stage(["--allow", "liar", "--message-max", "1000"]);
+    await using _ = await serve(
+      "liar",
+      { open: (connection) => void connection.send("x".repeat(1001)) },
+      { rundir: here.rundir },
+    );
+    using remote = await RawWebSocket.open(here.port, "/liar");
+    await remote.gone();
+    expect(remote.closed).toEqual({
+      code: 1011,
+      reason: "the connection to liar ended: message_too_long",
+    });
+  });
+
+  test("of the service comes behind what it had said", async () => {
+    await using here = await stage(["--allow", "brief"]);
+    const count = 100;
+    const piece = pattern(65_536);
+    await using _ = await serve(
+      "brief",
+      {
+        open(connection) {
+          for (let at = 0; at < count; at++) connection.send(piece);
+          void connection.close();
+        },
+      },
+      { rundir: here.rundir },
+    );
+    using remote = await RawWebSocket.open(here.port, "/brief", { reads: false });
+    remote.read();
+    await remote.gone();
+    expect(remote.frames).toHaveLength(count + 1);
+    expect(remote.closed?.code).toBe(1012);
+  });
+
+  test.each(["a close", "a word less"])(
+    "of a remote, with %s, ends the connection behind what it said",
+    async (how) => {
+      await using here = await stage(["--allow", "listener"]);
+      const words: string[] = [];
+      const ends: string[] = [];
+      await using _ = await serve(
+        "listener",
+        {
+          message: (_connection, message) => void words.push(message.text()),
+          close: (_connection, { reason }) => void ends.push(reason),
+        },
+        { rundir: here.rundir },
+      );
+      const remote = await RawWebSocket.open(here.port, "/listener");
+      remote.send(text, "last");
+      remote.send(text, "words");
+      if (how === "a close") {
+        remote.send(close, closing(1000, "done"));
+        await remote.gone();
+        expect(remote.closed).toEqual({ code: 1000, reason: "done" });
+      } else {
+        await remote.written();
+        await until("they were heard", () => words.length === 2);
+      }
+      remote.close();
+      await until("the service knows", () => ends.length === 1);
+      expect({ words, ends }).toEqual({ words: ["last", "words"], ends: ["peer_closed"] });
+      await here.daemon.counts({ open: 0, violations: 0 });
+    },
+  );
+
+  test.each(["SIGTERM", "SIGINT"] as const)(
+    "of the daemon, at %s, is told to all behind what waits for them",
+    async (signal) => {
+      await using here = await stage(["--allow", "source"]);
+      const count = 20;
+      const piece = pattern(256 * 1024);
+      await using _ = await serve(
+        "source",
+        {
+          open: (connection) => {
+            for (let at = 0; at < count; at++) connection.send(piece);
+          },
+        },
+        { rundir: here.rundir },
+      );
+      using idle = await RawWebSocket.open(here.port, "/pong");
+      using slow = await RawWebSocket.open(here.port, "/source", { reads: false });
+      await here.daemon.counts({ messagesOut: await waitingFor(here.daemon) });
+      const { messagesOut } = await here.daemon.counters();
+      here.daemon.command.signal(signal);
+      await idle.gone();
+      expect(idle.closed).toEqual({ code: 1001, reason: "this daemon ends" });
+      slow.read();
+      await slow.gone();
+      expect(slow.closed).toEqual({ code: 1001, reason: "this daemon ends" });
+      // All that the daemon had taken for it, and nothing of it cut.
+      expect(slow.frames.length - 1).toBeGreaterThanOrEqual(messagesOut!);
+      for (const { payload } of slow.frames.slice(0, -1))
+        expect(Buffer.compare(payload, piece)).toBe(0);
+      expect(await here.daemon.command.whenEnded()).toMatchObject({ code: 0, signal: null });
+    },
+  );
+
+  /** How many went out when it goes no further. */
+  async function waitingFor(daemon: Awaited<ReturnType<typeof startWebsocketd>>): Promise<number> {
+    let last = -1;
+    await until("what waits is all there is, or may", async () => {
+      const { messagesOut, servicePauses } = await daemon.counters();
+      const isStill = messagesOut === last && (servicePauses! > 0 || messagesOut! >= 20);
+      last = messagesOut!;
+      return isStill;
+    });
+    return last;
+  }
+
+  test("of the daemon does not wait for who does not read, when told twice", async () => {
+    await using here = await stage(["--allow", "source"]);
+    await using _ = await serve(
+      "source",
+      {
+        open: (connection) => {
+          for (let at = 0; at < 100; at++) connection.send(pattern(256 * 1024));
+        },
+      },
+      { rundir: here.rundir },
+    );
+    using slow = await RawWebSocket.open(here.port, "/source", { reads: false });
+    await until("it has to wait", async () => (await here.daemon.counters())["servicePauses"]! > 0);
+    here.daemon.command.signal("SIGTERM");
+    await until("nobody is let in any more", async () => !(await isListening(here.port)));
+    expect(await here.daemon.command.end("SIGTERM")).toMatchObject({ code: 0, signal: null });
+    slow.read();
+    await slow.gone();
+    expect(slow.closed).toBeUndefined();
+  });
+});
+
+function isListening(port: number): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const socket = connectTcp(port, "127.0.0.1");
+  socket.on("connect", () => resolve(true));
+  socket.on("error", () => resolve(false));
+  return promise.finally(() => socket.destroy());
+}
+
+describe("remotes that are not there any more", () => {
+  test("are asked, and dropped without an answer; those that answer stay", async () => {
+    await using here = await stage(["--ping", "1"]);
+    using deaf = await RawWebSocket.open(here.port, "/pong", { reads: false });
+    using alive = await RawWebSocket.open(here.port, "/pong");
+    let answered = 0;
+    const answering = setInterval(() => {
+      const asked = alive.frames.filter(({ opcode }) => opcode === ping).length;
+      for (; answered < asked; answered++) alive.send(pong, "");
+    }, 1);
+    await here.daemon.command.complains(": dropped: it does not answer\n");
+    deaf.read();
+    await deaf.gone();
+    expect(deaf.closed).toBeUndefined();
+    await until("the other was asked more than once", () => answered >= 2);
+    clearInterval(answering);
+    await here.daemon.counts({ unanswered: 1 });
+    await isServed(alive);
+  });
+
+  test("are noticed even while they have to wait", async () => {
+    await using here = await stage(["--ping", "1", "--allow", "sink"]);
+    await using _ = await serve(
+      "sink",
+      { open: (connection) => connection.pause() },
+      { rundir: here.rundir },
+    );
+    const remote = await RawWebSocket.open(here.port, "/sink");
+    const piece = pattern(256 * 1024);
+    for (let at = 0; at < 64; at++) remote.send(binary, piece);
+    await until("it has to wait", async () => (await here.daemon.counters())["remotePauses"]! > 0);
+    remote.close();
+    await here.daemon.counts({ open: 0, unanswered: 0 });
+  });
+
+  test("and those that have nothing to say are closed, if that is wished", async () => {
+    await using here = await stage(["--idle", "2"]);
+    using idle = await RawWebSocket.open(here.port, "/pong");
+    using busy = await RawWebSocket.open(here.port, "/pong");
+    const chatter = setInterval(() => busy.send(text, "still here"), 100);
+    await idle.gone();
+    clearInterval(chatter);
+    expect(idle.closed).toEqual({ code: 1008, reason: "no message for too long" });
+    await here.daemon.counts({ idle: 1 });
+    await isServed(busy);
+  });
+});
+
+describe("many", () => {
+  test("2,000 idle remotes cost nobody anything, and leave nothing behind", async () => {
+    await using here = await stage();
+    const { port, daemon } = here;
+    using busy = await RawWebSocket.open(port, "/pong");
+    await isServed(busy);
+    const before = canCount ? descriptorCount(daemon.command.pid) : 0;
+    const crowd: RawWebSocket[] = [];
+    while (crowd.length < 2000) {
+      const next = Array.from({ length: 100 }, () => RawWebSocket.open(port, "/pong"));
+      crowd.push(...(await Promise.all(next)));
+    }
+    await daemon.counts({ open: 2001 });
+    await isServed(busy);
+    await isServed(crowd.at(-1)!);
+    for (const remote of crowd) remote.close();
+    await daemon.counts({ open: 1 });
+    await isServed(busy);
+    await until("the daemon has closed what it had opened", () => {
+      return !canCount || descriptorCount(daemon.command.pid) <= before;
+    });
+  });
+
+  test("who leaves in the middle of the handshake leaves nothing behind", async () => {
+    await using here = await stage();
+    const { port, daemon } = here;
+    // What a process opens once, it keeps.
+    {
+      using first = await RawWebSocket.open(port, "/pong");
+      await isServed(first);
+    }
+    await daemon.counts({ open: 0 });
+    const before = canCount ? descriptorCount(daemon.command.pid) : 0;
+    for (let at = 0; at < 200; at++) {
+      const remote = await RawWebSocket.dial(port);
+      remote.write(Buffer.from(handshake("/pong")));
+      remote.close();
+    }
+    await daemon.counts({ open: 0 });
+    using remote = await RawWebSocket.open(port, "/pong");
+    await isServed(remote);
+    remote.close();
+    await until("the daemon has closed what it had opened", () => {
+      return !canCount || descriptorCount(daemon.command.pid) <= before;
+    });
+    const direct = await connect("pong", { rundir: here.rundir });
+    expect((await direct.request("still here")).text()).toBe("still here");
+    await direct.close();
+  });
+});
