@@ -654,6 +654,11 @@ export class Context implements Disposable {
     return false;
   }
 
+  /** @internal Whether nothing is to be sent with the next wait. */
+  get outboxIsEmpty(): boolean {
+    return this.#outbox.isEmpty;
+  }
+
   /** @internal Whether all of the batch was looked at. */
   get usedUp(): boolean {
     return this.#at >= this.#count && this.#errors.length === 0;

@@ -6,7 +6,10 @@
  *       └────────── nothing came ───────────────┘
  *
  * After traffic a turn lingers: it looks for more for a short while before it goes to sleep, because sleeping and
- * waking costs far more than most answers take. A turn is bounded, so that timers, `fetch` and all else go on.
+ * waking costs far more than most answers take. Whether that is worth it is counted apart for what comes after something
+ * was sent and for what comes after something was only read: who hands answers on to somebody elsewhere, as a daemon
+ * does, has one to wait for when it has sent, and when it has read, the next thing comes from there.
+ * A turn is bounded, so that timers, `fetch` and all else go on.
  */
 
 import { drainMicrotasks } from "bun:jsc";
@@ -32,13 +35,20 @@ export type Listener = {
 export class Loop {
   readonly context = new Context();
   readonly #listeners = new Map<number, Listener>();
-  readonly #linger = new Linger(2 * lingerMs);
+  readonly #afterSending = new Linger(2 * lingerMs);
+  readonly #afterReading = new Linger(2 * lingerMs);
+  /** The one that counted when something was last looked for. */
+  #linger = this.#afterReading;
+  #hasSent = false;
   #turning = false;
   #flushing = false;
   #again = false;
 
   constructor() {
-    this.context.onSent = (connection, sent) => this.#listeners.get(connection)?.onSent(sent);
+    this.context.onSent = (connection, sent) => {
+      this.#hasSent = true;
+      this.#listeners.get(connection)?.onSent(sent);
+    };
     try {
       this.context.bell();
     } catch (error) {
@@ -103,7 +113,14 @@ export class Loop {
   }
 
   #fill(): number {
-    const linger = this.#linger;
+    const isSending = this.#hasSent || !this.context.outboxIsEmpty;
+    this.#linger = isSending ? this.#afterSending : this.#afterReading;
+    const count = this.#look(this.#linger);
+    this.#hasSent = false;
+    return count;
+  }
+
+  #look(linger: Linger): number {
     if (!linger.worthwhile) return this.context.fill(0);
     const count = this.context.fill(lingerMs, lingerNs);
     if (count > 0) linger.found();
@@ -115,8 +132,9 @@ export class Loop {
     this.context.flush();
     if (this.#listeners.size === 0) return;
     const since = performance.now();
+    const linger = this.#linger;
     this.context.bell().arm(() => {
-      this.#linger.slept(performance.now() - since);
+      linger.slept(performance.now() - since);
       this.#turn();
     });
   }
