@@ -1,6 +1,11 @@
 /**
  * websocketd: `ws://HOST:PORT/NAME` leads to the local service NAME. A message of a WebSocket is a message to the
- * service, and each of the service's messages is one of the WebSocket. What each part does:
+ * service, and each of the service's messages is one of the WebSocket.
+ *
+ * What goes back is a binary frame, unless the remote offers the subprotocol `earshot.text`: then a message that is UTF-8
+ * is a text frame, and any other still a binary one, so that nothing is lost or made up. `earshot.binary` asks for what
+ * is done anyway. Of several that are offered the first known one counts; if none is known, the handshake is refused.
+ * What the remote sends may be text or binary as it likes: to the service it is bytes.
  *
  *     door      whether a remote may come in, and to which service
  *     origins   which web pages may
@@ -9,7 +14,7 @@
  *     page      what a browser sees at `/`
  */
 
-import { fullLimits } from "../ipc/limits.ts";
+import { fullLimits, limitDefaults } from "../ipc/limits.ts";
 import { address } from "./daemon/address.ts";
 import { allow, Exposure } from "./daemon/exposure.ts";
 import { count, flag, repeated, UsageError } from "./option.ts";
@@ -49,8 +54,13 @@ export const service: Startable<typeof options> = {
     if (common.allow !== undefined) {
       throw new UsageError("--users is for services; who may reach this one is said by --listen");
     }
+    const messageBytesMax = common.messageBytesMax ?? limitDefaults.messageBytesMax;
     const queueBytesHigh = common.queueBytesMax ?? defaults.queueBytesHigh;
-    const { messageBytesMax } = fullLimits({ messageBytesMax: common.messageBytesMax });
+    // The last is never reached: whoever sends is made to wait long before.
+    const queueBytesMax = queueBytesHigh + messageBytesMax + slackBytes;
+    const limits = { messageBytesMax, queueBytesHigh, queueBytesMax };
+    // Now, and not when the first remote comes.
+    fullLimits(limits);
     return await Server.start({
       name,
       listen: own.listen,
@@ -60,14 +70,7 @@ export const service: Startable<typeof options> = {
       idleMs: seconds("idle", own.idle ?? 0),
       deflate: own.deflate === true,
       remotesMax: common.connectionsMax ?? defaults.remotesMax,
-      connection: {
-        rundir: common.rundir,
-        shared: common.shared,
-        messageBytesMax,
-        queueBytesHigh,
-        // Never reached: whoever sends is made to wait long before.
-        queueBytesMax: queueBytesHigh + messageBytesMax + slackBytes,
-      },
+      connection: { rundir: common.rundir, shared: common.shared, ...limits },
       complain,
     });
   },

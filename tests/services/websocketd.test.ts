@@ -67,6 +67,14 @@ describe("a command line", () => {
     expect(ended.stderr).toStartWith(`service: ${complaint}`);
   });
 
+  test("with limits that cannot be kept says so", async () => {
+    using scratch = new Scratch();
+    const words = ["websocketd", "--listen", "127.0.0.1:0", "--message-max", "99999999999"];
+    const ended = await run(earshot("service", ...words), { rundir: scratch.path });
+    expect(ended).toMatchObject({ code: 1, stdout: "" });
+    expect(ended.stderr).toStartWith("service: --message-max is 99999999999; ");
+  });
+
   test("with an address that is taken, or is not of this machine, says so", async () => {
     await using here = await stage();
     const { rundir, port } = here;
@@ -698,6 +706,32 @@ describe("many", () => {
       return !canCount || descriptorCount(daemon.command.pid) <= before;
     });
   });
+
+  test("remotes that take the last descriptors harm nobody who is there, nor later ones", async () => {
+    using scratch = new Scratch();
+    await using _ = await startService(["pong"], { rundir: scratch.path });
+    const shell = 'ulimit -n 64; exec "$@"';
+    await using daemon = await startWebsocketd(scratch.path, ["--allow", "pong"], { shell });
+    const { port } = daemon;
+    using first = await RawWebSocket.open(port, "/pong");
+    const crowd = await Promise.all(Array.from({ length: 100 }, () => RawWebSocket.dial(port)));
+    for (const remote of crowd) remote.write(Buffer.from(handshake("/pong")));
+    await daemon.command.complains("EMFILE: no file descriptors are left");
+    await isServed(first);
+    const refused = await until503(crowd);
+    expect(refused.body).toBe("pong cannot be reached now; try again later\n");
+    for (const remote of crowd) remote.close();
+    await daemon.counts({ open: 1 });
+    using later = await RawWebSocket.open(port, "/pong");
+    await isServed(later);
+  });
+
+  /** One of them that was refused, when its answer is whole. */
+  async function until503(crowd: readonly RawWebSocket[]): Promise<RawWebSocket> {
+    const find = () => crowd.find(({ status, ended }) => status === 503 && ended);
+    await until("somebody is refused", () => find() !== undefined);
+    return find()!;
+  }
 
   test("who leaves in the middle of the handshake leaves nothing behind", async () => {
     await using here = await stage();

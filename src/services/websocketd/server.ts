@@ -18,6 +18,8 @@ import { newTally } from "./tally.ts";
 
 /** How often what remotes have not read is looked at while the daemon closes. */
 const drainLookMs = 5;
+/** Nobody serves it, or who did is gone. */
+const isAbsent: ReadonlySet<string> = new Set(["ENOENT", "ECONNREFUSED"]);
 /** How long a service may have no room for another connection before the remote is told so. */
 const connectMs = 5000;
 
@@ -91,7 +93,10 @@ export class Server implements Running {
         fetch: (request, server) => this.#answer(request, server),
         // A page's request has no body; what a remote sends as one is not kept.
         maxRequestBodySize: 0,
-        error: () => refuse({ status: 500, why: "something went wrong here" }),
+        error: (error) => {
+          this.#settings.complain("a request", `could not be answered: ${error.message}`, "error");
+          return refuse({ status: 500, why: "something went wrong here" });
+        },
         websocket: {
           maxPayloadLength: connection.messageBytesMax,
           // What waits is bounded by reading from the service no more.
@@ -106,6 +111,7 @@ export class Server implements Running {
           pong: (socket) => socket.data.heard(),
           drain: (socket) => socket.data.drained(),
           close: (socket, code, reason) => this.#left(socket.data, code, reason),
+          error: (error, socket) => this.#failed(socket.data, error),
         },
       });
     } catch (error) {
@@ -166,13 +172,16 @@ export class Server implements Running {
         message: (_, message) => remote.deliver(message),
         drain: () => remote.serviceDrained(),
         close: (_, end) => remote.serviceGone(end),
+        error: (_, failure) => this.#failed(remote, failure),
       });
     } catch (error) {
       if (!(error instanceof IpcError)) throw error;
-      // A remote is not told what only the people of this machine may know.
-      if (!signal.aborted)
+      if (!signal.aborted) {
         complain(remote.who, `no way to ${remote.service}: ${error.message}`, error.code);
-      return { status: 503, why: `${remote.service} is not running; try again later` };
+      }
+      // What is wrong here in particular is for the people of this machine.
+      const why = isAbsent.has(error.code) ? "is not running" : "cannot be reached now";
+      return { status: 503, why: `${remote.service} ${why}; try again later` };
     }
   }
 
@@ -191,6 +200,12 @@ export class Server implements Running {
     }
     // It ends by itself, and says so to `serviceGone`.
     void remote.left();
+  }
+
+  /** Something went wrong with one remote, and is to harm no other. */
+  #failed(remote: Remote, error: unknown): void {
+    this.#settings.complain(remote.who, `closed: ${String(error)}`, "error");
+    remote.end(closeCodes.internal, "something went wrong here");
   }
 
   #every(ms: number, act: () => void): void {
