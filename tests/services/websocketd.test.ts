@@ -493,6 +493,31 @@ describe("an end", () => {
     await daemon.counts({ serviceGone: 1, open: 1 });
   });
 
+  test("of a service that had the remote wait is told to it all the same", async () => {
+    await using here = await stage(["--allow", "sink"]);
+    const accepted: Connection[] = [];
+    const sink = await serve(
+      "sink",
+      {
+        open: (connection) => {
+          connection.pause();
+          accepted.push(connection);
+        },
+      },
+      { rundir: here.rundir },
+    );
+    using remote = await RawWebSocket.open(here.port, "/sink");
+    const piece = pattern(256 * 1024);
+    for (let at = 0; at < 128; at++) remote.send(binary, piece);
+    await until("it has to wait", async () => {
+      return (await here.daemon.counters())["remotePauses"]! > 0;
+    });
+    await sink.close({ now: true });
+    await remote.gone();
+    expect([1011, 1012]).toContain(remote.closed?.code ?? 0);
+    await here.daemon.counts({ open: 0, serviceGone: 1 });
+  });
+
   test("of a service that breaks its promises is told as an error", async () => {
     await using here = await stage(["--allow", "liar", "--message-max", "1000"]);
     await using _ = await serve(
