@@ -162,7 +162,6 @@ export class Remote {
     const socket = this.#socket;
     if (socket === undefined) return;
     this.#flush();
-    if (socket.isPaused) socket.resume();
     socket.close(code, why);
   }
 
