@@ -619,6 +619,21 @@ describe("an end", () => {
     },
   );
 
+  test("of the daemon comes although a service goes on and on", async () => {
+    await using here = await stage(["--allow", "fountain"]);
+    const piece = pattern(64 * 1024);
+    const pour = (connection: Connection) => {
+      while (connection.open && connection.send(piece));
+    };
+    await using _ = await serve("fountain", { open: pour, drain: pour }, { rundir: here.rundir });
+    using remote = await RawWebSocket.open(here.port, "/fountain");
+    await remote.received(100);
+    here.daemon.command.signal("SIGTERM");
+    await remote.gone();
+    expect(remote.closed).toEqual({ code: 1001, reason: "this daemon ends" });
+    expect(await here.daemon.command.whenEnded()).toMatchObject({ code: 0, signal: null });
+  });
+
   /** How many went out when it goes no further. */
   async function waitingFor(daemon: Awaited<ReturnType<typeof startWebsocketd>>): Promise<number> {
     let last = -1;

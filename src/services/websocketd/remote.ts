@@ -50,6 +50,8 @@ export class Remote {
   /** What waited for it then, and whether it had to be asked. */
   #waited = 0;
   #asked = false;
+  /** What waits for it is the last it gets. */
+  #isLast = false;
   /** When a message last went either way, in milliseconds. */
   #moved = performance.now();
   /** Since it was last looked at. */
@@ -108,7 +110,7 @@ export class Remote {
   drained(): void {
     this.#heard = true;
     const connection = this.#connection;
-    if (connection?.paused !== true) return;
+    if (connection?.paused !== true || this.#isLast) return;
     if (this.queuedBytes <= this.#house.queueBytesHigh / 2) connection.resume();
   }
 
@@ -155,6 +157,12 @@ export class Remote {
   /** Bytes that wait for the remote. */
   get queuedBytes(): number {
     return this.#socket?.getBufferedAmount() ?? 0;
+  }
+
+  /** Reads nothing more from the service, so that an end comes to what waits. */
+  finish(): void {
+    this.#isLast = true;
+    this.#connection?.pause();
   }
 
   /** Closes it behind what waits for it. */

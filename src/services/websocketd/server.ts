@@ -75,6 +75,7 @@ export class Server implements Running {
     while (this.#remotes.size > 0) {
       const isOver = performance.now() >= until;
       for (const remote of this.#remotes) {
+        remote.finish();
         if (isOver) remote.drop();
         else if (remote.queuedBytes === 0) remote.end(closeCodes.goingAway, "this daemon ends");
       }
