@@ -8,6 +8,7 @@ import type { Command } from "../kit/command.ts";
 import { leaveNoCommand, startService } from "../kit/command.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
 import { Scratch } from "../kit/scratch.ts";
+import { until } from "../kit/until.ts";
 import type { Daemon } from "../kit/websocketd.ts";
 import { startWebsocketd } from "../kit/websocketd.ts";
 
@@ -187,6 +188,7 @@ describe("the page", () => {
     const mortal = await serve("mortal", {}, { rundir: scratch.path });
     await connectTo(page, "mortal");
     await says(page, "Connected to mortal.");
+    await until("it has been accepted", () => mortal.connections.size === 1);
     await mortal.close();
     await says(page, "Closed with 1012: mortal ended the connection.");
     expect(await page.getByRole("button", { name: "Connect" }).isEnabled()).toBe(true);
