@@ -110,11 +110,6 @@ export class Connection implements AsyncDisposable {
     return loop().context.address(this.handle);
   }
 
-  /** Reads nothing more, so that the peer comes to wait; or goes on. For those with a `message` handler. */
-  pause(paused = true): void {
-    this.#pause(paused);
-  }
-
   /**
    * A copy of its socket, to be given to another process, which goes on with `connect(name, { descriptor })`; this one
    * closes its own then. Throws EBUSY if it is in the middle of a message, or something waits to be sent.

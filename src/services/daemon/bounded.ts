@@ -13,8 +13,8 @@ export function bounded(placeholder: string, bounds: Bounds, help: string): Boun
   return {
     ...plain,
     standard,
-    read(given) {
-      const number = plain.read(given);
+    read(given, place) {
+      const number = plain.read(given, place);
       if (number >= least && number <= most) return number;
       throw new UsageError(`${given} is not from ${least} to ${most}`);
     },
