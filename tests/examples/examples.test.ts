@@ -24,6 +24,8 @@ const alone: Record<string, string[]> = {
     "it is back; 0 messages were lost",
     "kept until it is back",
   ],
+  "06-descriptors.ts": ["this program: 27 lines"],
+  "07-format.ts": ["HELLO", "THERE"],
 };
 
 test.each(Object.entries(alone))("%s", async (name, lines) => {
