@@ -1,5 +1,7 @@
 /** earshot: processes on one machine find each other by name and talk. */
 
+export type { Activated } from "./ipc/activation.ts";
+export { activated, launched } from "./ipc/activation.ts";
 export type { ConnectOptions, Reconnect } from "./ipc/connect.ts";
 export { connect } from "./ipc/connect.ts";
 export type { RequestOptions } from "./ipc/connection.ts";
@@ -22,6 +24,7 @@ export type { InternetAddress } from "./ipc/internet-address.ts";
 export type { DescriptorLimits, Limits } from "./ipc/limits.ts";
 export type { Payload } from "./ipc/message.ts";
 export { Message } from "./ipc/message.ts";
+export { notify } from "./ipc/notify.ts";
 export type { Found, RunDirectoryOptions } from "./ipc/run-directory.ts";
 export { inspect, list, runDirectory } from "./ipc/run-directory.ts";
 export { serve } from "./ipc/serve.ts";
@@ -30,6 +33,8 @@ export { Service } from "./ipc/service.ts";
 export type { Statistics } from "./ipc/statistics.ts";
 export type { SwitchEnd } from "./ipc/switch.ts";
 export { bind, Switch } from "./ipc/switch.ts";
+export type { OfferOptions, TakeOverOptions } from "./ipc/takeover.ts";
+export { Offer, offerTakeover, Takeover, takeOver } from "./ipc/takeover.ts";
 export type { IpcErrorCode } from "./native/errors.ts";
 export { IpcError } from "./native/errors.ts";
 export type { PollerKind, Reason } from "./native/layout.ts";

@@ -49,7 +49,7 @@ describe("the README's commands", () => {
     .filter((line) => !/^(bun add|npm install) earshot$/.test(line))
     .map((line) => line.replace(/^npm install && /, "").split(" "))
     .map((words) => (Bun.which("npm") === null ? ["bun", ...words.slice(1)] : words));
-  const [service, client, list, everything] = commands;
+  const [service, client, list, everything, takeover] = commands;
 
   test("are those that are tried here", () => {
     expect(commands.map((words) => words.slice(1).join(" "))).toEqual([
@@ -57,6 +57,7 @@ describe("the README's commands", () => {
       "run client pong hello",
       "run list",
       "test",
+      "run service pong -- --takeover",
     ]);
     expect(everything).toBeDefined();
   });
@@ -71,6 +72,17 @@ describe("the README's commands", () => {
     expect(listed.stdout).toContain(`live`);
     expect(listed.stdout).toContain(scratch.join("pong"));
     await pong.end("SIGTERM");
+    expect(scratch.entries()).toEqual([]);
+  });
+
+  test("take it over", async () => {
+    using scratch = new Scratch();
+    await using pong = await startPong(service!, scratch.path);
+    await using next = await startPong(takeover!, scratch.path);
+    expect((await pong.whenEnded()).code).toBe(0);
+    const answered = await run(client!, { rundir: scratch.path });
+    expect(answered.stdout.trimEnd().split("\n").at(-1)).toBe("hello");
+    await next.end("SIGTERM");
     expect(scratch.entries()).toEqual([]);
   });
 });

@@ -9,10 +9,12 @@ import { loadService, serviceNames } from "../services/catalog.ts";
 import type { Option, Options } from "../services/option.ts";
 import { choice, count, flag, text, UsageError } from "../services/option.ts";
 import type { Running, Startable } from "../services/startable.ts";
+import { announce } from "./announce.ts";
 import { commonOptions, readArguments, readWords } from "./arguments.ts";
 import { CommandError, help, run, status } from "./command.ts";
 import { printable, tell } from "./output.ts";
 import { Report } from "./report.ts";
+import { Succession } from "./succession.ts";
 
 const users: Option<Allow> = {
   placeholder: "UIDS",
@@ -38,6 +40,15 @@ const options = {
   "message-max": count("BYTES", "the longest message (default 16 MiB)"),
   "queue-max": count("BYTES", "what may wait for a peer that does not read (default 64 MiB)"),
   "connections-max": count("COUNT", "how many may be connected (default 65536)"),
+  takeover: flag("take it over from the process that runs it, without a call that fails"),
+  finish: count(
+    "SECONDS",
+    "how long connections may go on here when another process has taken it over (default: until they end)",
+  ),
+  launchd: text(
+    "SOCKET",
+    "serve on the socket that launchd has under that name in its property list",
+  ),
   poller: choice("KIND", Object.keys(pollerKinds), "how to wait"),
   ...commonOptions,
 } as const;
@@ -50,7 +61,14 @@ Starts the service NAME, and says where it listens when it does. SIGINT, SIGTERM
 terminal end it: it gives up its name, sends what it had taken, and exits; a second one ends it at
 once. At SIGHUP a service that has rules in a file reads them again instead, unless its terminal has
 gone. What goes wrong with a peer is told on stderr; the others are served all the same. SIGUSR2 has
-it tell its counters there, as a line of JSON.`,
+it tell its counters there, as a line of JSON.
+
+With --takeover it goes on with the socket of the process that runs it, which accepts no more,
+hands over or finishes its connections, and exits. If nobody runs it, it starts as usual.
+
+Started by systemd it serves on the socket it is passed (LISTEN_FDS; of several the one called NAME),
+and tells when it is ready, when it stops, and which process goes on after a takeover (NOTIFY_SOCKET;
+the unit needs Type=notify and NotifyAccess=all).`,
   options,
 };
 
@@ -92,29 +110,35 @@ async function serve(name: string, service: Startable, values: Given): Promise<v
   const stop = new StopSignals();
   const served = values.name ?? service.name ?? name;
   const report = new Report(served);
-  const running = await service.start(
-    {
-      name: served,
-      options: {
-        rundir: values.rundir,
-        shared: values.shared,
-        allow: values.users,
-        messageBytesMax: values["message-max"],
-        queueBytesMax: values["queue-max"],
-        connectionsMax: values["connections-max"],
-      },
-      reports: report.handlers,
-      complain: report.complain,
-    },
-    values,
-  );
+  const succession = new Succession(served, service, {
+    rundir: values.rundir,
+    shared: values.shared,
+    allow: values.users,
+    messageBytesMax: values["message-max"],
+    queueBytesMax: values["queue-max"],
+    connectionsMax: values["connections-max"],
+  });
+  succession.inherit(values.launchd);
+  if (values.takeover === true) await succession.ask();
+  const running = await succession.start((options) => {
+    const { handlers: reports, complain } = report;
+    return service.start({ name: served, options, reports, complain }, values);
+  });
   if (running.reload !== undefined) stop.onHangup(reloader(running));
-  tell(1, `${running.name}: listening on ${printable(running.path)}\n`);
+  const tookOver = await succession.settle(running);
+  const state = `listening on ${printable(running.path)}`;
+  tell(1, `${running.name}: ${state}\n`);
+  const main = tookOver ? { MAINPID: process.pid } : {};
+  announce(running.name, { ...main, READY: 1, STATUS: state });
   process.on("SIGUSR2", () => {
     const counts = JSON.stringify(running.counters?.() ?? {});
     tell(2, `${running.name}: counters ${counts}\n`);
   });
-  await stop.first;
+  const finished = succession.taken(running).then(() => succession.finished(values.finish));
+  await Promise.race([stop.first, finished]);
+  // The service itself goes on where somebody else has it.
+  if (!succession.over) announce(running.name, { STOPPING: 1 });
+  await succession.close();
   await close(running, stop.second);
   report.close();
 }

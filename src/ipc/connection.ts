@@ -119,6 +119,24 @@ export class Connection implements AsyncDisposable {
     return loop().context.copies(this.#handle);
   }
 
+  /**
+   * @internal Ends it here at once and returns its socket, with which it goes on elsewhere and nothing is lost.
+   * Undefined while it is not at rest: something of it was not handed out yet, is unanswered, or is half on its way.
+   */
+  detach(): Descriptor | undefined {
+    const { context } = loop();
+    const waits = this.#requests.waiting || this.#unread.waiting;
+    if (!this.open || this.#handle === 0 || waits || !context.usedUp) return undefined;
+    try {
+      const [copy] = this.copies();
+      this.#shut(true);
+      return copy;
+    } catch (error) {
+      if (error instanceof IpcError) return undefined;
+      throw error;
+    }
+  }
+
   /** The figures of this connection; once it has ended, the last. With `reconnect`, they begin anew each time. */
   statistics(): Statistics {
     if (this.#statistics !== undefined) return { ...this.#statistics };

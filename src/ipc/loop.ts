@@ -40,6 +40,8 @@ export class Loop {
   /** The one that counted when something was last looked for. */
   #linger = this.#afterReading;
   #hasSent = false;
+  /** Those that get the rest of the batch, and nothing after it. */
+  readonly #leaving = new Set<number>();
   #turning = false;
   #flushing = false;
   #again = false;
@@ -67,6 +69,12 @@ export class Loop {
   remove(handle: number): void {
     this.#listeners.delete(handle);
     if (this.#listeners.size === 0) this.context.bell().release();
+  }
+
+  /** The same once what the batch still has for it was handed out: nothing of that is lost. */
+  removeAfterBatch(handle: number): void {
+    if (this.context.usedUp) this.remove(handle);
+    else this.#leaving.add(handle);
   }
 
   /** Something was handed over to be sent: it goes when this turn, or this task, is done. */
@@ -103,6 +111,8 @@ export class Loop {
         for (let event = this.context.next(); event !== undefined; event = this.context.next()) {
           this.#hand(event);
         }
+        for (const handle of this.#leaving) this.remove(handle);
+        this.#leaving.clear();
         drainMicrotasks();
       } while (!quiet && performance.now() < until);
     } finally {

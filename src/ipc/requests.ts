@@ -25,6 +25,10 @@ export class Requests {
     return promise;
   }
 
+  get waiting(): boolean {
+    return this.#waiting.length > 0;
+  }
+
   /** Whether a request was waiting for this message, which then has it. */
   answer(message: Message): boolean {
     const waiting = this.#waiting.shift();

@@ -91,14 +91,21 @@ function look(directory: string, name: string, options: RunDirectoryOptions, sub
   return { found, error: errorOf(result, said, subject) };
 }
 
+/** What follows a name where its owner offers to be taken over (`takeover.ts`). */
+export const takeoverEnding = ".takeover";
+
 /**
- * Every service in the run directory, by name. A directory that does not exist holds none; one that breaks a rule
+ * Every service in the run directory, by name; where one offers to be taken over, that is none of its own. A directory that does not exist holds none; one that breaks a rule
  * throws, as it would for a service in it.
  */
 export function list(options: RunDirectoryOptions = {}): Found[] {
   const directory = runDirectory(options.rundir);
   check(directory, options);
-  return names(directory)
+  const all = new Set(names(directory));
+  const isOffer = (name: string) =>
+    name.endsWith(takeoverEnding) && all.has(name.slice(0, -takeoverEnding.length));
+  return [...all]
+    .filter((name) => !isOffer(name))
     .map((name) => inspectIfThere(name, options))
     .filter((found) => found !== undefined);
 }

@@ -2,13 +2,15 @@
 
 import { EventType } from "../native/layout.ts";
 import { Connection } from "./connection.ts";
-import type { Context, ServiceOptions } from "./context.ts";
+import type { Context, Peer, ServiceOptions } from "./context.ts";
 import type { Descriptor } from "./descriptor.ts";
+import { numberOf } from "./descriptor.ts";
 import type { Event } from "./event.ts";
 import type { Handlers } from "./handlers.ts";
 import type { InternetAddress } from "./internet-address.ts";
 import type { FullLimits } from "./limits.ts";
 import { fullLimits } from "./limits.ts";
+import { inherit } from "./listener.ts";
 import { loop, throwLater } from "./loop.ts";
 import type { Statistics } from "./statistics.ts";
 
@@ -48,6 +50,7 @@ export class Service implements AsyncDisposable {
   readonly path: string;
   readonly #handlers: ServeHandlers;
   readonly #limits: FullLimits;
+  readonly #options: ServeOptions;
   readonly #connections = new Set<Connection>();
   #handle: number;
   #closed: Promise<void> | undefined;
@@ -59,9 +62,10 @@ export class Service implements AsyncDisposable {
   constructor(name: string, handlers: ServeHandlers, options: ServeOptions) {
     const { context } = loop();
     this.name = name;
-    this.path = context.path(name, options.rundir);
+    this.path = adoptedPath(options) ?? context.path(name, options.rundir);
     this.#handlers = handlers;
     this.#limits = fullLimits(options);
+    this.#options = options;
     this.#handle = listening(context, name, options);
     loop().add(this.#handle, this);
   }
@@ -92,10 +96,37 @@ export class Service implements AsyncDisposable {
     this.#end({ leave: true });
   }
 
+  /**
+   * Goes on with a connection of another process (`connection.copies()`), which ends its own then, as if it had come
+   * here. Its descriptor is taken over. It is not counted against `connectionsMax`.
+   */
+  adopt(descriptor: number | Descriptor): Connection {
+    const { context } = loop();
+    const handle = context.adopt(descriptor, this.#options);
+    return this.#add(handle, context.peer(handle));
+  }
+
+  /** @internal Writes itself into its lock again, after another process that had copies went without leaving. */
+  reclaim(): void {
+    if (this.#handle === 0) return;
+    const { context } = loop();
+    const copies = context.copies(this.#handle);
+    try {
+      // Only a lock has a place to write to.
+      if (copies.length < 2) return;
+      const again = context.takeOver(this.name, copies, this.#options);
+      context.closeHandle(again, { leave: true });
+    } finally {
+      for (const copy of copies) copy.close();
+    }
+  }
+
   #end(how: { leave?: boolean } = {}): void {
     if (this.#handle === 0) return;
     this.statistics();
-    loop().remove(this.#handle);
+    // Whoever was accepted before it left is served.
+    if (how.leave === true) loop().removeAfterBatch(this.#handle);
+    else loop().remove(this.#handle);
     loop().context.closeHandle(this.#handle, how);
     this.#handle = 0;
     this.onClosed?.();
@@ -140,11 +171,16 @@ export class Service implements AsyncDisposable {
   }
 
   #accept(event: Event): void {
+    this.#add(event.connection, { uid: event.uid, gid: event.gid, pid: event.pid });
+  }
+
+  #add(handle: number, peer: Peer): Connection {
     const connection = new Connection(this.name, this.#handlers, this.#limits);
     this.#connections.add(connection);
     connection.onEnded = () => this.#connections.delete(connection);
-    connection.attach(event.connection, { uid: event.uid, gid: event.gid, pid: event.pid });
+    connection.attach(handle, peer);
     connection.opened();
+    return connection;
   }
 }
 
@@ -155,5 +191,19 @@ function listening(context: Context, name: string, options: ServeOptions): numbe
   if (typeof descriptor === "number" || !("length" in descriptor)) {
     return context.adopt(descriptor, options);
   }
+  // One that has no lock has a name that somebody else looks after.
+  if (descriptor.length === 1) return context.adopt(descriptor[0]!, options);
   return context.takeOver(name, descriptor, options);
+}
+
+/** Where a socket without a lock is found, since whoever bound it may have done so anywhere. */
+function adoptedPath({ descriptor }: ServeOptions): string | undefined {
+  const [single, lock] = [descriptor ?? []].flat() as (number | Descriptor)[];
+  if (single === undefined || lock !== undefined) return undefined;
+  try {
+    return inherit(numberOf(single)) || undefined;
+  } catch {
+    // One of another family has no path; and what is wrong with it is told by whoever goes on with it.
+    return undefined;
+  }
 }

@@ -21,6 +21,11 @@ export class Unread {
     return this.#paused;
   }
 
+  /** Whether there are any. */
+  get waiting(): boolean {
+    return this.#messages.length > 0;
+  }
+
   put(message: Message): void {
     this.#messages.push(message);
     this.#bytes += costOf(message);

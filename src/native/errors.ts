@@ -27,6 +27,7 @@ export const codes = {
   descriptors_crowded: { number: -16, code: "ETOOMANYREFS" },
   descriptors_too_many: { number: -17, code: "EDESCRIPTORS" },
   unfinished: { number: -18, code: "EBUSY" },
+  not_listening: { number: -19, code: "EINVAL" },
   name_invalid: { number: -20, code: "ENAME" },
   path_too_long: { number: -21, code: "ENAMETOOLONG" },
   service_missing: { number: -22, code: "ENOENT" },
@@ -197,8 +198,10 @@ const texts: Record<CodeName, (subject: Subject, failure: SystemFailure) => stri
   malformed: () => "the bytes to send are not whole frames",
   ended: () =>
     "its peer is gone, or it came to a limit; its end will say why, and count what was lost",
-  not_stream: ({ descriptor }) =>
-    `${descriptor === undefined ? "it" : `descriptor ${descriptor}`} is no socket for a stream of bytes; choose one that is`,
+  not_stream: ({ descriptor }, { errno }) =>
+    isNotOpen({ descriptor }, { errno, syscall: 0, detail: 0 })
+      ? `descriptor ${descriptor} is not open`
+      : `${descriptor === undefined ? "it" : `descriptor ${descriptor}`} is no socket for a stream of bytes; choose one that is`,
   descriptor_unpassable: () =>
     "one of the descriptors to send is not open, or is of a kind that cannot be passed; leave it out",
   descriptors_crowded: () =>
@@ -209,6 +212,8 @@ const texts: Record<CodeName, (subject: Subject, failure: SystemFailure) => stri
     "as well (descriptors.held); wait until some have gone, or raise it",
   unfinished: () =>
     "part of a message has come or waits to be sent, and would be lost; try again when it is whole",
+  not_listening: ({ descriptor }) =>
+    `${descriptor === undefined ? "it" : `descriptor ${descriptor}`} is a socket that does not listen; choose one that does`,
   name_invalid: (subject, failure) => {
     const fault = nameFaults[failure.detail];
     return `${service(subject)} is not a name: ${fault === undefined ? "it breaks a rule" : nameRules[fault]}`;

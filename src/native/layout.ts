@@ -87,6 +87,7 @@ export const syscalls = [
   "read",
   "write",
   "splice",
+  "launch_activate_socket",
 ] as const;
 
 /** The rule that a name breaks, in the order of their numbers. */
@@ -118,6 +119,7 @@ export const constants = {
   event_flag_descriptors: 2,
   descriptors_max: 253,
   copies_max: 2,
+  launch_sockets_max: 64,
   header_bytes: 4,
   poison_byte: 0xdb,
   name_bytes_max: 64,

@@ -122,6 +122,9 @@ export const ipcSymbols = {
     "bytes", // where the path goes
     "u32",
   ),
+  earshot_ipc_inherit: call("i32", "i32", "bytes", "u32", "bytes"),
+  earshot_ipc_launch_sockets: call("i32", "bytes", "u32", "bytes", "bytes"),
+  earshot_ipc_notify: call("i32", "bytes", "u32", "bytes", "u32", "bytes"),
 } as const;
 
 /** An address in this process. */

@@ -5,6 +5,7 @@ import type { Startable } from "./startable.ts";
 
 export const service: Startable = {
   summary: "sends every message back",
+  handsOver: "connections",
   start: ({ name, options, reports }) =>
     serve(
       name,

@@ -51,6 +51,12 @@ export type Startable<Own extends Options = Options> = {
   readonly name?: string;
   /** Options of its own, beside those that every service has, or in place of one of the same name. */
   readonly options?: Own;
+  /**
+   * What of it another process can go on with (`--takeover`, or a socket from the service manager), for one that serves
+   * `name` with all of `options`, and nothing else: the name alone, or its connections too, if it keeps nothing of one
+   * between two messages and answers each before its handler returns. Without this, nothing.
+   */
+  readonly handsOver?: "name" | "connections";
   /** Resolves when it listens. */
   start(how: Start, own: Values<Own>): Promise<Running>;
 };

@@ -339,7 +339,7 @@ describe("a service that is not there", () => {
         `client: "pong" in ${scratch.path} is gone and has left its socket behind; ` +
         "start it again\n",
     });
-    expect(scratch.entries()).toEqual(["pong", "pong.lock"]);
+    expect(scratch.entries()).toEqual(["pong", "pong.lock", "pong.takeover", "pong.takeover.lock"]);
   });
 });
 

@@ -147,7 +147,12 @@ describe("a second start", () => {
       await using service = await startService(["pong"], { rundir: scratch.path });
       expect((await ask(scratch.path, "pong", `${round}`)).stdout).toBe(`${round}\n`);
       await service.end("SIGKILL");
-      expect(scratch.entries()).toEqual(["pong", "pong.lock"]);
+      expect(scratch.entries()).toEqual([
+        "pong",
+        "pong.lock",
+        "pong.takeover",
+        "pong.takeover.lock",
+      ]);
     }
   });
 });

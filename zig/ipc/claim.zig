@@ -91,11 +91,13 @@ pub const Claim = struct {
         return .{ .directory = directory, .lock = lock, .socket = socket, .identity = identity };
     }
 
-    /// Gives the name up. In a process forked from the owner this only closes what was inherited.
+    /// Gives the name up. In a process forked from the owner this only closes what was inherited, and so it does when
+    /// another process goes on with copies of it.
     pub fn release(claim: *Claim, system: anytype) void {
         const directory = claim.directory.descriptor;
         const name = claim.lock.name();
-        if (claim.lock.isOwn(system) and locks.leadsTo(system, directory, name, claim.identity)) {
+        const is_own = claim.lock.isOwn(system) and !claim.lock.wasTakenOver(system);
+        if (is_own and locks.leadsTo(system, directory, name, claim.identity)) {
             // Left behind, it is what a killed owner leaves: the next one replaces it.
             system.unlinkAt(directory, name) catch {};
         }

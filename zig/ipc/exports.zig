@@ -7,6 +7,7 @@ const sys = @import("sys");
 const code = @import("c/code.zig");
 const context = @import("c/context.zig");
 const handover = @import("c/handover.zig");
+const manager = @import("c/manager.zig");
 const libipc = @import("c/libipc.zig");
 const manifests = @import("c/manifest.zig");
 const options = @import("c/options.zig");
@@ -79,6 +80,9 @@ pub const functions = .{
     .{ "earshot_ipc_statistics", &context.statistics },
     .{ "earshot_ipc_inspect", &run_directory.inspect },
     .{ "earshot_ipc_run_directory", &run_directory.resolve },
+    .{ "earshot_ipc_inherit", &manager.inherit },
+    .{ "earshot_ipc_launch_sockets", &manager.launchSockets },
+    .{ "earshot_ipc_notify", &manager.notify },
 };
 
 /// LibIPC's calls, which `libipc.h` declares.
@@ -137,6 +141,7 @@ pub const constants = .{
     .{ "event_flag_descriptors", ipc.event.flag_descriptors },
     .{ "descriptors_max", sys.rights.descriptors_max },
     .{ "copies_max", ipc.handover.copies_max },
+    .{ "launch_sockets_max", sys.manager.launch_sockets_max },
     .{ "header_bytes", ipc.frame.header_bytes },
     .{ "poison_byte", ipc.batch.poison_byte },
     .{ "name_bytes_max", ipc.name.name_bytes_max },

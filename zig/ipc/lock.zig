@@ -128,6 +128,14 @@ pub const Lock = struct {
         return lock.process == system.processId();
     }
 
+    /// Whether another process, which goes on with a copy, has written its number over ours.
+    pub fn wasTakenOver(lock: *const Lock, system: anytype) bool {
+        return switch (readText(system, lock.descriptor) catch return false) {
+            .owner => |owner| owner != lock.process and system.processAlive(owner),
+            .nothing, .foreign => false,
+        };
+    }
+
     /// Whether the file is still where it was made, and still ours: who does not know of us may have
     /// put something of its own into it since.
     fn isUnchanged(lock: *const Lock, system: anytype) bool {

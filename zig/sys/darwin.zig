@@ -20,6 +20,38 @@ pub const monotonic_clock: c.clockid_t = if (is_freebsd) .MONOTONIC else .UPTIME
 /// macOS has no such flag: there the socket itself is told, in `prepareSocket`.
 pub const send_flags = if (is_freebsd) c.MSG.NOSIGNAL else 0;
 
+pub const has_launchd = !is_freebsd;
+
+const launchd = struct {
+    /// launch.h: a list that the caller frees, or an error number.
+    extern "c" fn launch_activate_socket(name: [*:0]const u8, fds: *?[*]Fd, count: *usize) c_int;
+};
+
+pub fn launchSockets(
+    system: *System,
+    name: [*:0]const u8,
+    out: *[sys.manager.launch_sockets_max]Fd,
+) sys.manager.LaunchError![]Fd {
+    var list: ?[*]Fd = null;
+    var count: usize = 0;
+    const errno = launchd.launch_activate_socket(name, &list, &count);
+    if (errno != 0) {
+        system.failure = .{ .errno = errno, .syscall = .launch_activate_socket };
+        return switch (@as(c.E, @enumFromInt(errno))) {
+            .NOENT, .SRCH => error.NotFound,
+            .ALREADY => error.AlreadyServed,
+            .MFILE, .NFILE => error.DescriptorLimit,
+            else => error.Unexpected,
+        };
+    }
+    defer c.free(@ptrCast(list));
+    const made = if (list) |fds| fds[0..count] else &.{};
+    for (made, 0..) |fd, index| {
+        if (index < out.len) out[index] = fd else posix.closeDescriptor(fd);
+    }
+    return out[0..@min(count, out.len)];
+}
+
 pub fn openSocket() Fd {
     if (is_freebsd) return c.socket(c.AF.UNIX, c.SOCK.STREAM | c.SOCK.NONBLOCK | c.SOCK.CLOEXEC, 0);
     return prepareSocket(c.socket(c.AF.UNIX, c.SOCK.STREAM, 0));

@@ -16,6 +16,8 @@ pub const monotonic_clock: c.clockid_t = .MONOTONIC;
 
 pub const send_flags = c.MSG.NOSIGNAL;
 
+pub const has_launchd = false;
+
 const socket_flags = c.SOCK.NONBLOCK | c.SOCK.CLOEXEC;
 
 pub fn openSocket() Fd {

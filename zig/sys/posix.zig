@@ -785,13 +785,13 @@ pub fn statKindOf(mode: u32) sys.Stat.Kind {
     };
 }
 
-const Address = struct {
+pub const Address = struct {
     un: c.sockaddr.un,
     bytes: c.socklen_t,
 
     /// An empty path would be a name that Linux makes up, and a zero byte would cut the name short:
     /// neither is what was asked for, so neither reaches the system.
-    fn init(
+    pub fn init(
         system: *System,
         syscall: sys.Syscall,
         path: []const u8,

@@ -25,6 +25,7 @@ pub const Wake = platform.Wake;
 pub const epoll = @import("epoll.zig");
 pub const kqueue = @import("kqueue.zig");
 pub const internet = @import("internet.zig");
+pub const manager = @import("manager.zig");
 pub const rights = @import("rights.zig");
 
 pub const Fd = std.posix.fd_t;
@@ -79,6 +80,7 @@ pub const Syscall = enum(u8) {
     read,
     write,
     splice,
+    launch_activate_socket,
 };
 
 /// Who is at the other end, as the kernel saw it when the connection was made.
@@ -220,6 +222,7 @@ pub const WriteError = error{ NoSpace, Unexpected };
 
 test {
     _ = internet;
+    _ = manager;
     _ = rights;
     _ = @import("suite.zig");
 }

@@ -83,6 +83,9 @@ extern "C" {
 /* The most that earshot_ipc_copies makes. */
 #define EARSHOT_IPC_COPIES_MAX 2
 
+/* The most that earshot_ipc_launch_sockets finds. */
+#define EARSHOT_IPC_LAUNCH_SOCKETS_MAX 64
+
 /* On the wire and in the outbox a message is its length, as a big-endian uint32_t of so many bytes,
  * then its bytes: `hello` is 00 00 00 05 68 65 6c 6c 6f, and an empty message is 00 00 00 00. */
 #define EARSHOT_IPC_HEADER_BYTES 4
@@ -244,6 +247,8 @@ enum earshot_ipc_code {
     EARSHOT_IPC_CODE_DESCRIPTORS_TOO_MANY = -17,
     /* Part of a message has come, or waits to be sent, and would be lost. */
     EARSHOT_IPC_CODE_UNFINISHED = -18,
+    /* What is to be inherited is a socket that nobody can connect to. */
+    EARSHOT_IPC_CODE_NOT_LISTENING = -19,
     /* The name breaks a rule. detail: the rule, an earshot_ipc_name_fault. */
     EARSHOT_IPC_CODE_NAME_INVALID = -20,
     /* The path is longer than a socket's can be. detail: its length. */
@@ -328,7 +333,8 @@ enum earshot_ipc_syscall {
     EARSHOT_IPC_SYSCALL_PIDFD_OPEN = 29,
     EARSHOT_IPC_SYSCALL_READ = 30,
     EARSHOT_IPC_SYSCALL_WRITE = 31,
-    EARSHOT_IPC_SYSCALL_SPLICE = 32
+    EARSHOT_IPC_SYSCALL_SPLICE = 32,
+    EARSHOT_IPC_SYSCALL_LAUNCH_ACTIVATE_SOCKET = 33
 };
 
 /* What a context waits with. poll is everywhere, epoll on Linux, kqueue on macOS and FreeBSD. */
@@ -1096,6 +1102,44 @@ int32_t earshot_ipc_run_directory(
     uint32_t xdg_runtime_dir_bytes,
     char *path,
     uint32_t path_bytes);
+
+/* ---- service managers ---- */
+
+/*
+ * Takes a descriptor that the process was started with for its own: close-on-exec, and without
+ * blocking. Writes the path that clients find it by into `path` and returns its length, 0 for one that
+ * has none. EARSHOT_IPC_CODE_NOT_STREAM if it is no Unix stream socket, EARSHOT_IPC_CODE_NOT_LISTENING
+ * if nobody can connect to it. earshot_ipc_adopt goes on with it. `failure` may be missing.
+ */
+int32_t earshot_ipc_inherit(
+    int32_t descriptor,
+    char *path,
+    uint32_t path_bytes,
+    earshot_ipc_failure *failure);
+
+/*
+ * The sockets that launchd made for this process under `name` (launch_activate_socket(3)), and how many
+ * there are. They are the caller's to close. EARSHOT_IPC_CODE_NOT_AVAILABLE where there is no launchd,
+ * EARSHOT_IPC_CODE_SERVICE_MISSING if it has none of that name for this process,
+ * EARSHOT_IPC_CODE_ALREADY_SERVED if it has given them out before. `failure` may be missing.
+ */
+int32_t earshot_ipc_launch_sockets(
+    const char *name,
+    uint32_t name_bytes,
+    int32_t descriptors[EARSHOT_IPC_LAUNCH_SOCKETS_MAX],
+    earshot_ipc_failure *failure);
+
+/*
+ * Sends one datagram, as sd_notify(3) does, to a path or, on Linux, to what follows an `@`: what
+ * NOTIFY_SOCKET says. Waits for 5 seconds at most where the manager does not read. `failure` may be
+ * missing.
+ */
+int32_t earshot_ipc_notify(
+    const char *address,
+    uint32_t address_bytes,
+    const char *text,
+    uint32_t text_bytes,
+    earshot_ipc_failure *failure);
 
 #ifdef __cplusplus
 }

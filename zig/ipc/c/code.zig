@@ -2,13 +2,15 @@
 //! so a new error does not compile until it is given one.
 
 const ipc = @import("ipc");
+const sys = @import("sys");
 
 /// Every error that any operation can end with.
 pub const Error = ipc.Context.InitError || ipc.context.AddError || ipc.context.SendError ||
     ipc.context.WaitError || ipc.context.CloseError || ipc.waiter.Waiter.StartError ||
     ipc.run_directory.OpenError || ipc.claim.ClaimError || ipc.claim.ConnectError ||
     ipc.claim.InspectError || ipc.context.SendRightsError || ipc.claim.TakeOverError ||
-    ipc.handover.AdoptError || ipc.handover.CopyError || ipc.dialer.ListenError || ipc.dialer.DialError;
+    ipc.handover.AdoptError || ipc.handover.CopyError || ipc.dialer.ListenError || ipc.dialer.DialError ||
+    sys.manager.InheritError || sys.manager.NotifyError || sys.manager.LaunchError;
 
 /// Results are `i32`: a value from 0 up, or one of these.
 pub const Code = enum(i32) {
@@ -48,6 +50,8 @@ pub const Code = enum(i32) {
     descriptors_too_many = -17,
     /// Part of a message has come, or waits to be sent.
     unfinished = -18,
+    /// What is to be inherited is a socket that nobody can connect to.
+    not_listening = -19,
     /// The name breaks a rule; detail: the rule (`NameFault`).
     name_invalid = -20,
     /// The path is longer than a socket address holds; detail: its length.
@@ -121,6 +125,7 @@ fn codeOf(failure: Error) Code {
         error.Crowded => .descriptors_crowded,
         error.DescriptorsTooMany => .descriptors_too_many,
         error.Unfinished => .unfinished,
+        error.NotListening => .not_listening,
         error.AddressInUse => .address_in_use,
         error.AddressMissing => .address_missing,
         error.NameInvalid => .name_invalid,
