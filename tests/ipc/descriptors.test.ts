@@ -154,6 +154,9 @@ describe("a message", () => {
       context.write(pair.client, "x", { descriptors });
       event(context, EventType.MessageRx);
     }
+    // Those of the last batch are held until the next.
+    expect(context.statistics().descriptors).toBe(before.descriptors + descriptors.length);
+    context.wait(0);
     expect(context.statistics().descriptors).toBe(before.descriptors);
   });
 

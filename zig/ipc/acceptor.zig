@@ -21,6 +21,7 @@ pub fn AcceptorType(comptime Context: type) type {
                     error.DescriptorLimit => .descriptor_limit,
                     error.Unexpected => .system,
                 }, now_ns)) orelse return;
+                if (service.listener == .adopted) context.system.adoptAccepted(fd);
                 welcome(context, service, fd) catch |failure| {
                     context.system.close(fd);
                     switch (failure) {

@@ -136,8 +136,8 @@ pub const Claim = struct {
         errdefer directory.close(system);
         const identity = try statName(system, directory.descriptor, name) orelse return error.NotService;
         if (identity.kind != .socket) return error.NotService;
-        system.adopt(socket) catch return error.Unexpected;
-        system.adopt(lock_descriptor) catch return error.Unexpected;
+        system.adopt(socket) catch return error.NotService;
+        system.adopt(lock_descriptor) catch return error.NotService;
         const lock = try Lock.takeOver(system, directory.descriptor, name, lock_descriptor);
         return .{ .directory = directory, .lock = lock, .socket = socket, .identity = identity };
     }

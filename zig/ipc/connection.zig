@@ -316,10 +316,11 @@ pub const Connection = struct {
             // Descriptors go with a send of their message alone, so that the other side knows whose they are.
             const before = if (next) |attachment| attachment.begin - connection.bytes_sent else unsent.len;
             if (next != null and before == 0) {
+                const begin = connection.bytes_sent;
                 const sent = connection.sendAttached(allocator, system, unsent);
                 if (sent != .taken) return sent;
                 // It did not go, so nothing behind it does.
-                if (connection.attachments.len > 0 and connection.attachments.front().?.begin == connection.bytes_sent) break;
+                if (connection.bytes_sent == begin) break;
                 continue;
             }
             const part: [1]std.posix.iovec_const = .{.{ .base = unsent.ptr, .len = @intCast(before) }};

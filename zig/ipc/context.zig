@@ -516,7 +516,8 @@ pub fn ContextType(comptime World: type) type {
             try context.check();
             if (handle == .none) {
                 var figures = context.statistics;
-                figures.descriptors += context.poller.held() + 2 * context.splicer.pipes;
+                figures.descriptors += context.poller.held() + 2 * context.splicer.pipes +
+                    context.descriptors.held_count;
                 return figures;
             }
             switch (context.table.get(handle) orelse return error.Closed) {

@@ -16,6 +16,8 @@ const arrived_max = 1 << 23;
 pub const Descriptors = struct {
     arrived: std.ArrayList(Arrived) = .empty,
     held: std.AutoHashMapUnmanaged(u32, u32) = .empty,
+    /// Of all users.
+    held_count: u32 = 0,
 
     const Arrived = struct { fd: sys.Fd, user: u32 };
     const taken: sys.Fd = -1;
@@ -40,6 +42,7 @@ pub const Descriptors = struct {
     /// After `reserve`.
     pub fn hold(descriptors: *Descriptors, user: u32, count: u32) void {
         if (count == 0) return;
+        descriptors.held_count += count;
         const found = descriptors.held.getOrPutAssumeCapacity(user);
         found.value_ptr.* = if (found.found_existing) found.value_ptr.* + count else count;
     }
@@ -48,6 +51,7 @@ pub const Descriptors = struct {
         if (count == 0) return;
         const held = descriptors.held.getPtr(user).?;
         held.* -= count;
+        descriptors.held_count -= count;
         if (held.* == 0) assert(descriptors.held.remove(user));
     }
 
@@ -82,6 +86,7 @@ pub const Descriptors = struct {
         const place: u32 = @bitCast(detail);
         const begin = place >> 8;
         const count = countOf(detail);
+        if (count == 0) return error.Closed;
         if (begin + count > descriptors.arrived.items.len or count > out.len) return error.Closed;
         const those = descriptors.arrived.items[begin..][0..count];
         for (those) |arrived| if (arrived.fd == taken) return error.Closed;
@@ -130,7 +135,8 @@ test "each message has its own, once; what nobody takes is closed; and each user
     var room: [sys.rights.descriptors_max]sys.Fd = undefined;
     try std.testing.expectEqualSlices(sys.Fd, &.{ 100, 101, 102 }, try descriptors.take(one.detail, &room));
     try std.testing.expectError(error.Closed, descriptors.take(one.detail, &room));
-    try std.testing.expectError(error.Closed, descriptors.take(1 << 20, &room));
+    for ([_]i32{ 0, 1 << 8, 1 << 20, (1 << 20) + 1, -1, std.math.minInt(i32) }) |detail|
+        try std.testing.expectError(error.Closed, descriptors.take(detail, &room));
     try std.testing.expectError(error.Closed, descriptors.take(other.detail, room[0..1]));
     try std.testing.expectEqual(1, descriptors.heldFor(7));
     try std.testing.expectEqual(2, descriptors.heldFor(8));

@@ -140,6 +140,11 @@ pub const FailingSystem = struct {
         return system.real.poll(fds, timeout_ns);
     }
 
+    pub fn access(system: *FailingSystem, fd: Fd) sys.AccessError!sys.Access {
+        try system.trip(sys.AccessError);
+        return system.real.access(fd);
+    }
+
     // What cannot fail.
 
     pub fn close(system: *FailingSystem, fd: Fd) void {

@@ -85,9 +85,9 @@ pub const Inbound = struct {
         const into = inbound.space(allocator, &terms) catch return .{ .end = .out_of_memory };
         if (terms.descriptors_max == 0) {
             var none: Arrivals = .{};
-            const outcome = inbound.receiveBytes(allocator, system, fd, &terms, into, &none);
-            if (!none.cut) return outcome;
-            return .{ .end = .descriptors_unasked };
+            var outcome = inbound.receiveBytes(allocator, system, fd, &terms, into, &none);
+            if (none.cut and outcome.end == .none) outcome.end = .descriptors_unasked;
+            return outcome;
         }
         return inbound.receiveRights(allocator, system, fd, &terms, into);
     }
@@ -106,7 +106,7 @@ pub const Inbound = struct {
         var outcome = inbound.receiveBytes(allocator, system, fd, terms, into, &arrivals);
         if (arrivals.cut) {
             // The system cuts where there is no more room, or where the process has no number left.
-            outcome.end = if (arrivals.count == arrivals.room.len) .descriptors_too_many else .descriptor_limit;
+            if (outcome.end == .none) outcome.end = if (arrivals.count == arrivals.room.len) .descriptors_too_many else .descriptor_limit;
         } else if (outcome.end == .none and arrivals.count > 0 and sys.rights.come_with == .last_byte) {
             inbound.keep(allocator, terms, &outcome, arrivals.fds());
         }
@@ -126,6 +126,7 @@ pub const Inbound = struct {
         const had = if (whole) Descriptors.countOf(terms.batch.last().detail) else inbound.descriptors.items.len;
         if (had + fds.len > terms.descriptors_max) {
             outcome.end = .descriptors_too_many;
+            if (whole) retract(allocator, terms, outcome);
             return;
         }
         const kept = if (whole)
@@ -134,7 +135,17 @@ pub const Inbound = struct {
             inbound.descriptors.appendSlice(allocator, fds);
         if (kept) |_| {
             outcome.descriptors = @intCast(fds.len);
-        } else |_| outcome.end = .out_of_memory;
+        } else |_| {
+            outcome.end = .out_of_memory;
+            if (whole) retract(allocator, terms, outcome);
+        }
+    }
+
+    /// The message whose event was pushed last lacks what came with it, and is not told of.
+    fn retract(allocator: std.mem.Allocator, terms: *const Terms, outcome: *Outcome) void {
+        if (terms.batch.last().flags & events.flag_loan != 0) Loan.free(allocator, terms.loans.pop().?);
+        terms.batch.events_count -= 1;
+        outcome.messages -= 1;
     }
 
     fn receiveBytes(
@@ -154,7 +165,12 @@ pub const Inbound = struct {
             .failed => return .{ .end = .system },
         };
         var outcome: Outcome = .{ .bytes = @intCast(received), .more = received == into.len };
-        if (arrivals.cut) return outcome;
+        if (arrivals.cut) {
+            // Whose descriptors are lost has its last byte there, if it is whole; what lies before is owed all the same.
+            if (sys.rights.come_with == .last_byte and inbound.loan == null and !terms.raw)
+                inbound.cut(allocator, terms, @intCast(received - 1), &outcome);
+            return outcome;
+        }
         if (sys.rights.come_with == .first_byte and arrivals.count > 0) {
             inbound.keepAhead(allocator, terms, &outcome, arrivals.fds());
             if (outcome.end != .none) return outcome;
@@ -221,7 +237,7 @@ pub const Inbound = struct {
         if (inbound.descriptors.items.len == 0) return;
         terms.descriptors.arrive(allocator, terms.batch.last(), terms.user, inbound.descriptors.items) catch {
             outcome.end = .out_of_memory;
-            return;
+            return retract(allocator, terms, outcome);
         };
         inbound.descriptors.clearAndFree(allocator);
     }

@@ -8,6 +8,7 @@ pub const run_directory = @import("run_directory.zig");
 pub const waiter = @import("waiter.zig");
 pub const batch = @import("batch.zig");
 pub const connection = @import("connection.zig");
+pub const descriptors = @import("descriptors.zig");
 pub const dialer = @import("dialer.zig");
 pub const event = @import("event.zig");
 pub const frame = @import("frame.zig");

@@ -101,6 +101,10 @@ pub const Lock = struct {
         fd: sys.Fd,
     ) TakeOverError!Lock {
         const file_name = try FileName.of(service_name);
+        // Who may not read and write it cannot hold the lock, and is told so by the system in the words for a descriptor
+        // that is not open.
+        const access = system.access(fd) catch return error.NotService;
+        if (!access.reads or !access.writes) return error.NotService;
         const identity = system.statFd(fd) catch return error.NotService;
         if (!leadsTo(system, directory, file_name.text(), identity)) return error.NotService;
         if (identity.uid != system.userId() or !try system.lockTake(fd)) return error.NotService;

@@ -71,7 +71,9 @@ pub const Queue = struct {
 
     pub fn commit(queue: *Queue, count: usize, messages: u32) void {
         queue.tail += count;
-        queue.messages += messages;
+        // Of bytes without frames none is known to be sent before all are, so that this only grows for as long as a peer
+        // sees to it that some are left.
+        queue.messages +|= messages;
         assert(queue.tail <= queue.buffer.len);
     }
 

@@ -48,10 +48,10 @@ pub fn SenderType(comptime Context: type) type {
             }
         }
 
-        fn sendRun(context: *Context, run: *const batches.Run, frames: []const u8) SendError!u64 {
+        fn sendRun(context: *Context, run: *const batches.Run, frames: []u8) SendError!u64 {
             const connection = try context.connectionOf(run.connection);
             const payload_bytes_max = connection.limits.message_bytes_max;
-            if (connection.queue.raw) return sendPayloads(context, run, frames);
+            if (connection.queue.raw) return sendPayloads(context, connection, run, frames);
             // Most runs are shorter than one message may be, and then there is nothing to look for.
             if (frames.len > frame.header_bytes + @as(usize, payload_bytes_max)) {
                 var walker: frame.Walker = .{ .bytes = frames };
@@ -63,14 +63,16 @@ pub fn SenderType(comptime Context: type) type {
         }
 
         /// The frames are the outbox's alone: where bytes go as they are, the headers stay behind.
-        fn sendPayloads(context: *Context, run: *const batches.Run, frames: []const u8) SendError!u64 {
-            if (run.token_or_result != 0 and run.messages != 1) return error.Malformed;
+        fn sendPayloads(context: *Context, connection: *Connection, run: *const batches.Run, frames: []u8) SendError!u64 {
+            if (!areFrames(frames, run.messages)) return malformed(context, connection);
+            // All of them at once, so that all are taken or none is.
             var walker: frame.Walker = .{ .bytes = frames };
-            var queued: u64 = 0;
+            var bytes: usize = 0;
             while (walker.next()) |payload| {
-                queued = try transmit(context, run.connection, "", payload, 1, run.token_or_result);
+                @memmove(frames[bytes..][0..payload.len], payload);
+                bytes += payload.len;
             }
-            return queued;
+            return transmit(context, run.connection, "", frames[0..bytes], run.messages, run.token_or_result);
         }
 
         /// Queues one message, to be sent by the next `wait` or `flush`. A `token` other than 0 asks for a
@@ -80,7 +82,7 @@ pub fn SenderType(comptime Context: type) type {
             const connection = try sendable(context, handle, payload.len);
             const header: Header = .of(connection, payload.len);
             const total = header.slice().len + payload.len;
-            if (total == 0) return connection.queue.bytes();
+            if (total == 0) return nothing(context, connection, token);
             if (connection.queue.bytes() + total > connection.limits.queue_bytes_max) {
                 // Some of it may be gone by now: only what the peer really does not take counts against it.
                 sendQueued(context, connection);
@@ -128,6 +130,8 @@ pub fn SenderType(comptime Context: type) type {
             const total = header.slice().len + payload.len;
             // They ride on at least one byte.
             if (total == 0) return error.InvalidArgument;
+            // TCP would leave them behind without a word.
+            if (connection.credentials.isNobody()) return error.Unpassable;
             const user = connection.credentials.uid;
             if (context.descriptors.heldFor(user) + fds.len > connection.limits.descriptors_held_max)
                 return error.DescriptorsTooMany;
@@ -179,7 +183,8 @@ pub fn SenderType(comptime Context: type) type {
             // Bytes without frames are no messages, however many go at once.
             const bytes_max = if (connection.queue.raw) connections.Limits.message_bytes_limit else connection.limits.message_bytes_max;
             if (payload_bytes > bytes_max) return error.MessageTooLong;
-            if (!connection.takesMessages()) return tooLate(context, connection, 1, frame.header_bytes + payload_bytes);
+            const header: Header = .of(connection, payload_bytes);
+            if (!connection.takesMessages()) return tooLate(context, connection, 1, header.length + payload_bytes);
             return connection;
         }
 
@@ -193,13 +198,11 @@ pub fn SenderType(comptime Context: type) type {
         ) SendError!u64 {
             const connection = try context.connectionOf(handle);
             const total = head.len + body.len;
-            const shortest: usize = if (connection.queue.raw) 1 else frame.header_bytes;
+            const shortest: usize = if (connection.queue.raw) 0 else frame.header_bytes;
             // No message is shorter than that, and a report speaks of one message.
-            if (messages > total / shortest or (token != 0 and messages != 1)) {
-                if (total == 0 and connection.queue.raw) return connection.queue.bytes();
-                return malformed(context, connection);
-            }
+            if (messages * shortest > total or (token != 0 and messages != 1)) return malformed(context, connection);
             if (!connection.takesMessages()) return tooLate(context, connection, messages, total);
+            if (total == 0 and connection.queue.raw) return nothing(context, connection, token);
             try makeRoom(context, connection, total, messages);
             const mark: Mark = .of(connection);
             if (mark.queued > 0) {
@@ -215,6 +218,13 @@ pub fn SenderType(comptime Context: type) type {
             try noteTaken(context, connection, total, messages, token);
             const sent = connection.send(context.allocator, &context.system, head, body, messages);
             return settle(context, connection, sent, mark, messages, total);
+        }
+
+        /// No bytes without a frame are no message; but who asked for a report waits for it.
+        fn nothing(context: *Context, connection: *Connection, token: i32) SendError!u64 {
+            try noteTaken(context, connection, 0, 1, token);
+            if (connection.reports.len > 0) context.attend(connection);
+            return connection.queue.bytes();
         }
 
         /// Sends what waits, if anything does, and sees that `bytes` more may wait behind it.
@@ -293,7 +303,8 @@ pub fn SenderType(comptime Context: type) type {
         /// Unless its owner has closed it, he cannot know yet that it takes no more: the disconnection tells, and
         /// counts these too.
         fn tooLate(context: *Context, connection: *Connection, messages: u32, bytes: usize) SendError {
-            if (connection.given_up) return error.Closed;
+            // One that is still being made has taken nothing, and may yet be.
+            if (connection.given_up or connection.state == .connecting) return error.Closed;
             return lost(context, connection, messages, bytes);
         }
 

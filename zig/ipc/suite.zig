@@ -9,6 +9,10 @@ const parts = .{
     @import("suite/services.zig"),
     @import("suite/watched.zig"),
     @import("suite/switches.zig"),
+    @import("suite/descriptors.zig"),
+    @import("suite/raw.zig"),
+    @import("suite/handovers.zig"),
+    @import("suite/dials.zig"),
     @import("suite/failures.zig"),
 };
 

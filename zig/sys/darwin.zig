@@ -169,6 +169,9 @@ pub fn send(fd: Fd, bytes: []const u8) isize {
     return c.send(fd, bytes.ptr, bytes.len, send_flags);
 }
 
+/// What macOS and FreeBSD tell beside the bytes of a stream is asked for by nobody (LOCAL_CREDS), and passed over.
+pub fn keepToBytes(_: Fd) void {}
+
 pub fn threadId() u64 {
     if (is_freebsd) return @intCast(threads.pthread_getthreadid_np());
     var id: u64 = 0;

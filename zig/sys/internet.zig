@@ -77,7 +77,11 @@ const Socket = extern union {
 
 /// A TCP socket that listens at `address`; port 0 takes one that is free. IPv6 means IPv6 alone.
 pub fn listen(system: *System, address: Address, backlog: u31) ListenError!Fd {
-    const fd = try open(system, address.family);
+    const fd = open(system, address.family) catch |failure| {
+        // Without IPv6 none of its addresses is this machine's.
+        if (failure == error.Unexpected and system.failure.errno == @intFromEnum(c.E.AFNOSUPPORT)) return error.AddressMissing;
+        return failure;
+    };
     errdefer system.close(fd);
     const on: c_int = 1;
     // A port is free again as soon as its last owner has gone, whatever the remotes still have to say.

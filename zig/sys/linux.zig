@@ -113,6 +113,15 @@ pub fn splice(from: Fd, to: Fd, count: usize) isize {
 /// Each send says by itself that it wants no signal.
 pub fn quieten(_: Fd) void {}
 
+/// Takes away what a socket that was made elsewhere may tell beside its bytes: credentials, labels and times take up
+/// room that is meant for descriptors, and without room look like descriptors that were cut.
+pub fn keepToBytes(fd: Fd) void {
+    // asm-generic/socket.h: SO_PASSCRED, SO_TIMESTAMP, SO_PASSSEC, SO_TIMESTAMPING, SO_PASSPIDFD. A kernel that lacks
+    // one of them cannot have it set.
+    const off: c_int = 0;
+    for ([_]u32{ 16, 29, 34, 37, 76 }) |option| _ = c.setsockopt(fd, c.SOL.SOCKET, option, &off, @sizeOf(c_int));
+}
+
 pub fn threadId() u64 {
     return @intCast(linux.gettid());
 }

@@ -273,6 +273,8 @@ pub const System = struct {
             return switch (system.record(.send)) {
                 // The socket itself is ours, and open.
                 .BADF, .INVAL, .OPNOTSUPP => .unpassable,
+                // The peer has asked its system to let none through (SO_PASSRIGHTS), or some policy does not.
+                .PERM, .ACCES => .unpassable,
                 .TOOMANYREFS => .crowded,
                 else => |errno| if (isGone(errno)) .broken else .failed,
             };
@@ -462,7 +464,14 @@ pub const System = struct {
             return error.Unexpected;
         }
         platform.quieten(fd);
+        platform.keepToBytes(fd);
         try system.setBlocking(fd, false);
+    }
+
+    /// The same for one that was accepted from such a socket, whose ways it has.
+    pub fn adoptAccepted(system: *System, fd: Fd) void {
+        _ = system;
+        platform.keepToBytes(fd);
     }
 
     /// The path a Unix socket is bound to, in `buffer`; empty if it has none.

@@ -92,6 +92,10 @@ pub const Credentials = struct {
 
     /// Of a peer from another machine. The number stands for no user (chown(2)).
     pub const nobody: Credentials = .{ .uid = std.math.maxInt(u32), .gid = std.math.maxInt(u32), .pid = 0 };
+
+    pub fn isNobody(credentials: Credentials) bool {
+        return credentials.uid == nobody.uid;
+    }
 };
 
 pub const Received = union(enum) {

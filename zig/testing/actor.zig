@@ -60,6 +60,8 @@ pub const Actor = struct {
     is_careful: bool,
     /// Its messages may be as long as its limits allow.
     sends_large: bool,
+    /// Some of its messages have descriptors.
+    shares: bool,
     /// The run comes to its end: it sends nothing by itself any more.
     is_resting: bool = false,
     batch_number: u64 = 0,
@@ -74,6 +76,7 @@ pub const Actor = struct {
             .answers = die.boolean(),
             .is_careful = die.boolean(),
             .sends_large = kernel.oneIn(8),
+            .shares = die.boolean(),
         };
         kernel.beginCall();
         const sizes: ipc.batch.Sizes = .{
@@ -200,7 +203,9 @@ pub const Actor = struct {
             20...29 => 1_000,
             else => if (actor.sends_large) limit else 20_000,
         };
-        const length = die.uintAtMost(u32, @min(limit, most));
+        // Nothing is no message where there are no frames.
+        const least: u32 = if (limits.framing == .raw) 1 else 0;
+        const length = @max(least, die.uintAtMost(u32, @min(limit, most)));
         return .draw(die, if (actor.sends_large and actor.kernel.oneIn(16)) limit else length);
     }
 
@@ -210,8 +215,9 @@ pub const Actor = struct {
         return actor.next_token;
     }
 
-    /// Sends one message by one of the two calls for it.
+    /// Sends one message by one of the three calls for it.
     pub fn send(actor: *Actor, side: *Side) void {
+        if (actor.shares and actor.kernel.oneIn(2)) return actor.sendRights(side);
         const payload = actor.drawPayload(&side.limits);
         const answers = actor.isAnswerable(side);
         const token = actor.drawToken();
@@ -223,18 +229,80 @@ pub const Actor = struct {
         else
             actor.context.write(side.handle, payload.bytes());
         actor.trace("sends {d} bytes by connection {d}: {any}", .{ payload.length, side.handle.number(), result });
-        actor.noteSent(side, &.{payload}, if (scheduled) token else 0, answers, result);
+        actor.noteSent(side, &.{payload}, if (scheduled) token else 0, &.{}, answers, result);
+        actor.expectRoom(side, payload, queued_before, result);
+        if (actor.kernel.oneIn(32)) actor.sendTooMuch(side);
+    }
+
+    fn expectRoom(actor: *Actor, side: *Side, payload: Payload, queued_before: u64, result: SendError!u64) void {
+        _ = actor;
         if (side.malformed) return;
         const queued = result catch |failure| {
-            const total = queued_before + ipc.frame.header_bytes + payload.length;
+            const total = queued_before + side.headerBytes() + payload.length;
             if (failure == error.QueueFull and total <= side.limits.queue_bytes_max) side.complain("refuses what it has room for", .{});
             return;
         };
         if (queued > side.limits.queue_bytes_max) side.complain("queues {d} bytes of {d}", .{ queued, side.limits.queue_bytes_max });
-        if (actor.kernel.oneIn(32)) actor.sendTooMuch(side);
+    }
+
+    /// Sends one message with descriptors. They are the actor's, which closes them when the call is over.
+    fn sendRights(actor: *Actor, side: *Side) void {
+        const kernel = actor.kernel;
+        const die = kernel.random();
+        // Those that have ended have little to say about it.
+        if (side.sealed and !kernel.oneIn(8)) return;
+        const payload = actor.drawPayload(&side.limits);
+        const answers = actor.isAnswerable(side);
+        const queued_before = side.unsentBytes();
+        const most = sys.rights.descriptors_max;
+        var fds: [most + 1]sys.Fd = undefined;
+        var rights = kernel.drawTokens(die.intRangeAtMost(usize, 1, 4));
+        for (rights, 0..) |token, index| {
+            fds[index] = kernel.open(actor.number, .{ .token = token }) orelse {
+                rights = rights[0..index];
+                break;
+            };
+        }
+        if (rights.len == 0) return;
+        const opened = rights.len;
+        if (kernel.oneIn(64)) {
+            // The same one over and over, which is one too many.
+            rights = kernel.arena.alloc(u32, fds.len) catch @panic("out of memory");
+            @memset(rights, kernel.tokenOf(actor.number, fds[0]).?);
+            @memset(fds[opened..], fds[0]);
+        }
+        const wrong = kernel.oneIn(32);
+        const right = fds[opened - 1];
+        if (wrong) fds[opened - 1] = -1;
+        const held = actor.context.descriptors.heldFor(side.socket.other.credentials.uid);
+        kernel.beginCall();
+        const result = actor.context.sendRights(side.handle, payload.bytes(), fds[0..rights.len]);
+        fds[opened - 1] = right;
+        for (fds[0..opened]) |fd| kernel.close(actor.number, fd);
+        actor.trace("sends {d} bytes and {d} descriptors by connection {d}: {any}", .{
+            payload.length, rights.len, side.handle.number(), result,
+        });
+        const so = if (result) |_| !wrong and rights.len <= most else |failure| switch (failure) {
+            error.Unpassable => wrong,
+            error.Crowded => kernel.happened.get(.rights_crowded) > 0,
+            error.DescriptorLimit => kernel.happened.get(.accept_limit) > 0,
+            error.DescriptorsTooMany => rights.len > most or held + rights.len > side.limits.descriptors_held_max,
+            error.InvalidArgument => false,
+            else => |other| {
+                actor.noteSent(side, &.{payload}, 0, rights, answers, other);
+                return actor.expectRoom(side, payload, queued_before, other);
+            },
+        };
+        if (!so) return side.complain("answers {d} descriptors with {any}", .{ rights.len, result });
+        const queued = result catch return;
+        if (held + rights.len > side.limits.descriptors_held_max) side.complain("takes more descriptors than it may hold", .{});
+        actor.noteSent(side, &.{payload}, 0, rights, answers, queued);
+        actor.expectRoom(side, payload, queued_before, queued);
     }
 
     fn sendTooMuch(actor: *Actor, side: *Side) void {
+        // Bytes without frames are no messages.
+        if (side.limits.framing == .raw) return;
         if (side.limits.message_bytes_max >= Payload.bytes_max) return;
         const payload: Payload = .draw(actor.kernel.random(), side.limits.message_bytes_max + 1);
         const known = actor.context.table.get(side.handle) != null;
@@ -261,16 +329,24 @@ pub const Actor = struct {
         side: *Side,
         payloads: []const Payload,
         token: i32,
+        rights: []const u32,
         answers: bool,
         result: SendError!u64,
     ) void {
-        const queued = result catch |failure| return actor.noteRefused(side, payloads, answers, failure);
+        const queued = result catch |failure| return actor.noteRefused(side, payloads, rights, answers, failure);
         if (!answers or side.sealed) return side.complain("takes messages after it had said that it takes no more", .{});
-        for (payloads) |payload| side.give(payload, token);
+        for (payloads) |payload| side.give(payload, token, rights);
         if (queued > side.limits.queue_bytes_high) side.press(actor.batch_number);
     }
 
-    fn noteRefused(actor: *Actor, side: *Side, payloads: []const Payload, answers: bool, failure: SendError) void {
+    fn noteRefused(
+        actor: *Actor,
+        side: *Side,
+        payloads: []const Payload,
+        rights: []const u32,
+        answers: bool,
+        failure: SendError,
+    ) void {
         switch (failure) {
             error.Closed => {
                 if (answers) side.complain("loses messages and does not say so", .{});
@@ -278,7 +354,7 @@ pub const Actor = struct {
             },
             error.Ended => {
                 if (!answers) side.complain("says that its end will tell of messages, and has none to come", .{});
-                for (payloads) |payload| side.give(payload, 0);
+                for (payloads) |payload| side.give(payload, 0, rights);
                 side.sealed = true;
             },
             error.QueueFull => {
@@ -484,7 +560,8 @@ pub const Actor = struct {
         const side = actor.sideOf(event) orelse return;
         const is_loan = event.flags & ipc.event.flag_loan != 0;
         const start: [*]u8 = if (is_loan) @ptrFromInt(event.data) else actor.context.batch.inbox[event.offset..].ptr;
-        side.expectMessage(event, start[0..event.length], actor.batch_number);
+        const rights = side.expectMessage(event, start[0..event.length], actor.batch_number);
+        if (!side.malformed) actor.expectRights(side, event, rights);
         if (is_loan and actor.kernel.oneIn(2)) {
             actor.context.take(start) catch return actor.complain("does not hand over a message", .{});
             actor.taken.append(actor.kernel.arena, start) catch @panic("out of memory");
@@ -492,6 +569,34 @@ pub const Actor = struct {
         if (actor.is_resting) return;
         if (actor.answers and actor.kernel.oneIn(2)) actor.send(side);
         if (actor.is_careful and side.pressed and !side.paused) actor.pause(side, true);
+    }
+
+    /// What came with a message is what was sent with it; some of it is taken over.
+    fn expectRights(actor: *Actor, side: *Side, event: *const Event, rights: []const u32) void {
+        const kernel = actor.kernel;
+        const descriptors = &actor.context.descriptors;
+        const has = event.flags & ipc.event.flag_descriptors != 0;
+        const count = if (has) ipc.descriptors.Descriptors.countOf(event.detail) else 0;
+        if (count != rights.len) return side.complain("delivers {d} descriptors of {d}", .{ count, rights.len });
+        if (count == 0) return;
+        if (descriptors.heldFor(side.socket.other.credentials.uid) < count) side.complain("does not count what it holds", .{});
+        var room: [sys.rights.descriptors_max]sys.Fd = undefined;
+        if (kernel.oneIn(2)) {
+            const begin = @as(u32, @bitCast(event.detail)) >> 8;
+            for (descriptors.arrived.items[begin..][0..count], rights) |arrived, token| {
+                if (kernel.tokenOf(actor.number, arrived.fd) != token) side.complain("delivers another descriptor", .{});
+            }
+            return;
+        }
+        const taken = actor.context.takeDescriptors(event.detail, &room) catch
+            return side.complain("does not hand over what came with a message", .{});
+        for (taken, rights) |fd, token| {
+            if (kernel.tokenOf(actor.number, fd) != token) side.complain("delivers another descriptor", .{});
+            kernel.close(actor.number, fd);
+        }
+        if (actor.context.takeDescriptors(event.detail, &room)) |_| {
+            side.complain("hands over twice what came with a message", .{});
+        } else |_| {}
     }
 
     fn meetError(actor: *Actor, event: *const Event) void {
@@ -550,7 +655,8 @@ pub const Actor = struct {
         var sum: ipc.statistics.Statistics = .{};
         for (actor.sides.items) |side| actor.auditSide(side, &sum);
         for (actor.services.items) |*service| if (service.open) actor.auditService(service);
-        const malformed = actor.hasMalformed();
+        // Who sends what is no message, or what has no end, leaves messages uncounted.
+        const malformed = actor.hasUncounted();
         const expected = .{
             .{ "messages_received", sum.messages_received },
             .{ "bytes_received", sum.bytes_received },
@@ -568,11 +674,52 @@ pub const Actor = struct {
             if (said != entry[1]) actor.complain("counts {d} " ++ entry[0] ++ ", and there are {d}", .{ said, entry[1] });
         }
         actor.auditSockets();
+        actor.auditHeld();
     }
 
-    fn hasMalformed(actor: *const Actor) bool {
+    /// What is said to be held of each user's is what is held.
+    fn auditHeld(actor: *Actor) void {
+        const context = &actor.context;
+        var counts: [8]struct { user: u32, count: u32 } = undefined;
+        var users: usize = 0;
+        const note = struct {
+            fn note(those: anytype, known: *usize, user: u32, count: usize) void {
+                if (count == 0) return;
+                for (those[0..known.*]) |*entry| if (entry.user == user) {
+                    entry.count += @intCast(count);
+                    return;
+                };
+                those[known.*] = .{ .user = user, .count = @intCast(count) };
+                known.* += 1;
+            }
+        }.note;
+        for (context.descriptors.arrived.items) |arrived| note(&counts, &users, arrived.user, @intFromBool(arrived.fd != -1));
+        var objects = context.table.iterator();
+        while (objects.next()) |object| switch (object) {
+            .connection => |connection| {
+                const user = connection.credentials.uid;
+                note(&counts, &users, user, connection.inbound.descriptors.items.len);
+                for (0..connection.attachments.len) |index| {
+                    note(&counts, &users, user, connection.attachments.at(index).fds.len);
+                }
+            },
+            else => {},
+        };
+        var total: u32 = 0;
+        for (counts[0..users]) |entry| {
+            total += entry.count;
+            const said = context.descriptors.heldFor(entry.user);
+            if (said != entry.count) actor.complain("holds {d} descriptors for user {d} and says {d}", .{ entry.count, entry.user, said });
+        }
+        if (context.descriptors.held.count() != users or context.descriptors.held_count != total)
+            actor.complain("holds {d} descriptors for {d} users and says {d} for {d}", .{
+                total, users, context.descriptors.held_count, context.descriptors.held.count(),
+            });
+    }
+
+    fn hasUncounted(actor: *const Actor) bool {
         for (actor.sides.items) |side| {
-            if (side.malformed) return true;
+            if (side.malformed or side.isRaw()) return true;
         }
         return false;
     }
@@ -602,7 +749,7 @@ pub const Actor = struct {
             .{ "messages_received", side.messages_received },
             .{ "bytes_received", side.socket.received },
             .{ "bytes_sent", side.socket.sent.items.len },
-            .{ "messages_sent", side.whole },
+            .{ "messages_sent", if (side.isRaw()) figures.messages_sent else side.whole },
             .{ "queued_bytes", queued },
         };
         inline for (expected) |entry| {
@@ -695,6 +842,7 @@ pub const Actor = struct {
 fn drawLimits(kernel: *Kernel) Limits {
     const die = kernel.random();
     const message_bytes_max: u32 = ([_]u32{ 0, 60, 1_000, 70_000, 300_000, Payload.bytes_max })[die.uintLessThan(usize, 6)];
+    const is_raw = kernel.has_raw and message_bytes_max > 0 and kernel.oneIn(2);
     const least = message_bytes_max + ipc.frame.header_bytes;
     const queue_bytes_max = least + die.uintLessThan(u64, if (die.boolean()) 1_000 else 1_000_000);
     return .{
@@ -705,5 +853,8 @@ fn drawLimits(kernel: *Kernel) Limits {
         .stall_ns = ([_]u64{ 0, 10_000, std.time.ns_per_ms, std.time.ns_per_s })[die.uintLessThan(usize, 4)],
         .drain_ns = ([_]u64{ 0, std.time.ns_per_ms, std.time.ns_per_s })[die.uintLessThan(usize, 3)],
         .queue_policy = if (die.boolean()) .close else .refuse,
+        .framing = if (is_raw) .raw else .frames,
+        .descriptors_max = ([_]u32{ 0, 1, 2, 4, 4, sys.rights.descriptors_max })[die.uintLessThan(usize, 6)],
+        .descriptors_held_max = if (kernel.oneIn(3)) die.uintAtMost(u32, 6) else 4 * sys.rights.descriptors_max,
     };
 }

@@ -4,7 +4,6 @@ const std = @import("std");
 const sys = @import("sys");
 const kernels = @import("kernel.zig");
 const Kernel = kernels.Kernel;
-const Rights = @import("socket.zig").Rights;
 const Socket = @import("socket.zig").Socket;
 const Fault = @import("fault.zig").Fault;
 
@@ -121,26 +120,52 @@ pub const FakeSystem = struct {
         };
         const count = if (kernel.happens(.short_read)) kernel.random().intRangeAtMost(usize, 1, most) else most;
         @memcpy(buffer[0..count], socket.take(count));
+        if (socket.rights_late.len > 0) {
+            system.arrive(socket, socket.rights_late, arrivals);
+            socket.rights_late = &.{};
+        }
         if (ahead) |rights| if (rights.begin < socket.received) {
             socket.rights_received += 1;
-            system.arrive(rights.tokens, arrivals);
+            rights.landed = socket.received - 1;
+            system.arriveAll(socket, rights.tokens, arrivals);
         };
         system.spoil(socket, buffer[0..count]);
         kernel.trace("{d} reads {d} of {d} from socket {d}", .{ system.number, count, unread, socket.number });
         return .{ .bytes = count };
     }
 
-    fn arrive(system: *FakeSystem, tokens: []const u32, arrivals: *sys.rights.Arrivals) void {
+    fn arriveAll(system: *FakeSystem, socket: *Socket, tokens: []const u32, arrivals: *sys.rights.Arrivals) void {
+        const kernel = system.kernel;
+        kernel.trace("{d} gets {d} tokens with socket {d}, with room for {d}", .{
+            system.number, tokens.len, socket.number, arrivals.room.len,
+        });
+        if (kernel.planted) |planted| switch (planted) {
+            .rights_swallowed => if (kernel.oneIn(4)) return system.arrive(socket, tokens[1..], arrivals),
+            .rights_late => if (kernel.oneIn(4)) {
+                socket.rights_late = tokens;
+                return;
+            },
+            .rights_changed => if (kernel.oneIn(4)) return system.arrive(socket, kernel.drawTokens(tokens.len), arrivals),
+            else => {},
+        };
+        system.arrive(socket, tokens, arrivals);
+    }
+
+    fn arrive(system: *FakeSystem, socket: *Socket, tokens: []const u32, arrivals: *sys.rights.Arrivals) void {
         const kernel = system.kernel;
         for (tokens) |token| {
-            const fd = if (arrivals.count == arrivals.room.len or kernel.happens(.accept_limit))
-                null
-            else
-                kernel.open(system.number, .{ .token = token });
-            arrivals.room[arrivals.count] = fd orelse {
+            if (arrivals.count == arrivals.room.len) {
+                socket.told.cut_room = true;
+                arrivals.cut = true;
+                return;
+            }
+            const opened = if (kernel.happens(.accept_limit)) null else kernel.open(system.number, .{ .token = token });
+            const fd = opened orelse {
+                socket.told.cut_table = true;
                 arrivals.cut = true;
                 return;
             };
+            arrivals.room[arrivals.count] = fd;
             arrivals.count += 1;
         }
     }
@@ -231,8 +256,12 @@ pub const FakeSystem = struct {
             kernel.complain("{d} sends {d} descriptors at once", .{ system.number, fds.len });
         const tokens = kernel.arena.alloc(u32, fds.len) catch @panic("out of memory");
         for (fds, tokens) |passed, *token| {
-            const file = kernel.fileOf(system.number, passed) orelse return .unpassable;
-            token.* = file.body.token;
+            // Whoever passes what it does not have passes -1 here.
+            if (passed == -1) {
+                system.fail(.send, .BADF);
+                return .unpassable;
+            }
+            token.* = kernel.tokenOf(system.number, passed) orelse return .unpassable;
         }
         if (kernel.happens(.rights_crowded)) {
             system.fail(.send, .TOOMANYREFS);
@@ -244,8 +273,7 @@ pub const FakeSystem = struct {
             .broken => return .broken,
             .failed => return .failed,
             .bytes => |count| {
-                const lot: Rights = .{ .begin = begin, .end = socket.sent.items.len, .tokens = tokens };
-                if (lot.end > lot.begin) socket.rights.append(kernel.arena, lot) catch @panic("out of memory");
+                socket.putRights(kernel.arena, begin, tokens, true);
                 return .{ .bytes = count };
             },
         }
@@ -254,8 +282,15 @@ pub const FakeSystem = struct {
     /// Only external descriptors and tokens are duplicated.
     pub fn duplicate(system: *FakeSystem, fd: sys.Fd) sys.DuplicateError!sys.Fd {
         const kernel = system.kernel;
+        if (fd == -1) {
+            system.fail(.fcntl, .BADF);
+            return error.Unexpected;
+        }
         const file = kernel.fileOf(system.number, fd) orelse return error.Unexpected;
-        if (kernel.happens(.accept_limit)) return error.DescriptorLimit;
+        if (kernel.happens(.accept_limit)) {
+            system.fail(.fcntl, .MFILE);
+            return error.DescriptorLimit;
+        }
         const body: kernels.File.Body = switch (file.body) {
             .token => |token| .{ .token = token },
             else => .{ .duplicate = file.body.external },
@@ -278,6 +313,8 @@ pub const FakeSystem = struct {
     pub fn splice(_: *FakeSystem, _: sys.Fd, _: sys.Fd, _: usize) sys.Spliced {
         return .unable;
     }
+
+    pub fn adoptAccepted(_: *FakeSystem, _: sys.Fd) void {}
 
     pub fn read(system: *FakeSystem, fd: sys.Fd, buffer: []u8) sys.Received {
         var none: sys.rights.Arrivals = .{};

@@ -85,4 +85,10 @@ pub const Planted = enum {
     clock_ahead,
     /// The kernel claims to have taken a byte more than it has.
     send_overstated,
+    /// One of the descriptors that came with a message is not there.
+    rights_swallowed,
+    /// Descriptors come with a later read than they should, and so with another message.
+    rights_late,
+    /// Descriptors come that nobody sent.
+    rights_changed,
 };

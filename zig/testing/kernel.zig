@@ -91,6 +91,8 @@ pub const Kernel = struct {
     /// Rung for a context that would sleep for ever otherwise, if that is meant to be.
     rescue: ?*Signal = null,
     in_meanwhile: bool = false,
+    /// What was passed along so far: each has a number of its own.
+    tokens: u32 = 0,
     /// Calls since `beginCall`.
     calls: u32 = 0,
     /// Calls to pollers, likewise.
@@ -101,6 +103,8 @@ pub const Kernel = struct {
     happened: std.EnumArray(Fault, u32) = .initFill(0),
     complaint: ?[]const u8 = null,
     verbose: bool = false,
+    /// Some connections of the run have no frames.
+    has_raw: bool = false,
 
     pub fn init(arena: std.mem.Allocator, pages: *Pages, seed: u64) Kernel {
         return .{ .arena = arena, .pages = pages, .prng = .init(seed) };
@@ -222,6 +226,25 @@ pub const Kernel = struct {
         }
         if (kernel.isPlanted(.descriptor_leaked) and file.body == .socket) return;
         kernel.files[@intCast(fd)] = null;
+    }
+
+    /// Things that there have not been before, to be passed along.
+    pub fn drawTokens(kernel: *Kernel, count: usize) []u32 {
+        const tokens = kernel.arena.alloc(u32, count) catch @panic("out of memory");
+        for (tokens) |*token| {
+            kernel.tokens += 1;
+            token.* = kernel.tokens;
+        }
+        return tokens;
+    }
+
+    /// Which of them a context holds under that number; null for none.
+    pub fn tokenOf(kernel: *Kernel, owner: u8, fd: sys.Fd) ?u32 {
+        const file = kernel.fileOf(owner, fd) orelse return null;
+        return switch (file.body) {
+            .token => |token| token,
+            else => null,
+        };
     }
 
     pub fn countFiles(kernel: *Kernel, owner: u8) u32 {

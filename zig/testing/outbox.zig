@@ -130,7 +130,7 @@ pub const Outbox = struct {
             if (run.messages == 0 and result >= 0) continue;
             const said: SendError!u64 = if (result >= 0) @intCast(result) else failureOf(result);
             if (run.side.malformed) continue;
-            actor.noteSent(run.side, run.payloads[0..run.messages], run.token, run.answers, said);
+            actor.noteSent(run.side, run.payloads[0..run.messages], run.token, &.{}, run.answers, said);
         }
     }
 

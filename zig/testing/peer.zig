@@ -48,6 +48,8 @@ pub const Peer = struct {
     message_bytes_max: u32,
     /// All its frames are empty, so that there are as many as can be.
     is_hollow: bool,
+    /// Some of what it sends has tokens with it, at any place.
+    is_laden: bool,
 
     pub fn init(kernel: *Kernel, socket: *Socket, message_bytes_max: u32) Peer {
         const die = kernel.random();
@@ -58,6 +60,7 @@ pub const Peer = struct {
             .frames_left = die.uintAtMost(u32, 20),
             .message_bytes_max = message_bytes_max,
             .is_hollow = kernel.oneIn(4),
+            .is_laden = kernel.oneIn(2),
         };
     }
 
@@ -106,6 +109,10 @@ pub const Peer = struct {
         };
         const taken = peer.socket.put(peer.kernel.arena, rest[0..count], peer.kernel.now_ns);
         peer.at += taken;
+        if (peer.is_laden and peer.kernel.oneIn(4)) {
+            const tokens = peer.kernel.drawTokens(die.intRangeAtMost(usize, 1, if (peer.kernel.oneIn(8)) 20 else 2));
+            peer.socket.putRights(peer.kernel.arena, peer.socket.sent.items.len - taken, tokens, false);
+        }
         peer.kernel.trace("peer {t} sends {d} to socket {d}", .{ peer.manner, taken, peer.socket.number });
     }
 

@@ -98,6 +98,7 @@ const Scenario = struct {
         kernel.verbose = options.verbose;
         kernel.planted = options.planted;
         kernel.faults = .draw(kernel.random());
+        kernel.has_raw = kernel.oneIn(4);
         kernel.meanwhile = .{ .pointer = scenario, .function = letOthers };
         if (kernel.oneIn(8)) kernel.files_limit = kernel.random().intRangeAtMost(usize, 8, 24);
     }

@@ -24,6 +24,8 @@ pub const Given = struct {
     /// Where in the bytes of the connection it ends.
     end: u64,
     token: i32,
+    /// What goes along with it.
+    rights: []const u32,
 };
 
 pub const Side = struct {
@@ -40,11 +42,15 @@ pub const Side = struct {
     /// Bytes of `socket.sent` that were compared, and messages of `given` that are whole among them.
     compared: usize = 0,
     whole: usize = 0,
+    /// Lots of tokens among them that were compared.
+    rights_compared: usize = 0,
     /// Messages up to here have been reported, if that was asked for.
     reported: usize = 0,
 
     /// Bytes of `socket.other.sent` that were delivered as messages, headers included.
     delivered: usize = 0,
+    /// Lots of tokens that were delivered with them.
+    rights_delivered: usize = 0,
     messages_received: u64 = 0,
     /// The last batch that had a message of it.
     batch_number: u64 = 0,
@@ -72,12 +78,23 @@ pub const Side = struct {
     unserved: u32 = 0,
     reads_before: u32 = 0,
 
-    pub fn give(side: *Side, payload: Payload, token: i32) void {
-        side.given_bytes += header_bytes + payload.length;
+    /// Bytes go as they are, so that messages are whatever is read at once.
+    pub fn isRaw(side: *const Side) bool {
+        return side.limits.framing == .raw;
+    }
+
+    /// What goes before each payload.
+    pub fn headerBytes(side: *const Side) u32 {
+        return if (side.isRaw()) 0 else header_bytes;
+    }
+
+    pub fn give(side: *Side, payload: Payload, token: i32, rights: []const u32) void {
+        side.given_bytes += side.headerBytes() + payload.length;
         side.given.append(side.kernel.arena, .{
             .payload = payload,
             .end = side.given_bytes,
             .token = token,
+            .rights = rights,
         }) catch @panic("out of memory");
     }
 
@@ -104,29 +121,73 @@ pub const Side = struct {
             if (side.whole == side.given.items.len)
                 return side.complain("sends {d} bytes that nobody gave it", .{sent.len - side.compared});
             const given = side.given.items[side.whole];
-            const at = side.compared - (given.end - header_bytes - given.payload.length);
+            const before = side.headerBytes();
+            const at = side.compared - (given.end - before - given.payload.length);
+            if (at == 0) side.compareRights(&given);
             const header = ipc.frame.encodeHeader(given.payload.length);
-            const expected = if (at < header_bytes) header[at..] else given.payload.bytes()[at - header_bytes ..];
+            const expected = if (at < before) header[at..] else given.payload.bytes()[at - before ..];
             const count = @min(expected.len, sent.len - side.compared);
             if (!std.mem.eql(u8, expected[0..count], sent[side.compared..][0..count]))
                 return side.complain("sends message {d} wrong, at byte {d} of it", .{ side.whole, at });
             side.compared += count;
             // A header may end both itself and the message.
-            if (side.compared == given.end) side.whole += 1;
+            if (side.compared < given.end) continue;
+            side.whole += 1;
+            const lots = side.socket.rights.items;
+            if (side.rights_compared < lots.len and lots[side.rights_compared].begin < given.end)
+                return side.complain("sends descriptors with message {d} that are none of its", .{side.whole - 1});
         }
+    }
+
+    /// What a message has goes along with its first byte, and with no byte of another.
+    fn compareRights(side: *Side, given: *const Given) void {
+        if (given.rights.len == 0) return;
+        const lots = side.socket.rights.items;
+        if (side.rights_compared == lots.len) return side.complain("sends message {d} without its descriptors", .{side.whole});
+        const lot = lots[side.rights_compared];
+        side.rights_compared += 1;
+        if (lot.begin != side.compared or lot.end > given.end or !std.mem.eql(u32, lot.tokens, given.rights))
+            side.complain("sends message {d} with wrong descriptors, or with others' bytes", .{side.whole});
     }
 
     /// Whether so many messages can be lost by now.
     pub fn canHaveLost(side: *const Side, messages: u64) bool {
-        return messages == 0 or messages == side.unsentMessages();
+        return messages == 0 or messages == side.unsentMessages() or side.isRaw();
     }
 
     // What the context says of it
 
-    pub fn expectMessage(side: *Side, event: *const Event, bytes: []const u8, batch_number: u64) void {
+    /// Returns the tokens that must be with it.
+    pub fn expectMessage(side: *Side, event: *const Event, bytes: []const u8, batch_number: u64) []const u32 {
+        const begin = side.delivered;
+        side.expectPayload(event, bytes, batch_number);
+        const lots = side.socket.other.rights.items[0..side.socket.rights_received];
+        var tokens: std.ArrayList(u32) = .empty;
+        while (side.rights_delivered < lots.len) : (side.rights_delivered += 1) {
+            const lot = &lots[side.rights_delivered];
+            if (lot.landed >= side.delivered) break;
+            if (lot.landed < begin or (lot.of_message and lot.begin != begin and !side.isRaw()))
+                side.complain("delivers descriptors with message {d} that are another's", .{side.messages_received - 1});
+            tokens.appendSlice(side.kernel.arena, lot.tokens) catch @panic("out of memory");
+        }
+        if (tokens.items.len > side.limits.descriptors_max)
+            side.complain("delivers a message that came with {d} descriptors", .{tokens.items.len});
+        return tokens.items;
+    }
+
+    fn expectPayload(side: *Side, event: *const Event, bytes: []const u8, batch_number: u64) void {
         side.batch_number = batch_number;
         const received = side.socket.other.sent.items[0..side.socket.received];
         const rest = received[side.delivered..];
+        if (side.isRaw()) {
+            if (bytes.len == 0 or bytes.len > side.limits.message_bytes_max)
+                return side.complain("delivers {d} bytes at once", .{bytes.len});
+            if (bytes.len > rest.len or !std.mem.eql(u8, rest[0..bytes.len], bytes))
+                return side.complain("delivers {d} bytes wrong, at {d}", .{ bytes.len, side.delivered });
+            side.delivered += bytes.len;
+            side.messages_received += 1;
+            return;
+        }
         const length = ipc.frame.payloadLength(rest) orelse
             return side.complain("delivers a message of {d} bytes that has not arrived", .{event.length});
         if (length != event.length) return side.complain("delivers {d} bytes of a message of {d}", .{ event.length, length });
@@ -141,6 +202,10 @@ pub const Side = struct {
     pub fn expectNothingHeldBack(side: *Side) void {
         const received = side.socket.other.sent.items[0..side.socket.received];
         const rest = received[side.delivered..];
+        if (side.isRaw()) {
+            if (rest.len > 0) side.complain("holds back {d} bytes", .{rest.len});
+            return;
+        }
         const length = ipc.frame.payloadLength(rest) orelse return;
         if (length > side.limits.message_bytes_max) return side.complain("reads on behind a length of {d}", .{length});
         if (rest.len - header_bytes >= length) side.complain("holds back a message of {d} bytes", .{length});
@@ -211,7 +276,9 @@ pub const Side = struct {
     }
 
     fn expectLoss(side: *Side, messages: u64, bytes: u64) void {
-        if (messages == side.unsentMessages() and bytes == side.unsentBytes()) return;
+        // Without frames none is known to be sent before all are.
+        const counts = messages == side.unsentMessages() or (side.isRaw() and messages >= side.unsentMessages());
+        if (counts and bytes == side.unsentBytes() and (messages > 0) == (bytes > 0)) return;
         side.complain("counts {d} messages of {d} bytes as lost, and lost are {d} of {d}", .{
             messages,
             bytes,
@@ -231,15 +298,44 @@ pub const Side = struct {
                 socket.refused_ns + clock_ns_max >= side.closed_ns +| side.limits.drain_ns),
             .peer_closed => socket.told.end and !lost and rest.len == 0,
             .peer_reset => socket.told.reset or socket.told.broken,
-            .message_too_long => (ipc.frame.payloadLength(rest) orelse 0) > side.limits.message_bytes_max,
-            .truncated => socket.told.end and rest.len > 0,
-            .stalled => side.limits.stall_ns > 0 and rest.len > 0 and !side.isPaused() and (socket.told.blocked or
+            .message_too_long => !side.isRaw() and (ipc.frame.payloadLength(rest) orelse 0) > side.limits.message_bytes_max,
+            .truncated => socket.told.end and rest.len > 0 and !side.isRaw(),
+            .stalled => !side.isRaw() and side.limits.stall_ns > 0 and rest.len > 0 and !side.isPaused() and (socket.told.blocked or
                 kernel.told_ns + clock_ns_max >= @max(socket.arrived_ns, side.resumed_ns) +| side.limits.stall_ns),
             .queue_limit => side.limits.queue_policy == .close and side.unsentBytes() > side.limits.queue_bytes_max,
             .out_of_memory => kernel.happened.get(.allocation_failed) > 0,
             .system => socket.told.failed or
                 kernel.happened.get(.watch_failed) + kernel.happened.get(.rewatch_failed) > 0,
+            .descriptors_unasked => side.limits.descriptors_max == 0 and socket.told.cut_room and side.isFirstOf(rest),
+            .descriptors_too_many => side.limits.descriptors_max > 0 and side.hasTooMany() and side.isFirstOf(rest),
+            .descriptor_limit => (socket.told.cut_table and side.isFirstOf(rest)) or
+                (kernel.happened.get(.rights_crowded) > 0 and side.hasUnsentRights()),
             else => false,
         };
     }
+
+    /// Nothing whole is among what was read and not told but the message that its last byte is of.
+    fn isFirstOf(side: *const Side, rest: []const u8) bool {
+        if (side.isRaw()) return true;
+        const length = ipc.frame.payloadLength(rest) orelse return true;
+        return header_bytes + @as(usize, length) >= rest.len;
+    }
+
+    /// More has come with a message than may, or may be held.
+    fn hasTooMany(side: *const Side) bool {
+        const lots = side.socket.other.rights.items[side.rights_delivered..side.socket.rights_received];
+        var count: usize = 0;
+        for (lots) |lot| count += lot.tokens.len;
+        if (count > side.limits.descriptors_max) return true;
+        // Others of the user may have had their share.
+        return side.socket.told.cut_room and side.limits.descriptors_held_max < held_max_far;
+    }
+
+    fn hasUnsentRights(side: *const Side) bool {
+        for (side.given.items[side.whole..]) |given| if (given.rights.len > 0) return true;
+        return false;
+    }
+
+    /// A run never reaches this.
+    pub const held_max_far = 1000;
 };

@@ -10,7 +10,15 @@ const assert = std.debug.assert;
 
 /// Tokens that went with the bytes of one send. Linux hands them out with the first of those bytes that is read, and
 /// ends that read with the last at the latest.
-pub const Rights = struct { begin: usize, end: usize, tokens: []const u32 };
+pub const Rights = struct {
+    begin: usize,
+    end: usize,
+    tokens: []const u32,
+    /// A context sent them, and so with one message.
+    of_message: bool,
+    /// The last byte of the read that brought them, once one has.
+    landed: usize = 0,
+};
 
 pub const Socket = struct {
     number: u32,
@@ -24,6 +32,8 @@ pub const Socket = struct {
     /// Descriptors that went along with what this end sent, and how many such lots the other end has had.
     rights: std.ArrayList(Rights) = .empty,
     rights_received: usize = 0,
+    /// What a planted mistake keeps from its message.
+    rights_late: []const u32 = &.{},
     /// When this end last could not send all that it had.
     refused_ns: u64 = 0,
     /// When the other end last put something on its way here.
@@ -50,6 +60,9 @@ pub const Socket = struct {
         failed: bool = false,
         /// The last read was told to come again although there was something.
         blocked: bool = false,
+        /// Some of what came along was closed: there was no room for it, or no descriptor.
+        cut_room: bool = false,
+        cut_table: bool = false,
     };
 
     pub fn unread(socket: *const Socket) []const u8 {
@@ -101,9 +114,20 @@ pub const Socket = struct {
     }
 
     /// The next lot of tokens on its way here.
-    pub fn rightsAhead(socket: *const Socket) ?Rights {
+    pub fn rightsAhead(socket: *const Socket) ?*Rights {
         const all = socket.other.rights.items;
-        return if (socket.rights_received < all.len) all[socket.rights_received] else null;
+        return if (socket.rights_received < all.len) &all[socket.rights_received] else null;
+    }
+
+    /// These go along with the bytes from `begin` on that this end has sent.
+    pub fn putRights(socket: *Socket, arena: std.mem.Allocator, begin: usize, tokens: []const u32, of_message: bool) void {
+        if (begin == socket.sent.items.len) return;
+        socket.rights.append(arena, .{
+            .begin = begin,
+            .end = socket.sent.items.len,
+            .tokens = tokens,
+            .of_message = of_message,
+        }) catch @panic("out of memory");
     }
 
     /// unix(7): who closes without having read everything resets the other.

@@ -8,10 +8,12 @@ const c = std.c;
 const testing = std.testing;
 
 const Allocator = std.mem.Allocator;
+const DescriptorLimit = @import("../descriptor_limit.zig").DescriptorLimit;
 const Fd = sys.Fd;
 const Interest = poller.Interest;
 const Poller = poller.Poller;
 const Ready = poller.Ready;
+const Signals = @import("../signals.zig").Signals;
 const System = sys.System;
 const expect = testing.expect;
 const expectEqual = testing.expectEqual;
@@ -886,59 +888,3 @@ fn raiseDescriptorLimit(wanted: usize) !void {
     limit.cur = @intCast(wanted);
     try expectEqual(0, c.setrlimit(.NOFILE, &limit));
 }
-
-/// No further descriptor can be opened until it is restored.
-const DescriptorLimit = struct {
-    before: c.rlimit,
-
-    fn lower() !DescriptorLimit {
-        var limit: DescriptorLimit = .{ .before = undefined };
-        try expectEqual(0, c.getrlimit(.NOFILE, &limit.before));
-        const lowest = c.dup(0);
-        try expect(lowest >= 0);
-        _ = c.close(lowest);
-        const lowered: c.rlimit = .{ .cur = @intCast(lowest), .max = limit.before.max };
-        try expectEqual(0, c.setrlimit(.NOFILE, &lowered));
-        return limit;
-    }
-
-    fn restore(limit: DescriptorLimit) void {
-        std.debug.assert(c.setrlimit(.NOFILE, &limit.before) == 0);
-    }
-};
-
-/// A thread that keeps interrupting this one.
-const Signals = struct {
-    target: c.pthread_t,
-    stop: std.atomic.Value(bool),
-    before: c.Sigaction,
-    thread: std.Thread,
-
-    fn begin(signals: *Signals) !void {
-        signals.target = c.pthread_self();
-        signals.stop = .init(false);
-        std.posix.sigaction(.USR1, &.{
-            .handler = .{ .handler = handle },
-            .mask = std.posix.sigemptyset(),
-            .flags = 0,
-        }, &signals.before);
-        signals.thread = try std.Thread.spawn(.{}, run, .{signals});
-    }
-
-    fn run(signals: *Signals) void {
-        var system: System = .{};
-        // Order does not matter: the last signal may come at any time before the join.
-        while (!signals.stop.load(.monotonic)) {
-            _ = c.pthread_kill(signals.target, .USR1);
-            _ = system.poll(&.{}, std.time.ns_per_ms) catch unreachable;
-        }
-    }
-
-    fn handle(_: c.SIG) callconv(.c) void {}
-
-    fn end(signals: *Signals) void {
-        signals.stop.store(true, .monotonic);
-        signals.thread.join();
-        std.posix.sigaction(.USR1, &signals.before, null);
-    }
-};

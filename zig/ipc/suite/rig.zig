@@ -23,8 +23,8 @@ const testing = std.testing;
 /// Far longer than anything here takes on the slowest machine.
 const patience_ns = 30 * std.time.ns_per_s;
 
-/// An event, with the bytes it spoke of.
-pub const Seen = struct { event: Event, bytes: []const u8 };
+/// An event, with the bytes it spoke of, and the descriptors that were taken over with them.
+pub const Seen = struct { event: Event, bytes: []const u8, fds: []const sys.Fd = &.{} };
 
 pub const Rig = struct {
     system: sys.System,
@@ -37,6 +37,8 @@ pub const Rig = struct {
     seen: std.ArrayList(Seen),
     /// Descriptors of peers, closed at the end unless a test did.
     peers: std.ArrayList(sys.Fd),
+    /// Takes over the descriptors of the messages it sees, which count among those of peers then.
+    takes: bool = false,
 
     pub const Peer = struct { handle: Handle, fd: sys.Fd };
 
@@ -99,7 +101,18 @@ pub const Rig = struct {
         return .{ .handle = try rig.context.addConnection(fds[0], limits), .fd = fds[1] };
     }
 
-    fn own(rig: *Rig, fd: sys.Fd) !void {
+    /// Two connections of the context that lead to each other.
+    pub fn both(rig: *Rig, one: Limits, other: Limits) ![2]Handle {
+        const fds = try rig.system.pair();
+        const first = rig.context.addConnection(fds[0], one) catch |failure| {
+            for (fds) |fd| rig.system.close(fd);
+            return failure;
+        };
+        errdefer rig.system.close(fds[1]);
+        return .{ first, try rig.context.addConnection(fds[1], other) };
+    }
+
+    pub fn own(rig: *Rig, fd: sys.Fd) !void {
         errdefer rig.system.close(fd);
         try rig.peers.append(rig.arena.allocator(), fd);
     }
@@ -130,9 +143,17 @@ pub const Rig = struct {
         for (rig.context.batch.events[0..count]) |event| {
             const bytes = if (event.type == .message_rx) rig.payloadOf(&event) else "";
             const kept = try rig.arena.allocator().dupe(u8, bytes);
-            try rig.seen.append(rig.arena.allocator(), .{ .event = event, .bytes = kept });
+            try rig.seen.append(rig.arena.allocator(), .{ .event = event, .bytes = kept, .fds = try rig.takeFrom(&event) });
         }
         return count;
+    }
+
+    fn takeFrom(rig: *Rig, event: *const Event) ![]const sys.Fd {
+        if (!rig.takes or event.type != .message_rx or event.flags & events.flag_descriptors == 0) return &.{};
+        const room = try rig.arena.allocator().alloc(sys.Fd, sys.rights.descriptors_max);
+        const fds = try rig.context.takeDescriptors(event.detail, room);
+        for (fds) |fd| try rig.own(fd);
+        return fds;
     }
 
     pub fn payloadOf(rig: *Rig, event: *const Event) []const u8 {

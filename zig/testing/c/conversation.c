@@ -6,12 +6,14 @@
  */
 #include "must.h"
 #include <earshot/ipc.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 static const int64_t second_ns = 1000000000;
@@ -318,6 +320,160 @@ static int32_t serve_in(
         context, path, path_bytes, name, strlen(name), options, users, users_count, NULL, 0);
 }
 
+static uint64_t inode_of(int fd)
+{
+    struct stat found;
+
+    MUST(fstat(fd, &found) == 0);
+    return found.st_ino;
+}
+
+static earshot_ipc_event expect_from(uint8_t type, earshot_ipc_handle source)
+{
+    earshot_ipc_event event;
+
+    do event = next_event(0);
+    while (event.type != type || event.source != source);
+    return event;
+}
+
+/* Descriptors go along with messages, to who has asked for them, and are taken once. */
+static void pass_descriptors(void)
+{
+    earshot_ipc_service_options options = EARSHOT_IPC_SERVICE_OPTIONS_DEFAULT;
+    int32_t taken[EARSHOT_IPC_DESCRIPTORS_MAX], given[EARSHOT_IPC_DESCRIPTORS_MAX + 1];
+    const uint64_t before = count_descriptors();
+    struct earshot_ipc_statistics statistics;
+    earshot_ipc_handle end, other;
+    earshot_ipc_event event;
+    int pair[2], file[2];
+    uint32_t i;
+
+    MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0 && pipe(file) == 0);
+    options.limits.descriptors_max = 2;
+    MUST((int32_t)(end = earshot_ipc_adopt(context, pair[0], NULL, NULL, 0, NULL, 0)) > 0);
+    MUST((int32_t)(other = earshot_ipc_adopt(context, pair[1], &options, NULL, 0, NULL, 0)) > 0);
+    MUST(earshot_ipc_adopt(context, file[0], NULL, NULL, 0, NULL, 0) == EARSHOT_IPC_CODE_NOT_STREAM);
+    MUST(earshot_ipc_adopt(context, -1, NULL, NULL, 0, NULL, 0) == EARSHOT_IPC_CODE_NOT_STREAM);
+
+    MUST(earshot_ipc_write(context, end, "before", 6) == 0);
+    MUST(earshot_ipc_send(context, end, "with", 4, file, 2) == 0);
+    MUST(earshot_ipc_send(context, end, "none", 4, NULL, 0) == 0);
+    event = expect_from(EARSHOT_IPC_EVENT_TYPE_MESSAGE_RX, other);
+    MUST(event.length == 6 && event.flags == 0 && event.detail == 0);
+    event = expect_from(EARSHOT_IPC_EVENT_TYPE_MESSAGE_RX, other);
+    MUST(event.length == 4 && memcmp(message_of(&event), "with", 4) == 0);
+    MUST(event.flags == EARSHOT_IPC_EVENT_FLAG_DESCRIPTORS && (event.detail & 255) == 2);
+    MUST(earshot_ipc_take(context, event.detail, NULL) == EARSHOT_IPC_CODE_INVALID_ARGUMENT);
+    MUST(earshot_ipc_take(context, 0, taken) == EARSHOT_IPC_CODE_CLOSED);
+    MUST(earshot_ipc_take(context, INT32_MAX, taken) == EARSHOT_IPC_CODE_CLOSED);
+    MUST(earshot_ipc_take(context, event.detail, taken) == 2);
+    MUST(earshot_ipc_take(context, event.detail, taken) == EARSHOT_IPC_CODE_CLOSED);
+    for (i = 0; i < 2; i++) {
+        MUST(taken[i] != file[i] && inode_of(taken[i]) == inode_of(file[i]));
+        MUST(fcntl(taken[i], F_GETFD) == FD_CLOEXEC && close(taken[i]) == 0);
+    }
+    event = expect_from(EARSHOT_IPC_EVENT_TYPE_MESSAGE_RX, other);
+    MUST(event.flags == 0);
+
+    /* What is refused costs nothing; what was not asked for costs the connection. */
+    for (i = 0; i <= EARSHOT_IPC_DESCRIPTORS_MAX; i++) given[i] = file[0];
+    MUST(earshot_ipc_send(context, end, "x", 1, given, EARSHOT_IPC_DESCRIPTORS_MAX + 1) ==
+        EARSHOT_IPC_CODE_DESCRIPTORS_TOO_MANY);
+    given[1] = -1;
+    MUST(earshot_ipc_send(context, end, "x", 1, given, 2) ==
+        EARSHOT_IPC_CODE_DESCRIPTOR_UNPASSABLE);
+    MUST(areas.control->error_number == EBADF);
+    MUST(earshot_ipc_send(context, end, "x", 1, NULL, 1) == EARSHOT_IPC_CODE_INVALID_ARGUMENT);
+    MUST(earshot_ipc_send(context, other, "x", 1, file, 1) == 0);
+    event = expect_from(EARSHOT_IPC_EVENT_TYPE_DISCONNECTION, end);
+    MUST(event.reason == EARSHOT_IPC_REASON_DESCRIPTORS_UNASKED);
+    expect_from(EARSHOT_IPC_EVENT_TYPE_DISCONNECTION, other);
+    MUST(earshot_ipc_statistics(context, 0, &statistics) == 0);
+    MUST(statistics.reasons[EARSHOT_IPC_REASON_DESCRIPTORS_UNASKED] == 1);
+    MUST(close(file[0]) == 0 && close(file[1]) == 0);
+    MUST(count_descriptors() == before);
+    sent_plainly += 1;
+}
+
+/* A service goes over to copies of itself, and back. */
+static void change_hands(void)
+{
+    int32_t copies[EARSHOT_IPC_COPIES_MAX], one[EARSHOT_IPC_COPIES_MAX];
+    const uint32_t length = strlen(directory);
+    earshot_ipc_handle first, second;
+
+    first = serve_in(directory, length, "moves", NULL, 0);
+    MUST((int32_t)first > 0 && earshot_ipc_copies(context, first, copies) == 2);
+    MUST(earshot_ipc_take_over(context, directory, length, "talk", 4, copies[0], copies[1], NULL,
+             NULL, 0, NULL, 0) == EARSHOT_IPC_CODE_SERVICE_FOREIGN);
+    MUST(earshot_ipc_take_over(context, directory, length, "moves", 5, copies[1], copies[0], NULL,
+             NULL, 0, NULL, 0) == EARSHOT_IPC_CODE_SERVICE_FOREIGN);
+    second = earshot_ipc_take_over(
+        context, directory, length, "moves", 5, copies[0], copies[1], NULL, NULL, 0, NULL, 0);
+    MUST((int32_t)second > 0);
+    MUST(earshot_ipc_close(context, first, EARSHOT_IPC_CLOSE_HOW_LEAVE) == 0);
+    MUST(earshot_ipc_copies(context, first, copies) == EARSHOT_IPC_CODE_CLOSED);
+    MUST(serve_in(directory, length, "moves", NULL, 0) == EARSHOT_IPC_CODE_ALREADY_SERVED);
+    MUST(earshot_ipc_copies(context, client, one) == 1 && close(one[0]) == 0);
+    MUST(earshot_ipc_copies(context, client, NULL) == EARSHOT_IPC_CODE_INVALID_ARGUMENT);
+    MUST(earshot_ipc_close(context, second, EARSHOT_IPC_CLOSE_HOW_NOW) == 0);
+}
+
+/* Over TCP, as to another machine; without frames at one end. */
+static void reach_far(void)
+{
+    struct earshot_ipc_address place = { .family = 4, .bytes = { 127, 0, 0, 1 } }, found;
+    earshot_ipc_limits raw = EARSHOT_IPC_LIMITS_DEFAULT;
+    earshot_ipc_handle listener, far, near = 0;
+    earshot_ipc_event event;
+    const char framed[] = "\0\0\0\2hi";
+    uint64_t pieces = 0;
+    int i, arrived = 0;
+
+    MUST((int32_t)(listener = earshot_ipc_listen(context, &place, 8, NULL)) > 0);
+    MUST(earshot_ipc_address(context, listener, &place) == 0);
+    MUST(place.family == 4 && place.port > 0 && place.bytes[0] == 127 && place.scope == 0);
+    MUST(earshot_ipc_listen(context, &place, 8, NULL) == EARSHOT_IPC_CODE_ADDRESS_IN_USE);
+    MUST(earshot_ipc_listen(context, &place, UINT32_MAX, NULL) == EARSHOT_IPC_CODE_INVALID_ARGUMENT);
+    MUST(earshot_ipc_listen(context, NULL, 8, NULL) == EARSHOT_IPC_CODE_INVALID_ARGUMENT);
+    MUST(earshot_ipc_address(context, service, &found) == EARSHOT_IPC_CODE_NOT_AVAILABLE);
+    raw.framing = EARSHOT_IPC_FRAMING_RAW;
+    MUST((int32_t)(far = earshot_ipc_dial(context, &place, &raw)) > 0);
+    for (i = 0; i < 2; i++) {
+        event = expect_event(EARSHOT_IPC_EVENT_TYPE_CONNECTION);
+        MUST(event.length == UINT32_MAX && event.offset == UINT32_MAX && event.detail == 0);
+        MUST(event.origin == (event.source == far ? 0 : listener));
+        if (event.source != far) near = event.source;
+    }
+    MUST(near != 0 && earshot_ipc_address(context, far, &found) == 0);
+    MUST(memcmp(&found, &place, sizeof place) == 0);
+    MUST(earshot_ipc_send(context, far, "x", 1, &i, 1) == EARSHOT_IPC_CODE_DESCRIPTOR_UNPASSABLE);
+    MUST(earshot_ipc_write(context, far, "\0\0\0\5hello", 9) == 0);
+    event = expect_from(EARSHOT_IPC_EVENT_TYPE_MESSAGE_RX, near);
+    MUST(event.length == 5 && memcmp(message_of(&event), "hello", 5) == 0);
+    MUST(earshot_ipc_write(context, near, "hi", 2) == 0);
+    while (arrived < 6) {
+        event = expect_from(EARSHOT_IPC_EVENT_TYPE_MESSAGE_RX, far);
+        MUST(memcmp(message_of(&event), &framed[arrived], event.length) == 0);
+        arrived += event.length;
+        pieces++;
+    }
+    /* One message was sent, and each piece of it counts as one that has come. */
+    sent_plainly -= pieces - 1;
+    MUST(earshot_ipc_close(context, listener, EARSHOT_IPC_CLOSE_HOW_NOW) == 0);
+    MUST(earshot_ipc_close(context, far, EARSHOT_IPC_CLOSE_HOW_DRAIN) == 0);
+    expect_from(EARSHOT_IPC_EVENT_TYPE_DISCONNECTION, far);
+    expect_from(EARSHOT_IPC_EVENT_TYPE_DISCONNECTION, near);
+
+    MUST((int32_t)(far = earshot_ipc_dial(context, &place, NULL)) > 0);
+    MUST(earshot_ipc_write(context, far, "early", 5) == EARSHOT_IPC_CODE_CLOSED);
+    event = expect_from(EARSHOT_IPC_EVENT_TYPE_DISCONNECTION, far);
+    MUST(event.reason == EARSHOT_IPC_REASON_SYSTEM && event.detail == ECONNREFUSED);
+    place.family = 5;
+    MUST(earshot_ipc_dial(context, &place, NULL) == EARSHOT_IPC_CODE_INVALID_ARGUMENT);
+}
+
 /* What is out of its range is refused before anything is made, and a length that no path has before
  * any of it is read. */
 static void ask_too_much(void)
@@ -432,7 +588,7 @@ static void close_everything(void)
     while (event.type != EARSHOT_IPC_EVENT_TYPE_DISCONNECTION || event.source != server);
     MUST(event.origin == service && event.reason == EARSHOT_IPC_REASON_PEER_CLOSED);
     MUST(earshot_ipc_statistics(context, 0, &statistics) == 0);
-    MUST(statistics.connections_made == 3 && statistics.connections_open == 0);
+    MUST(statistics.connections_made == 7 && statistics.connections_open == 0);
     MUST(statistics.reasons[EARSHOT_IPC_REASON_MALFORMED] == 2);
     MUST(statistics.messages_sent == statistics.messages_received + sent_plainly);
 
@@ -459,6 +615,9 @@ static void converse(uint32_t poller)
     count_what_is_held(poller, 1);
     keep_signals();
     do_wrong();
+    pass_descriptors();
+    change_hands();
+    reach_far();
     send_nonsense(2, 1);
     send_nonsense(UINT32_MAX, 0);
     close_everything();
