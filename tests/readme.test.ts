@@ -1,6 +1,6 @@
 /** The programs and commands of the README, as they stand there. */
 
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "./kit/command.ts";
@@ -9,6 +9,9 @@ import { commandsOfReadme, programs, writePrograms } from "./kit/readme.ts";
 import { Scratch } from "./kit/scratch.ts";
 
 const root = join(import.meta.dir, "..");
+
+// Each npm takes its time; what is waited for in vain says so itself.
+setDefaultTimeout(120_000);
 
 /** A user's folder, in which earshot is installed. */
 let folder: Scratch;
@@ -45,21 +48,57 @@ describe("the README's programs", () => {
 
 describe("the README's commands", () => {
   // What installs the toolchain is run by whoever runs the tests, before; what installs the package, by another test.
-  const commands = commandsOfReadme
+  const hasNpm = Bun.which("npm") !== null;
+  const lines = commandsOfReadme
     .filter((line) => !/^(bun add|npm install) earshot$/.test(line))
-    .map((line) => line.replace(/^npm install && /, "").split(" "))
-    .map((words) => (Bun.which("npm") === null ? ["bun", ...words.slice(1)] : words));
+    .map((line) => line.replace(/^npm install && /, ""))
+    .map((line) => (hasNpm ? line : line.replace(/\bnpm /, "bun ").replace(" -- ", " ")));
+  const commands = lines.map((line) => line.split(" "));
   const [service, client, list, everything, takeover] = commands;
 
   test("are those that are tried here", () => {
-    expect(commands.map((words) => words.slice(1).join(" "))).toEqual([
+    expect(lines.map((line) => line.replace(/\b(npm|bun) /, "").replace(" -- ", " "))).toEqual([
       "run service pong",
       "run client pong hello",
       "run list",
       "test",
-      "run service pong -- --takeover",
+      "run service pong --takeover",
+      "run service pong",
+      "run service tcpd --listen 127.0.0.1:9900 --allow pong",
+      "run service ipcd",
+      "run service tcpd",
+      'IPC_NETWORK="pong tcp://127.0.0.1:9900/pong" run client pong hello',
+      'run query "select service, uri, daemon from connections"',
     ]);
     expect(everything).toBeDefined();
+  });
+
+  test("reach a service on another machine, which another run directory stands for", async () => {
+    using there = new Scratch();
+    using here = new Scratch();
+    // Somebody may have the port.
+    const probe = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data: () => undefined } });
+    const { port } = probe;
+    probe.stop(true);
+    const [pongLine, tcpdLine, ipcdLine, tcpdHereLine, clientLine, queryLine] = lines
+      .slice(4)
+      .map((line) => line.replace("9900", `${port}`));
+    const start = async (line: string, rundir: string) => {
+      const started = new Started(line.split(" "), { rundir });
+      await started.says(": listening on ");
+      return started;
+    };
+    await using pong = await start(pongLine!, there.path);
+    await using tcpdThere = await start(tcpdLine!, there.path);
+    await using ipcd = await start(ipcdLine!, here.path);
+    await using tcpdHere = await start(tcpdHereLine!, here.path);
+    const inShell = (line: string) => run(["sh", "-c", line], { rundir: here.path });
+    const answered = await inShell(clientLine!);
+    expect(answered).toMatchObject({ code: 0 });
+    expect(answered.stdout.trimEnd().split("\n").at(-1)).toBe("hello");
+    expect((await inShell(queryLine!)).stdout).toContain("service");
+    for (const each of [tcpdHere, ipcd, tcpdThere, pong]) await each.end("SIGTERM");
+    expect([...here.entries(), ...there.entries()]).toEqual([]);
   });
 
   test("start a service, speak to it and list it", async () => {

@@ -1,5 +1,5 @@
 /*
- * Sends a text to a service, and prints its answer.
+ * Sends a text to a service, here or where IPC_NETWORK says it is, and prints its answer.
  *
  *     ask NAME TEXT
  *     ask --library PATH NAME TEXT     where the library is loaded at run time
@@ -10,6 +10,8 @@
 #include <string.h>
 
 static const int64_t patience_ns = INT64_C(10000000000);
+/* ipcd may have to wait for a machine far away. */
+static const int64_t lookup_ns = INT64_C(35000000000);
 
 static const struct calls *ipc;
 
@@ -39,12 +41,14 @@ static int hear(earshot_ipc_context *context)
 
 static int ask(earshot_ipc_context *context, const char *name, const char *text)
 {
-    char directory[EARSHOT_IPC_RUN_DIRECTORY_BYTES_MAX];
+    char directory[EARSHOT_IPC_RUN_DIRECTORY_BYTES_MAX], reason[EARSHOT_IPC_REASON_BYTES_MAX];
     int32_t result = ipc->run_directory(
         NULL, 0, NULL, 0, NULL, 0, NULL, 0, directory, sizeof directory);
 
     if (result < 0) return complain("there is no run directory", result);
-    result = ipc->connect(context, directory, result, name, strlen(name), NULL);
+    result = ipc->lookup(
+        context, directory, result, name, strlen(name), NULL, 0, lookup_ns, NULL, reason);
+    if (result == EARSHOT_IPC_CODE_NO_WAY) return complain(reason, result);
     if (result < 0) return complain("cannot connect", result);
     result = ipc->write(context, result, text, strlen(text));
     if (result < 0) return complain("cannot send", result);

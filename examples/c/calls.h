@@ -19,7 +19,7 @@
     EACH(run_directory)                                                                            \
     EACH(context_open)                                                                             \
     EACH(context_close)                                                                            \
-    EACH(connect)                                                                                  \
+    EACH(lookup)                                                                                   \
     EACH(write)                                                                                    \
     EACH(next)
 

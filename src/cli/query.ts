@@ -78,7 +78,7 @@ async function ask(statement: string, { rundir, shared, timeout }: Place): Promi
 
 async function reach(rundir: string | undefined, shared: true | undefined) {
   try {
-    return await connect(queryService(lookupService), { rundir, shared });
+    return await connect(queryService(lookupService), { rundir, shared, network: "" });
   } catch (error) {
     if (!(error instanceof IpcError) || !isAbsent(error)) throw error;
     const reason = saidOf(error);

@@ -95,7 +95,8 @@ function reach(name: string, options: ConnectOptions): Promise<number> {
 
 /** A handle of what ipcd leads to. */
 async function lead(name: string, options: ConnectOptions): Promise<number> {
-  return loop().context.adopt(await lookUp(connect, name, options), options);
+  using found = await lookUp(connect, name, options);
+  return loop().context.adopt(found, options);
 }
 
 /** A handle; waits while the service has no room for another connection. */
@@ -126,7 +127,7 @@ async function findAgain(
       () => undefined,
     );
     if (!connection.open) return;
-    const handle = await tryAgain(connection.service, options);
+    const handle = await tryAgain(connection.service, { ...options, signal: over });
     if (handle !== undefined && !connection.open) {
       loop().turnAway(handle);
     } else if (handle !== undefined) {
@@ -143,7 +144,9 @@ async function findAgain(
 async function tryAgain(name: string, options: ConnectOptions): Promise<number | undefined> {
   try {
     const isHere = options.address === undefined && !isElsewhere(name, options);
-    return isHere ? loop().context.tryConnect(name, options) : await reach(name, options);
+    if (isHere) return loop().context.tryConnect(name, options);
+    // What it went on with is used up.
+    return await reach(name, { ...options, descriptor: undefined });
   } catch {
     return undefined;
   }

@@ -77,7 +77,10 @@ export type ServiceOptions = Limits &
 
 export type ConnectOptions = Limits &
   RunDirectoryOptions & {
-    /** How long to wait, in milliseconds, while the service has no room for another connection. Default 5 s. */
+    /**
+     * How long to wait, in milliseconds, while the service has no room for another connection. Default 5 s; 35 s for a
+     * service elsewhere, until there is a way to it.
+     */
     timeout?: number | undefined;
     /**
      * Which services are elsewhere, and where: `NAME URI; …`. For those ipcd is asked, which finds the way; all others
@@ -374,8 +377,10 @@ export class Context implements Disposable {
    * this blocks, for at most `timeout`.
    */
   connect(name: string, options: ConnectOptions = {}): number {
-    if (isElsewhere(name, options))
-      return this.adopt(lookUpNow(new Context(), name, this.#placed(options)), options);
+    if (isElsewhere(name, options)) {
+      using found = lookUpNow(new Context(), name, this.#placed(options));
+      return this.adopt(found, options);
+    }
     const until = performance.now() + (patience("timeout", options.timeout ?? 5000) ?? Infinity);
     while (true) {
       const handle = this.tryConnect(name, options);

@@ -1,13 +1,13 @@
 /** Services that IPC_NETWORK says are elsewhere: whether one is, and how ipcd is asked for it while everything waits. */
 
-import { IpcError } from "../native/errors.ts";
+import { IpcError, isClosed } from "../native/errors.ts";
 import { EventType } from "../native/layout.ts";
 import type { Context } from "./context.ts";
 import type { Descriptor } from "./descriptor.ts";
-import type { Event } from "./event.ts";
 import { Answer, answerStep, formatRequest, lookupService } from "./lookup.ts";
+import type { Message } from "./message.ts";
 import { networkEntry, networkVariable } from "./network.ts";
-import { patience } from "./numbers.ts";
+import { patience, textOf } from "./numbers.ts";
 import type { RunDirectoryOptions } from "./run-directory.ts";
 
 export type LookUpOptions = RunDirectoryOptions & {
@@ -19,7 +19,7 @@ export type LookUpOptions = RunDirectoryOptions & {
 export const lookUpTimeoutMs = 35_000;
 
 export function networkOf({ network }: LookUpOptions): string {
-  return network ?? process.env[networkVariable] ?? "";
+  return network === undefined ? (process.env[networkVariable] ?? "") : textOf("network", network);
 }
 
 /** Throws ENETWORK if the variable cannot be understood. */
@@ -34,10 +34,11 @@ export function requestFor(name: string, options: LookUpOptions): string {
 }
 
 /** How ipcd is connected to: its answer is read so that nothing behind it is. */
-export function askingOptions({ rundir, shared }: LookUpOptions) {
+export function askingOptions({ rundir, shared }: LookUpOptions, timeout: number | undefined) {
   return {
     rundir,
     shared,
+    timeout,
     network: "",
     raw: true,
     messageBytesMax: answerStep,
@@ -47,34 +48,67 @@ export function askingOptions({ rundir, shared }: LookUpOptions) {
 
 /** A connection to `name`, by a context of its own, which blocks meanwhile and is closed. */
 export function lookUpNow(given: Context, name: string, options: LookUpOptions): Descriptor {
-  const timeout = patience("timeout", options.timeout ?? lookUpTimeoutMs) ?? Infinity;
-  const until = performance.now() + timeout;
   using context = given;
-  const ipcd = reachIpcd(name, () => context.connect(lookupService, askingOptions(options)));
-  context.write(ipcd, framed(requestFor(name, options)));
-  const answer = new Answer();
+  const { timeout: most = lookUpTimeoutMs } = options;
+  const timeout = patience("timeout", most) ?? Infinity;
+  const until = performance.now() + timeout;
+  const ipcd = reachIpcd(name, () => context.connect(lookupService, askingOptions(options, most)));
+  ask(context, ipcd, requestFor(name, options));
+  using finding = new Finding(name);
   while (true) {
     const left = until - performance.now();
     if (left <= 0) throw noAnswer(name, timeout);
     for (const event of context.wait(left)) {
-      const found = heard(name, answer, event);
+      if (event.type === EventType.Disconnection) throw finding.error;
+      if (event.type !== EventType.MessageRx) continue;
+      const found = finding.hear(event.message);
       if (found !== undefined) return found;
     }
   }
 }
 
-function heard(name: string, answer: Answer, event: Event): Descriptor | undefined {
-  if (event.type === EventType.Disconnection) throw noWay(name, answer.error);
-  if (event.type !== EventType.MessageRx) return undefined;
-  const { bytes, descriptors } = event.message;
-  return answer.hear(bytes) ? ledTo(name, descriptors) : undefined;
+/** That it ended before it was asked shows as its end, with what it may have said. */
+function ask(context: Context, ipcd: number, request: string): void {
+  try {
+    context.write(ipcd, framed(request));
+  } catch (error) {
+    if (!isClosed(error)) throw error;
+  }
 }
 
-/** The descriptor that came with `ok`. */
-export function ledTo(name: string, descriptors: readonly Descriptor[]): Descriptor {
-  const [descriptor] = descriptors;
-  if (descriptor !== undefined) return descriptor;
-  throw noWay(name, "it said ok and sent no connection");
+/** What ipcd answers, as it comes in: bytes, and somewhere among them the connection. */
+export class Finding implements Disposable {
+  readonly #name: string;
+  readonly #answer = new Answer();
+  #connection: Descriptor | undefined;
+
+  constructor(name: string) {
+    this.#name = name;
+  }
+
+  /** The connection that was led to, once the answer is `ok`, and whole. Throws ENETWORK if it never will be. */
+  hear({ bytes, descriptors }: Message): Descriptor | undefined {
+    for (const descriptor of descriptors) {
+      this.#connection?.close();
+      this.#connection = descriptor;
+    }
+    const isLed = this.#answer.hear(bytes);
+    if (this.#answer.isTooLong) throw this.error;
+    if (!isLed) return undefined;
+    const found = this.#connection;
+    this.#connection = undefined;
+    if (found !== undefined) return found;
+    throw noWay(this.#name, "it said ok and sent no connection");
+  }
+
+  /** What is to be said when ipcd has ended the connection. */
+  get error(): IpcError {
+    return noWay(this.#name, this.#answer.error);
+  }
+
+  [Symbol.dispose](): void {
+    this.#connection?.close();
+  }
 }
 
 /** One message, where the connection has no frames by itself. */

@@ -5,44 +5,58 @@ import type { Descriptor } from "./descriptor.ts";
 import type { LookUpOptions } from "./elsewhere.ts";
 import {
   askingOptions,
+  Finding,
   framed,
-  ledTo,
   lookUpTimeoutMs,
   noAnswer,
-  noWay,
   requestFor,
   withoutIpcd,
 } from "./elsewhere.ts";
-import { Answer, lookupService } from "./lookup.ts";
+import { lookupService } from "./lookup.ts";
 import { patience } from "./numbers.ts";
 
-/** A connection to `name`; ipcd is reached by `connecting`. Rejects with ENETWORK and ipcd's reason, ETIMEDOUT, or the signal's reason. */
+/**
+ * A connection to `name`; ipcd is reached by `connecting`. Rejects with ENETWORK and ipcd's reason, ETIMEDOUT, or the
+ * signal's reason.
+ */
 export async function lookUp(
   connecting: typeof connect,
   name: string,
   options: LookUpOptions & { signal?: AbortSignal | undefined },
 ): Promise<Descriptor> {
   const { signal } = options;
-  const timeout = patience("timeout", options.timeout ?? lookUpTimeoutMs);
-  const answer = new Answer();
+  const given = options.timeout ?? lookUpTimeoutMs;
+  const timeout = patience("timeout", given);
+  const until = performance.now() + given;
+  using finding = new Finding(name);
   const { promise, resolve, reject } = Promise.withResolvers<Descriptor>();
+  // It may be rejected before it is waited for.
+  promise.catch(() => undefined);
+  let isOver = false;
   const ipcd = await connecting(lookupService, {
-    ...askingOptions(options),
+    ...askingOptions(options, given),
     signal,
-    message(_connection, { bytes, descriptors }) {
-      if (answer.hear(bytes)) resolve(ledTo(name, descriptors));
+    message(_connection, message) {
+      if (isOver) return;
+      const found = finding.hear(message);
+      if (found === undefined) return;
+      isOver = true;
+      resolve(found);
     },
     error: (_connection, error) => reject(error),
-    close: () => reject(signal?.aborted === true ? signal.reason : noWay(name, answer.error)),
+    close: () => reject(signal?.aborted === true ? signal.reason : finding.error),
   }).catch((error: unknown) => {
     throw withoutIpcd(name, error);
   });
   const late =
-    timeout === undefined ? undefined : setTimeout(() => reject(noAnswer(name, timeout)), timeout);
+    timeout === undefined
+      ? undefined
+      : setTimeout(() => reject(noAnswer(name, timeout)), Math.max(0, until - performance.now()));
   try {
     if (ipcd.open) ipcd.send(framed(requestFor(name, options)));
     return await promise;
   } finally {
+    isOver = true;
     clearTimeout(late);
     void ipcd.close({ now: true });
   }

@@ -65,14 +65,22 @@ export function answeredError(bytes: Uint8Array): string | undefined {
 /** An answer as it comes in. */
 export class Answer {
   #bytes = new Uint8Array(0);
+  #isTooLong = false;
 
   /** Whether it is `ok`, and whole. The text of an error goes on to the end of the connection. */
   hear(bytes: Uint8Array): boolean {
-    const all = new Uint8Array(Math.min(this.#bytes.length + bytes.length, answerBytesMax));
+    const length = this.#bytes.length + bytes.length;
+    this.#isTooLong ||= length > answerBytesMax;
+    const all = new Uint8Array(Math.min(length, answerBytesMax));
     all.set(this.#bytes);
     all.set(bytes.subarray(0, all.length - this.#bytes.length), this.#bytes.length);
     this.#bytes = all;
     return textOf(all) === ok;
+  }
+
+  /** It is more than any answer has, and no more of it is kept. */
+  get isTooLong(): boolean {
+    return this.#isTooLong;
   }
 
   /** Why there is no way, when the connection has ended. */

@@ -42,6 +42,9 @@ export const codes = {
   path_invalid: { number: -31, code: "EINVAL" },
   address_in_use: { number: -32, code: "EADDRINUSE" },
   address_missing: { number: -33, code: "EADDRNOTAVAIL" },
+  network_invalid: { number: -34, code: "ENETWORK" },
+  no_way: { number: -35, code: "ENETWORK" },
+  timed_out: { number: -36, code: "ETIMEDOUT" },
   directory_missing: { number: -40, code: "ENOENT" },
   directory_link: { number: -41, code: "ELOOP" },
   not_directory: { number: -42, code: "ENOTDIR" },
@@ -251,6 +254,10 @@ const texts: Record<CodeName, (subject: Subject, failure: SystemFailure) => stri
     `somebody listens at ${subject.path ?? "that address"} already; stop that one or choose another port`,
   address_missing: (subject) =>
     `${subject.path ?? "the address"} is none of this machine's addresses; choose one that is`,
+  network_invalid: (_subject, failure) =>
+    `IPC_NETWORK cannot be understood${failure.detail === 0 ? "" : `, entry ${failure.detail}`}; make it NAME URI; NAME URI …`,
+  no_way: (subject) => `ipcd found no way to ${service(subject)}`,
+  timed_out: (subject) => `${service(subject)} was not reached in the time that was given`,
   directory_missing: (subject) =>
     `${subject.service === undefined ? "no service runs" : `nobody serves ${service(subject)}`}: there is no run ` +
     `directory ${path(subject)}; start the service, or set EARSHOT_RUNDIR to where it runs`,

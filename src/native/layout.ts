@@ -125,6 +125,7 @@ export const constants = {
   name_bytes_max: 64,
   run_directory_bytes_max: 4096,
   allow_entries_max: 1024,
+  reason_bytes_max: 512,
   message_bytes_limit: 0x7fff_fffb,
 } as const;
 

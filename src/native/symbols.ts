@@ -46,6 +46,19 @@ export const ipcSymbols = {
     "u32",
   ),
   earshot_ipc_connect: call("i32", "pointer", "bytes", "u32", "bytes", "u32", "bytes"),
+  earshot_ipc_lookup: call(
+    "i32",
+    "pointer", // context
+    "bytes", // run directory
+    "u32",
+    "bytes", // name
+    "u32",
+    "bytes", // network
+    "u32",
+    "i64", // how long at most
+    "bytes", // ConnectOptions
+    "bytes", // room for the reason
+  ),
   earshot_ipc_watch: call("i32", "pointer", "i32"),
   earshot_ipc_timer: call("i32", "pointer", "i64", "i64"),
   earshot_ipc_switch: call("i32", "pointer", "u32", "u32"),

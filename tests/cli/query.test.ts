@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
-import { connect } from "../../src/index.ts";
+import { answerOf } from "../kit/asker.ts";
 import { canCount } from "../kit/census.ts";
 import { Command, earshot, leaveNoCommand, run, startService } from "../kit/command.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
@@ -139,8 +139,9 @@ describe.if(canCount)("a statement that never ends", () => {
     await using ipcd = await startService(words, { rundir: scratch.path });
     await using asking = new Command(earshot("query", never), { rundir: scratch.path });
     await until("it runs", () => childrenOf(ipcd.pid).length === 1);
-    await using client = await connect("ipc", { rundir: scratch.path });
-    expect((await client.request("pong;")).text()).toStartWith("error: IPC_NETWORK does not name");
+    expect(await answerOf("ipc", "pong;", { rundir: scratch.path })).toStartWith(
+      "error: IPC_NETWORK does not name",
+    );
     expect(await asking.whenEnded()).toMatchObject({
       code: 1,
       stderr: expect.stringMatching(/^query: it took longer than 700 ms/),

@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { Command, earshot, leaveNoCommand, run } from "../kit/command.ts";
+import { Command, earshot, leaveNoCommand, run, startService } from "../kit/command.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
 import { Scratch } from "../kit/scratch.ts";
 
@@ -73,6 +73,43 @@ describe.each(ways)("a program %s", (_, words) => {
   test("says how it is used", async () => {
     const ended = await run(words().slice(0, 1), {});
     expect(ended).toMatchObject({ code: 2, stderr: "usage: ask [--library PATH] NAME TEXT\n" });
+  });
+});
+
+const clients: [string, (text: string) => string[], string][] = [
+  ...ways.map(([what, words]): [string, (text: string) => string[], string] => [
+    what,
+    (text) => [...words(), "pong", text],
+    'ask: nobody serves "tcp"; start it: it leads to URI (code -35)\n',
+  ]),
+  ["by LibIPC's calls", (text) => [program("pong"), text], "pong: no answer (-1)\n"],
+];
+
+describe.each(clients)("where IPC_NETWORK leads, a program %s", (_, words, refused) => {
+  test("follows it through ipcd, which may say no", async () => {
+    using here = new Scratch();
+    using there = new Scratch();
+    await using pong = await startService(["pong"], { rundir: there.path });
+    const listening = ["tcpd", "--listen", "127.0.0.1:0", "--allow", "pong", "--no-lookups"];
+    await using far = await startService(listening, { rundir: there.path });
+    const [, port] = /127\.0\.0\.1:(\d+)/.exec(far.stdout)!;
+    const uri = `tcp://127.0.0.1:${port}/pong`;
+    const options = { rundir: here.path, env: { IPC_NETWORK: `other unix://none; pong ${uri}` } };
+    const asks = (text: string) => run(words(text), options);
+
+    expect(await asks("x")).toMatchObject({ code: 1, stdout: "" });
+    await using ipcd = await startService(["ipcd"], { rundir: here.path });
+    const stderr = refused.replace("URI", uri);
+    expect(await asks("x")).toMatchObject({ code: 1, stdout: "", stderr });
+    await using near = await startService(["tcpd"], { rundir: here.path });
+    for (const text of ["hello", "grüße", "x".repeat(50_000)]) {
+      expect(await asks(text)).toMatchObject({ code: 0, stdout: `${text}\n`, stderr: "" });
+    }
+    const broken = { ...options, env: { IPC_NETWORK: `pong ${uri}; other` } };
+    expect(await run(words("x"), broken)).toMatchObject({ code: 1, stdout: "" });
+    const away = { rundir: there.path, env: { IPC_NETWORK: "other unix://none" } };
+    expect(await run(words("here"), away)).toMatchObject({ code: 0, stdout: "here\n" });
+    for (const each of [near, ipcd, far, pong]) expect((await each.end()).code).toBe(0);
   });
 });
 

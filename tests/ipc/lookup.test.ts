@@ -1,6 +1,8 @@
 /** The bytes of a lookup and of its answer. */
 
 import { expect, test } from "bun:test";
+import { connect, serve } from "../../src/index.ts";
+import { framed, requestFor } from "../../src/ipc/elsewhere.ts";
 import {
   answerBytesMax,
   answeredError,
@@ -10,9 +12,15 @@ import {
   parseRequest,
   requestBytesMax,
 } from "../../src/ipc/lookup.ts";
+import { loop } from "../../src/ipc/loop.ts";
 import { networkBytesMax } from "../../src/ipc/network.ts";
 import { constants } from "../../src/native/layout.ts";
+import { leaveNoTrace } from "../kit/no-trace.ts";
+import { Scratch } from "../kit/scratch.ts";
+import { until } from "../kit/until.ts";
 import vectors from "../vectors/lookup.json" with { type: "json" };
+
+leaveNoTrace();
 
 const bytesOf = (hex: string) => new Uint8Array(Buffer.from(hex, "hex"));
 const hexOf = (bytes: Uint8Array | string) => Buffer.from(bytes).toString("hex");
@@ -60,4 +68,46 @@ test("an error is cut to what an answer may have, between two characters", () =>
     expect(filler.repeat(answerBytesMax)).toStartWith(text);
     expect(text.isWellFormed()).toBe(true);
   }
+});
+
+test.each(vectors.exchanges)("exchange: $what", async (vector) => {
+  const { service, network, sent, answered, error } = vector;
+  using scratch = new Scratch();
+  const { path: rundir } = scratch;
+  let heard = "";
+  const [near, far] = loop().context.pair();
+  using kept = far;
+  await using _ = await serve(
+    "ipc",
+    {
+      async message(client, { bytes }) {
+        heard += hexOf(bytes);
+        if (heard.length < sent.length) return;
+        const descriptors = vector.connection ? [near] : [];
+        if (answered !== "") client.send(bytesOf(answered), { descriptors });
+        near.close();
+        await client.close();
+      },
+    },
+    { rundir, raw: true },
+  );
+  expect(hexOf(framed(requestFor(service, { network })))).toBe(sent);
+  const asking = connect(service, { rundir, network });
+  if (error === null) {
+    await using led = await asking;
+    const other = await connect("far", { descriptor: kept });
+    other.send("hello");
+    const { value } = await led[Symbol.asyncIterator]().next();
+    expect(value?.text()).toBe("hello");
+    await other.close();
+  } else {
+    const message = `ENETWORK: ipcd found no way to "${service}": ${error}`;
+    await expect(asking).rejects.toMatchObject({ code: "ENETWORK", message });
+    near.close();
+  }
+  await until("it was heard", () => heard === sent);
+});
+
+test.each(vectors.daemon_requests)("a daemon is asked for $uri", ({ uri, sent }) => {
+  expect(hexOf(framed(uri))).toBe(sent);
 });

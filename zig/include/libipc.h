@@ -86,7 +86,9 @@ void ipc_context_deinit(void **context);
 /* Serves a name, of so many bytes, in the run directory, which is made if it is missing. */
 int ipc_service_init(void *context, int *servicefd, const char *name, uint16_t name_length);
 
-/* Connects to a service. */
+/* Connects to a service. One that the environment variable IPC_NETWORK names is elsewhere: the service
+ * `ipc` of the run directory is asked for the way, and waited for, for up to 35 seconds. With a variable
+ * that cannot be understood nothing is connected to. */
 int ipc_connect_service(void *context, int *servicefd, const char *name, uint16_t name_length);
 
 /* Sends a message now. What the system does not take at once goes out while waiting. */

@@ -9,6 +9,7 @@ const context = @import("c/context.zig");
 const handover = @import("c/handover.zig");
 const manager = @import("c/manager.zig");
 const libipc = @import("c/libipc.zig");
+const lookup = @import("c/lookup.zig");
 const manifests = @import("c/manifest.zig");
 const options = @import("c/options.zig");
 const run_directory = @import("c/run_directory.zig");
@@ -55,6 +56,7 @@ pub const functions = .{
     .{ "earshot_ipc_ring", &context.ring },
     .{ "earshot_ipc_serve", &context.serve },
     .{ "earshot_ipc_connect", &context.connect },
+    .{ "earshot_ipc_lookup", &lookup.lookup },
     .{ "earshot_ipc_watch", &context.watch },
     .{ "earshot_ipc_timer", &context.timer },
     .{ "earshot_ipc_switch", &context.bind },
@@ -147,6 +149,7 @@ pub const constants = .{
     .{ "name_bytes_max", ipc.name.name_bytes_max },
     .{ "run_directory_bytes_max", ipc.run_directory.path_bytes_max },
     .{ "allow_entries_max", ipc.service.Allow.entries_max },
+    .{ "reason_bytes_max", ipc.lookup.answer_bytes_max },
     .{ "message_bytes_limit", ipc.connection.Limits.message_bytes_limit },
 };
 

@@ -15,6 +15,8 @@ pub const frame = @import("frame.zig");
 pub const handle = @import("handle.zig");
 pub const handover = @import("handover.zig");
 pub const loan = @import("loan.zig");
+pub const lookup = @import("lookup.zig");
+pub const network = @import("network.zig");
 pub const poller = @import("poller/poller.zig");
 pub const service = @import("service.zig");
 pub const statistics = @import("statistics.zig");
@@ -49,7 +51,9 @@ test {
     _ = @import("inbound.zig");
     _ = @import("loan.zig");
     _ = @import("lock.zig");
+    _ = @import("lookup.zig");
     _ = @import("name.zig");
+    _ = @import("network.zig");
     _ = @import("poller/poller.zig");
     _ = @import("queue.zig");
     _ = @import("run_directory.zig");
@@ -58,5 +62,6 @@ test {
     _ = @import("statistics.zig");
     _ = @import("suite.zig");
     _ = @import("switch.zig");
+    _ = @import("uri.zig");
     _ = @import("waiter.zig");
 }

@@ -4,7 +4,10 @@ import { constants } from "../../native/layout.ts";
 
 export class FirstFrame {
   readonly #payloadBytesMax: number;
-  #bytes = Buffer.alloc(0);
+  readonly #header = Buffer.alloc(constants.header_bytes);
+  #payload: Buffer | undefined;
+  /** Of header and payload together. */
+  #bytes = 0;
 
   constructor(payloadBytesMax: number) {
     this.#payloadBytesMax = payloadBytesMax;
@@ -12,13 +15,19 @@ export class FirstFrame {
 
   /** Its payload, when it is whole. Throws if it is too long, or if more comes before it was answered. */
   hear(bytes: Uint8Array): Buffer | undefined {
-    this.#bytes = Buffer.concat([this.#bytes, bytes]);
-    if (this.#bytes.length < constants.header_bytes) return undefined;
-    const length = this.#bytes.readUInt32BE(0);
-    const rest = this.#bytes.subarray(constants.header_bytes);
-    if (length > this.#payloadBytesMax || rest.length > length) {
+    const missing = Math.min(Math.max(0, this.#header.length - this.#bytes), bytes.length);
+    if (missing > 0) this.#header.set(bytes.subarray(0, missing), this.#bytes);
+    this.#bytes += missing;
+    if (this.#bytes < this.#header.length) return undefined;
+    const length = this.#header.readUInt32BE(0);
+    const rest = bytes.subarray(missing);
+    const at = this.#bytes - this.#header.length;
+    if (length > this.#payloadBytesMax || at + rest.length > length) {
       throw new Error(`a lookup is one message, of at most ${this.#payloadBytesMax} bytes`);
     }
-    return rest.length === length ? rest : undefined;
+    this.#payload ??= Buffer.alloc(length);
+    this.#payload.set(rest, at);
+    this.#bytes += rest.length;
+    return at + rest.length === length ? this.#payload : undefined;
   }
 }

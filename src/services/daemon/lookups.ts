@@ -21,7 +21,7 @@ import { FirstFrame } from "./first-frame.ts";
 import { whyNot } from "./way.ts";
 
 /** Who connects has the URI at hand. */
-const askTimeoutMs = 10_000;
+const askTimeoutDefaultMs = 10_000;
 const requestBytesMax = constants.header_bytes + uriBytesMax;
 
 /** What was reached: joins it with the client, and resolves when both have ended. */
@@ -42,15 +42,30 @@ type Asking = {
   lifeline: Descriptor | undefined;
 };
 
-/** Serves the lookups of `scheme` under the name that the daemon was started with. */
-export function serveLookups(
+/**
+ * Serves the lookups of `scheme` under the name that the daemon was started with. Who connects is to ask within
+ * `askTimeoutMs`.
+ */
+export async function serveLookups(
   scheme: string,
   { name, options, reports, complain }: Start,
   counters: Counters<LookupCount>,
   reach: Reach,
+  askTimeoutMs = askTimeoutDefaultMs,
 ): Promise<Service> {
   const asking = new Map<Connection, Asking>();
+  /** Nothing more is heard of what it asks; undefined if that was so already. */
+  const forget = (client: Connection) => {
+    const visit = asking.get(client);
+    asking.delete(client);
+    clearTimeout(visit?.patience);
+    return visit;
+  };
   const refuse = (client: Connection, error: unknown) => {
+    const visit = forget(client);
+    if (visit === undefined) return;
+    visit.lifeline?.close();
+    visit.over.abort(new Error("it was refused"));
     counters.add("lookupsFailed");
     const { pid, uid } = client.peer;
     complain(`process ${pid} (user ${uid})`, whyNot(error), "lookup");
@@ -63,8 +78,7 @@ export function serveLookups(
     const uri = parseUri(text);
     if (uri.scheme !== scheme) throw new Error(`this is ${scheme}, and not ${uri.scheme}`);
     const reached = await reach(uri, visit.over.signal);
-    if (!client.open) return reached.drop();
-    asking.delete(client);
+    if (!client.open || forget(client) === undefined) return reached.drop();
     client.send(ok);
     counters.add("lookupsOpen");
     await reached.join(client).finally(() => {
@@ -72,7 +86,7 @@ export function serveLookups(
       visit.lifeline?.close();
     });
   };
-  return serve(
+  return await serve(
     name,
     {
       ...reports,
@@ -103,9 +117,7 @@ export function serveLookups(
         }
       },
       close(client, end) {
-        const visit = asking.get(client);
-        asking.delete(client);
-        clearTimeout(visit?.patience);
+        const visit = forget(client);
         visit?.lifeline?.close();
         visit?.over.abort(new Error("the client has gone"));
         void reports.close?.(client, end);

@@ -11,6 +11,7 @@ import { Answer, answerStep } from "../../ipc/lookup.ts";
 import { loop } from "../../ipc/loop.ts";
 import type { RunDirectoryOptions } from "../../ipc/run-directory.ts";
 import type { Uri } from "../../ipc/uri.ts";
+import { IpcError } from "../../native/errors.ts";
 
 /** A connection that leads somewhere. Whoever holds one hands the descriptor on, or closes both. */
 export type Led = {
@@ -41,10 +42,23 @@ export function leaderIn({ rundir, shared }: RunDirectoryOptions): Leader {
   const place = { rundir, shared, network: "", raw: true } as const;
   return async (uri, signal) => {
     const guide = guideOf(uri);
-    if (uri.scheme !== "unix") return ask(guide, uri, place, signal);
-    const connection = await connect(guide, { ...place, signal });
-    return { descriptor: await given(connection), lifeline: undefined };
+    try {
+      if (uri.scheme !== "unix") return await ask(guide, uri, place, signal);
+      const connection = await connect(guide, { ...place, signal });
+      return { descriptor: await given(connection), lifeline: undefined };
+    } catch (error) {
+      throw isAbsent(error) ? absent(guide, uri) : error;
+    }
   };
+}
+
+function isAbsent(error: unknown): boolean {
+  return error instanceof IpcError && (error.code === "ENOENT" || error.code === "ECONNREFUSED");
+}
+
+function absent(guide: string, { scheme, text }: Uri): LeadError {
+  const remedy = scheme === "unix" ? "start it" : `start it: it leads to ${text}`;
+  return new LeadError(`nobody serves "${guide}"; ${remedy}`);
 }
 
 /** A copy of its socket, and nothing else of it is left here. */
@@ -74,22 +88,34 @@ async function ask(
     },
     close: () => reject(signal.aborted ? signal.reason : new LeadError(answer.error)),
   });
-  const { uid } = daemon.peer;
-  const [ours, theirs] = loop().context.pair();
-  const lifeline = await connect(guide, { descriptor: ours, raw: true });
+  // It may be rejected before it is waited for.
+  promise.catch(() => undefined);
+  let lifeline: Connection | undefined;
   try {
+    const { uid } = daemon.peer;
     if (uid !== 0 && uid !== process.geteuid?.()) {
       throw new LeadError(`"${guide}" is served by user ${uid}, who could lead anywhere`);
     }
+    const [ours, theirs] = loop().context.pair();
+    using _ = theirs;
+    lifeline = await held(guide, ours);
     daemon.send(framed(uri.text), { descriptors: [theirs] });
     theirs.close();
     await promise;
     return { descriptor: await given(daemon), lifeline };
   } catch (error) {
-    promise.catch(() => undefined);
-    theirs.close();
-    void lifeline.close({ now: true });
+    void lifeline?.close({ now: true });
     void daemon.close({ now: true });
+    throw error;
+  }
+}
+
+/** Our end of a lifeline, by which nothing is ever said: only its end counts. */
+async function held(guide: string, ours: Descriptor): Promise<Connection> {
+  try {
+    return await connect(guide, { descriptor: ours, raw: true, message: () => undefined });
+  } catch (error) {
+    ours.close();
     throw error;
   }
 }

@@ -45,6 +45,7 @@ type Visit = {
   readonly patience: ReturnType<typeof setTimeout>;
   readonly request: FirstFrame;
   asked: boolean;
+  refused: boolean;
   /** Its row in the ledger. */
   row: number | undefined;
 };
@@ -73,6 +74,7 @@ export class Lookups {
       patience,
       request: new FirstFrame(requestBytesMax),
       asked: false,
+      refused: false,
       row: undefined,
     });
   }
@@ -185,6 +187,12 @@ export class Lookups {
 
   #refuse(connection: Connection, visit: Visit, error: unknown): void {
     const known = explained(error);
+    // Whatever more it says, or was on its way for it, comes too late.
+    const isFirst = !visit.refused;
+    visit.refused = true;
+    clearTimeout(visit.patience);
+    visit.over.abort(new LeadError("it was refused"));
+    if (!isFirst) return;
     const { outcome, text } = known ?? { outcome: "failed", text: "ipcd failed" };
     this.#parts.ledger.count("out", outcome);
     if (visit.row !== undefined) this.#parts.ledger.close(visit.row);

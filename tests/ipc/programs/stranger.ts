@@ -3,6 +3,7 @@
 import { chownSync } from "node:fs";
 import { connect } from "../../../src/index.ts";
 import { answer, settings } from "../../kit/answer.ts";
+import { answerOf } from "../../kit/asker.ts";
 
 const { rundir, uid } = settings<{ rundir: string; uid: number }>();
 
@@ -15,6 +16,9 @@ await answer({
   request: (name: string) => request(name, "hello", false),
   /** Where the run directory is no more its own than others'. */
   say: ({ name, text }: { name: string; text: string }) => request(name, text, true),
+  /** To the end, in bytes. */
+  ask: ({ name, text }: { name: string; text: string }) =>
+    answerOf(name, text, { rundir, shared: true }),
 });
 
 async function request(name: string, text: string, shared: boolean): Promise<string> {

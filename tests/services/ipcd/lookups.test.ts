@@ -4,52 +4,45 @@
  */
 
 import { describe, expect, test } from "bun:test";
-import { closeSync, fstatSync, openSync } from "node:fs";
+import { openSync } from "node:fs";
 import type { Connection } from "../../../src/index.ts";
 import { connect, serve } from "../../../src/index.ts";
+import { Descriptor } from "../../../src/ipc/descriptor.ts";
 import { answerBytesMax, formatRequest } from "../../../src/ipc/lookup.ts";
+import { loop } from "../../../src/ipc/loop.ts";
 import type { Uri } from "../../../src/ipc/uri.ts";
-import type { Leader } from "../../../src/services/ipcd/leader.ts";
+import type { Leader, Led } from "../../../src/services/ipcd/leader.ts";
 import { LeadError } from "../../../src/services/ipcd/leader.ts";
 import { Ledger } from "../../../src/services/ipcd/ledger.ts";
 import { Lookups } from "../../../src/services/ipcd/lookups.ts";
 import { Rulebook } from "../../../src/services/ipcd/rulebook.ts";
 import { parseRules } from "../../../src/services/ipcd/rules-file.ts";
+import { Asker, answerOf } from "../../kit/asker.ts";
+import { frame } from "../../kit/frames.ts";
 import { leaveNoTrace } from "../../kit/no-trace.ts";
 import { Scratch } from "../../kit/scratch.ts";
-import { until, within } from "../../kit/until.ts";
+import { until } from "../../kit/until.ts";
 
 leaveNoTrace();
 
 const network = "pong tcp://host:1/pong";
 
 /** Opens a descriptor when it is told to, and remembers what became of it. */
-class HeldLeader implements Leader {
-  readonly asked: { uri: Uri; signal: AbortSignal }[] = [];
-  readonly discarded: number[] = [];
-  readonly #gate = Promise.withResolvers<void>();
-
-  go(): void {
-    this.#gate.resolve();
-  }
-
-  async lead(uri: Uri, signal: AbortSignal) {
-    this.asked.push({ uri, signal });
-    await this.#gate.promise;
-    return { descriptor: openSync("/dev/null", "r") };
-  }
-
-  handOver(connection: Connection, { descriptor }: { descriptor: number }): Promise<void> {
-    fstatSync(descriptor);
-    closeSync(descriptor);
-    connection.send("handed over");
-    return Promise.resolve();
-  }
-
-  discard({ descriptor }: { descriptor: number }): void {
-    closeSync(descriptor);
-    this.discarded.push(descriptor);
-  }
+function heldLeader(lifeline?: () => Promise<Connection>) {
+  const asked: { uri: Uri; signal: AbortSignal }[] = [];
+  const led: Led[] = [];
+  const gate = Promise.withResolvers<void>();
+  const leader: Leader = async (uri, signal) => {
+    asked.push({ uri, signal });
+    await gate.promise;
+    const found = {
+      descriptor: new Descriptor(openSync("/dev/null", "r")),
+      lifeline: await lifeline?.(),
+    };
+    led.push(found);
+    return found;
+  };
+  return { leader, asked, led, go: () => gate.resolve() };
 }
 
 async function desk(leader: Leader, ...rules: string[]) {
@@ -66,21 +59,18 @@ async function desk(leader: Leader, ...rules: string[]) {
       message: (connection, message) => lookups.message(connection, message),
       close: (connection) => lookups.close(connection),
     },
-    { rundir: scratch.path },
+    { rundir: scratch.path, raw: true },
   );
   return {
     ledger,
     complaints,
     service,
-    client: () => connect("ipc", { rundir: scratch.path }),
+    lookups,
+    client: () => Asker.connect("ipc", { rundir: scratch.path }),
     /** Asks, and waits for the end. */
-    async answer(request: string | Uint8Array): Promise<string> {
-      await using client = await connect("ipc", { rundir: scratch.path });
-      const text = (await client.request(request)).text();
-      expect((await within("the end", client.ended)).reason).toBe("peer_closed");
-      return text;
-    },
+    answer: (text: string | Uint8Array) => answerOf("ipc", text, { rundir: scratch.path }),
     async [Symbol.asyncDispose]() {
+      await lookups.endAll();
       await service.close({ now: true });
       ledger[Symbol.dispose]();
       scratch[Symbol.dispose]();
@@ -90,55 +80,84 @@ async function desk(leader: Leader, ...rules: string[]) {
 
 const request = formatRequest({ service: "pong", network });
 
-test("leads, hands over, and knows the connection until the client closes it", async () => {
-  const leader = new HeldLeader();
+test("leads, hands over, and without a lifeline knows the connection until the client closes it", async () => {
+  const { leader, asked, led, go } = heldLeader();
   await using ipcd = await desk(leader);
-  const client = await ipcd.client();
-  const answer = client.request(request);
-  await until("it is led", () => leader.asked.length === 1);
-  expect(leader.asked[0]!.uri.text).toBe("tcp://host:1/pong");
+  await using client = await ipcd.client();
+  client.ask(request);
+  await until("it is led", () => asked.length === 1);
+  expect(asked[0]!.uri.text).toBe("tcp://host:1/pong");
   expect(ipcd.ledger.counts()["connections"]).toBe(0);
-  leader.go();
-  expect((await answer).text()).toBe("handed over");
+  go();
+  await client.hears("ok");
+  expect(client.descriptors).toHaveLength(1);
+  expect(led[0]!.descriptor.closed).toBe(true);
   expect(ipcd.ledger.counts()).toMatchObject({ connections: 1, out_allowed: 1 });
-  await client.close();
+  await client.connection.close();
   await until("its row is gone", () => ipcd.ledger.counts()["connections"] === 0);
   expect(ipcd.complaints).toEqual([]);
 });
 
-test("a client that goes while it is led has the leader told, and its descriptor closed", async () => {
-  const leader = new HeldLeader();
+test("with a lifeline knows the connection until that ends, whether or not the client stays", async () => {
+  const [ours, theirs] = loop().context.pair();
+  const { leader, go } = heldLeader(() => connect("life", { descriptor: ours, raw: true }));
+  await using ipcd = await desk(leader);
+  await using client = await ipcd.client();
+  client.ask(request);
+  go();
+  await client.hears("ok");
+  await client.connection.close();
+  await until("ipcd knows that", () => ipcd.service.statistics().connectionsOpen === 0);
+  expect(ipcd.ledger.counts()["connections"]).toBe(1);
+  theirs.close();
+  await until("its row is gone", () => ipcd.ledger.counts()["connections"] === 0);
+});
+
+test("a client that goes while it is led has the leader told, and what it was led to closed", async () => {
+  const { leader, asked, led, go } = heldLeader();
   await using ipcd = await desk(leader);
   const client = await ipcd.client();
-  client.send(request);
-  await until("it is led", () => leader.asked.length === 1);
-  await client.close();
-  await until("the leader is told", () => leader.asked[0]!.signal.aborted);
-  leader.go();
-  await until("the descriptor is closed", () => leader.discarded.length === 1);
-  expect(() => fstatSync(leader.discarded[0]!)).toThrow("EBADF");
+  client.ask(request);
+  await until("it is led", () => asked.length === 1);
+  await client.connection.close();
+  await until("the leader is told", () => asked[0]!.signal.aborted);
+  go();
+  await until("the descriptor is closed", () => led[0]?.descriptor.closed === true);
   expect(ipcd.ledger.counts()).toMatchObject({ connections: 0, out_allowed: 0 });
 });
 
 test("a second request ends it, and nothing is handed over", async () => {
-  const leader = new HeldLeader();
+  const { leader, asked, led, go } = heldLeader();
   await using ipcd = await desk(leader);
-  const client = await ipcd.client();
-  client.send(request);
-  await until("it is led", () => leader.asked.length === 1);
-  expect((await client.request(request)).text()).toStartWith("error: a lookup is one message");
-  expect((await client.ended).reason).toBe("peer_closed");
-  leader.go();
-  await until("the descriptor is closed", () => leader.discarded.length === 1);
-  expect(ipcd.ledger.counts()).toMatchObject({ connections: 0, out_allowed: 0 });
+  await using client = await ipcd.client();
+  client.ask(request);
+  await until("it is led", () => asked.length === 1);
+  client.ask(request);
+  expect(await client.whole()).toStartWith("error: a lookup is one message");
+  expect(asked[0]!.signal.aborted).toBe(true);
+  go();
+  await until("the descriptor is closed", () => led[0]?.descriptor.closed === true);
+  expect(ipcd.ledger.counts()).toMatchObject({ connections: 0, out_allowed: 0, out_unclear: 1 });
+  expect(ipcd.complaints).toHaveLength(1);
+});
+
+test("a request may come byte by byte", async () => {
+  const { leader, go } = heldLeader();
+  await using ipcd = await desk(leader);
+  await using client = await ipcd.client();
+  go();
+  for (const byte of frame(request)) {
+    client.connection.send(Uint8Array.of(byte));
+    await Bun.sleep(0);
+  }
+  await client.hears("ok");
 });
 
 describe("who cannot be led is told why, and the connection ends", () => {
-  const refuses = (error: Error): Leader => ({
-    lead: () => Promise.reject(error),
-    handOver: () => Promise.resolve(),
-    discard: () => undefined,
-  });
+  const refuses =
+    (error: Error): Leader =>
+    () =>
+      Promise.reject(error);
 
   test.each([
     ["pong", "a lookup is one message, SERVICE;NETWORK", "out_unclear"],
@@ -149,7 +168,7 @@ describe("who cannot be led is told why, and the connection ends", () => {
     [`other;${network}`, 'IPC_NETWORK does not name "other"; connect to it', "out_unclear"],
     ["pong;pong", "ENETWORK: IPC_NETWORK, entry 1 at character 1", "out_unclear"],
     ["audio;audio unix://a", '"audio" at unix://a is denied by f:1', "out_denied"],
-    [request, "the way is blocked", "out_failed"],
+    [`pong;${network}`, "the way is blocked", "out_failed"],
   ])("%j", async (text, why, counted) => {
     await using ipcd = await desk(refuses(new LeadError("the way is blocked")), "deny out audio");
     expect(await ipcd.answer(text)).toStartWith(`error: ${why}`);
@@ -159,7 +178,7 @@ describe("who cannot be led is told why, and the connection ends", () => {
 
   test("in no more bytes than an answer has, and whole characters", async () => {
     await using ipcd = await desk(refuses(new LeadError("ö".repeat(answerBytesMax))));
-    const answer = await ipcd.answer(request);
+    const answer = await ipcd.answer(`pong;${network}`);
     expect(answer).toMatch(/^error: ö+$/);
     const length = Buffer.byteLength(answer);
     expect(length).toBeGreaterThan(answerBytesMax - 2);

@@ -95,6 +95,8 @@ extern "C" {
 
 /* The longest name of a service. */
 #define EARSHOT_IPC_NAME_BYTES_MAX 64
+/* Of the reason of earshot_ipc_lookup, with the zero byte. */
+#define EARSHOT_IPC_REASON_BYTES_MAX 512
 
 /* Room in which earshot_ipc_run_directory never fails for want of it. */
 #define EARSHOT_IPC_RUN_DIRECTORY_BYTES_MAX 4096
@@ -275,6 +277,12 @@ enum earshot_ipc_code {
     EARSHOT_IPC_CODE_ADDRESS_IN_USE = -32,
     /* The address is none of this machine's. */
     EARSHOT_IPC_CODE_ADDRESS_MISSING = -33,
+    /* IPC_NETWORK cannot be understood; detail: which entry, from 1, or 0 if it is the whole. */
+    EARSHOT_IPC_CODE_NETWORK_INVALID = -34,
+    /* ipcd found no way to a service elsewhere; detail: how many bytes the reason has. */
+    EARSHOT_IPC_CODE_NO_WAY = -35,
+    /* It took longer than the caller was willing to wait. */
+    EARSHOT_IPC_CODE_TIMED_OUT = -36,
     EARSHOT_IPC_CODE_DIRECTORY_MISSING = -40,
     /* The run directory is a link. */
     EARSHOT_IPC_CODE_DIRECTORY_LINK = -41,
@@ -818,6 +826,32 @@ int32_t earshot_ipc_connect(
     const char *name,
     uint32_t name_bytes,
     const earshot_ipc_connect_options *options);
+
+/*
+ * The same for a service that may be elsewhere. The environment variable IPC_NETWORK, or what is given in
+ * its place, says which are and where (NAME URI; NAME URI …): for those the service `ipc` of the run
+ * directory is asked, which finds the way and hands the connection over. All others are connected to here.
+ *
+ * It blocks, for at most timeout_ns, or for ever if that is below zero: ipcd may have to reach a machine far
+ * away. Nothing else that the context has is looked after meanwhile; its events stay for the next wait.
+ *
+ * Without a network (NULL) the variable counts; with no bytes of one everything is here. If there is no
+ * way, EARSHOT_IPC_CODE_NO_WAY, and `reason` says why, in UTF-8 with a zero byte behind it; it may be NULL,
+ * and is empty after any other code. EARSHOT_IPC_CODE_NETWORK_INVALID, with the number of the entry as its
+ * detail, if the network cannot be understood; EARSHOT_IPC_CODE_TIMED_OUT. What is missing where
+ * EARSHOT_IPC_CODE_SERVICE_MISSING is told of a service elsewhere is ipcd.
+ */
+int32_t earshot_ipc_lookup(
+    earshot_ipc_context *context,
+    const char *directory,
+    uint32_t directory_bytes,
+    const char *name,
+    uint32_t name_bytes,
+    const char *network,
+    uint32_t network_bytes,
+    int64_t timeout_ns,
+    const earshot_ipc_connect_options *options,
+    char reason[EARSHOT_IPC_REASON_BYTES_MAX]);
 
 /*
  * Reports when a descriptor is readable or has ended, again and again until that is no longer so.

@@ -10,7 +10,8 @@ pub const Error = ipc.Context.InitError || ipc.context.AddError || ipc.context.S
     ipc.run_directory.OpenError || ipc.claim.ClaimError || ipc.claim.ConnectError ||
     ipc.claim.InspectError || ipc.context.SendRightsError || ipc.claim.TakeOverError ||
     ipc.handover.AdoptError || ipc.handover.CopyError || ipc.dialer.ListenError || ipc.dialer.DialError ||
-    sys.manager.InheritError || sys.manager.NotifyError || sys.manager.LaunchError;
+    sys.manager.InheritError || sys.manager.NotifyError || sys.manager.LaunchError ||
+    ipc.lookup.Error || error{NetworkInvalid};
 
 /// Results are `i32`: a value from 0 up, or one of these.
 pub const Code = enum(i32) {
@@ -78,6 +79,12 @@ pub const Code = enum(i32) {
     address_in_use = -32,
     /// The address is none of this machine's.
     address_missing = -33,
+    /// IPC_NETWORK cannot be understood; detail: which entry, from 1, or 0 if it is the whole.
+    network_invalid = -34,
+    /// ipcd found no way to a service elsewhere; detail: how many bytes the reason has.
+    no_way = -35,
+    /// It took longer than the caller was willing to wait.
+    timed_out = -36,
     directory_missing = -40,
     directory_link = -41,
     not_directory = -42,
@@ -128,6 +135,9 @@ fn codeOf(failure: Error) Code {
         error.NotListening => .not_listening,
         error.AddressInUse => .address_in_use,
         error.AddressMissing => .address_missing,
+        error.NetworkInvalid => .network_invalid,
+        error.NoWay => .no_way,
+        error.TimedOut => .timed_out,
         error.NameInvalid => .name_invalid,
         error.PathTooLong => .path_too_long,
         error.NotFound => .service_missing,

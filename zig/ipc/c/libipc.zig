@@ -419,6 +419,20 @@ pub fn serve(given: ?*Context, fd_out: ?*c_int, name: ?[*]const u8, name_bytes: 
     return ok;
 }
 
+/// A connection to a service here, or to one elsewhere by way of ipcd, which is waited for.
+fn reach(system: *sys.System, found: *const Found) ?sys.Fd {
+    const variable = ipc.lookup.variableOf(system);
+    switch (ipc.lookup.whereIs(found.name, variable)) {
+        .here => return ipc.claim.connectTo(system, &found.directory, found.name) catch null,
+        .elsewhere => {
+            const until_ns = system.monotonic() + ipc.lookup.timeout_default_ns;
+            var reason: ipc.lookup.Reason = .{};
+            return ipc.lookup.find(system, &found.directory, found.name, variable, until_ns, &reason) catch null;
+        },
+        .broken => return null,
+    }
+}
+
 pub fn connect(given: ?*Context, fd_out: ?*c_int, name: ?[*]const u8, name_bytes: u16) callconv(.c) c_int {
     const context = Context.enter(given) orelse return failed;
     const out = fd_out orelse return failed;
@@ -426,12 +440,12 @@ pub fn connect(given: ?*Context, fd_out: ?*c_int, name: ?[*]const u8, name_bytes
     var found = find(context, name, name_bytes, false) orelse return failed;
     defer found.directory.close(system);
     context.entries.ensureUnusedCapacity(allocator, 1) catch return failed;
-    const fd = ipc.claim.connectTo(system, &found.directory, found.name) catch return failed;
+    const fd = reach(system, &found) orelse return failed;
     context.retire(fd) catch {
         system.close(fd);
         return failed;
     };
-    const handle = context.inner.addConnection(fd, .{}) catch {
+    const handle = context.inner.adopt(fd, .{}, .{}) catch {
         system.close(fd);
         return failed;
     };

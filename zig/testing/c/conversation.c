@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 
 static const int64_t second_ns = 1000000000;
 
@@ -623,10 +624,123 @@ static void converse(uint32_t poller)
     close_everything();
 }
 
+static const char network[] = "other unix://a; far tcp://host:1/far";
+
+/* Gives `given` away with the bytes, if it is none below zero. */
+static void say(int fd, const char *text, int given)
+{
+    union {
+        struct cmsghdr header;
+        char room[CMSG_SPACE(sizeof(int))];
+    } beside;
+    struct iovec part = {(char *)text, strlen(text)};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+
+    memset(&beside, 0, sizeof beside);
+    if (given >= 0) {
+        message.msg_control = beside.room;
+        message.msg_controllen = sizeof beside.room;
+        beside.header.cmsg_len = CMSG_LEN(sizeof given);
+        beside.header.cmsg_level = SOL_SOCKET;
+        beside.header.cmsg_type = SCM_RIGHTS;
+        memcpy(CMSG_DATA(&beside.header), &given, sizeof given);
+    }
+    MUST(sendmsg(fd, &message, 0) == (ssize_t)part.iov_len);
+}
+
+/* What ipcd does, once for each of these: leads there, refuses, ends, says nothing. */
+static void lead(int listener)
+{
+    const char expected[] = "far;other unix://a; far tcp://host:1/far";
+    char request[4 + sizeof expected - 1];
+    int round;
+
+    for (round = 0; round < 4; round++) {
+        int pair[2], fd = accept(listener, NULL, NULL);
+
+        MUST(recv(fd, request, sizeof request, MSG_WAITALL) == (ssize_t)sizeof request);
+        MUST(memcmp(request, "\0\0\0", 3) == 0 && request[3] == (char)(sizeof request - 4));
+        MUST(memcmp(request + 4, expected, sizeof request - 4) == 0);
+        if (round == 0) {
+            MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+            MUST(write(pair[1], "\0\0\0\7welcome", 11) == 11);
+            say(fd, "ok", pair[0]);
+            MUST(close(pair[0]) == 0 && close(pair[1]) == 0);
+        } else if (round == 1) {
+            say(fd, "error: because", -1);
+        } else if (round == 3) {
+            MUST(read(fd, request, 1) == 0);
+        }
+        MUST(close(fd) == 0);
+    }
+}
+
+static int32_t look_up_in(const char *given, uint32_t bytes, int64_t timeout_ns, char *reason)
+{
+    return earshot_ipc_lookup(
+        context, directory, strlen(directory), "far", 3, given, bytes, timeout_ns, NULL, reason);
+}
+
+/* A name that a network lists is led to by ipcd, which is waited for. */
+static void look_up(void)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    const uint32_t bytes = sizeof network - 1;
+    char reason[EARSHOT_IPC_REASON_BYTES_MAX];
+    earshot_ipc_event event;
+    const uint8_t *message;
+    int32_t handle;
+    int listener = socket(AF_UNIX, SOCK_STREAM, 0), status;
+    pid_t ipcd;
+
+    MUST(unsetenv("IPC_NETWORK") == 0);
+    MUST(earshot_ipc_context_open(NULL, &context, NULL) == 0);
+    MUST(earshot_ipc_context_areas(context, &areas) == 0);
+    /* Nobody is there: neither ipcd nor, where it is to be here, the service. */
+    MUST(look_up_in(network, bytes, second_ns, reason) == EARSHOT_IPC_CODE_SERVICE_MISSING);
+    MUST(look_up_in(NULL, 0, second_ns, reason) == EARSHOT_IPC_CODE_SERVICE_MISSING);
+    MUST(look_up_in("", 0, second_ns, reason) == EARSHOT_IPC_CODE_SERVICE_MISSING);
+    MUST(look_up_in("far", 3, second_ns, reason) == EARSHOT_IPC_CODE_NETWORK_INVALID);
+    MUST(areas.control->detail == 1 && reason[0] == 0);
+    MUST(look_up_in(NULL, 1, second_ns, reason) == EARSHOT_IPC_CODE_INVALID_ARGUMENT);
+    MUST(look_up_in(network, UINT32_MAX, 0, NULL) == EARSHOT_IPC_CODE_NETWORK_INVALID);
+    MUST(areas.control->detail == 0);
+    MUST(earshot_ipc_lookup(NULL, "/", 1, "far", 3, NULL, 0, 0, NULL, NULL) ==
+        EARSHOT_IPC_CODE_INVALID_ARGUMENT);
+
+    snprintf(address.sun_path, sizeof address.sun_path, "%s/ipc", directory);
+    MUST(bind(listener, (struct sockaddr *)&address, sizeof address) == 0);
+    MUST(listen(listener, 4) == 0);
+    ipcd = fork();
+    MUST(ipcd >= 0);
+    if (ipcd == 0) {
+        lead(listener);
+        _exit(0);
+    }
+    /* As the environment has it, and as it is given. */
+    MUST(setenv("IPC_NETWORK", network, 1) == 0);
+    handle = look_up_in(NULL, 0, -1, reason);
+    MUST(handle > 0 && reason[0] == 0);
+    MUST(earshot_ipc_next(context, 10 * second_ns, &event, &message) == 1);
+    MUST(event.type == EARSHOT_IPC_EVENT_TYPE_MESSAGE_RX && event.source == (uint32_t)handle);
+    MUST(event.length == 7 && memcmp(message, "welcome", 7) == 0);
+    MUST(look_up_in(network, bytes, 10 * second_ns, reason) == EARSHOT_IPC_CODE_NO_WAY);
+    MUST(strcmp(reason, "because") == 0 && areas.control->detail == 7);
+    MUST(look_up_in(network, bytes, 10 * second_ns, NULL) == EARSHOT_IPC_CODE_NO_WAY);
+    MUST(areas.control->detail > 0);
+    MUST(look_up_in(network, bytes, second_ns / 100, reason) == EARSHOT_IPC_CODE_TIMED_OUT);
+    MUST(reason[0] == 0);
+    MUST(waitpid(ipcd, &status, 0) == ipcd && status == 0);
+    MUST(earshot_ipc_context_close(context) == 0);
+    MUST(close(listener) == 0 && unlink(address.sun_path) == 0);
+    MUST(unsetenv("IPC_NETWORK") == 0);
+}
+
 int main(int arguments_count, char **arguments)
 {
     MUST(arguments_count == 2);
     make_directory(arguments[1]);
+    look_up();
     converse(0);
     converse(EARSHOT_IPC_POLLER_KIND_POLL);
     remove_directory();
