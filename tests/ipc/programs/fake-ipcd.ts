@@ -107,3 +107,6 @@ await answer({
   /** How many wait for an answer. */
   waiting: () => cutters.size,
 });
+
+// Nobody can ask any more, and its services would keep it.
+process.exit();
