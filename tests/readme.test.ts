@@ -81,7 +81,7 @@ describe("the README's commands", () => {
     const { port } = probe;
     probe.stop(true);
     const [pongLine, tcpdLine, ipcdLine, tcpdHereLine, clientLine, queryLine] = lines
-      .slice(4)
+      .slice(5)
       .map((line) => line.replace("9900", `${port}`));
     const start = async (line: string, rundir: string) => {
       const started = new Started(line.split(" "), { rundir });
