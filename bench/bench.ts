@@ -14,7 +14,9 @@ import { formatReport, type Report } from "./report.ts";
 import type { Seat } from "./row.ts";
 import { removeScratch } from "./scratch.ts";
 import { findSeats } from "./seats.ts";
+import { runBridge } from "./suites/bridge.ts";
 import { runConnections } from "./suites/connections.ts";
+import { runDescriptors } from "./suites/descriptors.ts";
 import { runRtt, spinNanoseconds } from "./suites/rtt.ts";
 import { runStream } from "./suites/stream.ts";
 import type { SuiteResult } from "./suites/suite.ts";
@@ -27,6 +29,8 @@ const suites: Record<SuiteName, Run> = {
   rtt: runRtt,
   stream: runStream,
   connections: runConnections,
+  descriptors: runDescriptors,
+  bridge: runBridge,
 };
 
 async function run(options: Options): Promise<void> {

@@ -59,9 +59,31 @@ export class Child {
     }
   }
 
-  async ready(): Promise<void> {
-    const line = await this.line();
-    if (line !== "ready") throw new Error(`${this.#name} said "${line}" instead of "ready"`);
+  /**
+   * Waits for the line by which it says that it is there, which begins with `greeting`. `before`
+   * begins one that may come first.
+   */
+  async ready(greeting = "ready", before?: string): Promise<void> {
+    let line = await this.line();
+    if (before !== undefined && line.startsWith(before)) line = await this.line();
+    if (line.startsWith(greeting)) return;
+    throw new Error(`${this.#name} said "${line}" instead of "${greeting}"`);
+  }
+
+  /** Why it has ended; null while it runs. */
+  async complaint(): Promise<Error | null> {
+    return this.#process.exitCode === null && this.#process.signalCode === null
+      ? null
+      : await this.#ended();
+  }
+
+  /** Waits until it ends by itself. Throws if it does not, or ends in any other way than well. */
+  async ended(): Promise<void> {
+    const insist = setTimeout(() => this.killNow(), answerMillisecondsMax);
+    const code = await this.#process.exited;
+    clearTimeout(insist);
+    living.delete(this);
+    if (code !== 0) throw await this.#ended();
   }
 
   /** Lets the child end by itself, by closing its input, and insists after a while. */

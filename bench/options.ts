@@ -4,7 +4,7 @@ import { statSync } from "node:fs";
 import { dirname } from "node:path";
 import { parseArgs } from "node:util";
 
-export const suiteNames = ["rtt", "stream", "connections"] as const;
+export const suiteNames = ["rtt", "stream", "connections", "descriptors", "bridge"] as const;
 export type SuiteName = (typeof suiteNames)[number];
 
 export interface Options {
@@ -24,9 +24,11 @@ suites, all of them if none is named:
   rtt           round trips of one message between two processes
   stream        messages one way, as fast as they go
   connections   a round trip beside ten thousand idle connections, their memory, and start time
+  descriptors   open files handed from one process to another
+  bridge        services reached by TCP, WebSockets and HTTP; a service that changes hands
 
 options:
-  --quick       fewer and shorter rounds: under 40 seconds for all suites
+  --quick       fewer and shorter rounds: under two minutes for all suites
   --json FILE   write every figure to FILE
   --plot FILE   draw the figures into FILE, as SVG
   --help        print this

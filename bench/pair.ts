@@ -1,4 +1,7 @@
-/** A row of two programs: a server that listens at a path, and a driver that connects to it. */
+/**
+ * A row of two programs: a server that listens at a path, and a driver that connects to it; or of
+ * three, where the driver reaches the server by a bridge.
+ */
 
 import { Child } from "./child.ts";
 import type { Kind, Plan, Round, Row, Seat } from "./row.ts";
@@ -9,6 +12,10 @@ export interface Programs {
   kind: Kind;
   /** Absent where the driver starts its own server. */
   server?: (path: string, seat: Seat) => string[];
+  /** How the line begins by which the server says that it listens; "ready" if not told. */
+  greeting?: string;
+  /** Runs on the server's processor, and is started after it. Who drives waits until it listens. */
+  bridge?: (path: string, seat: Seat) => string[];
   driver: (path: string, seat: Seat) => string[];
 }
 
@@ -18,6 +25,7 @@ export class PairRow implements Row {
   readonly #programs: Programs;
   #path = "";
   #server: Child | null = null;
+  #bridge: Child | null = null;
   #driver: Child | null = null;
 
   constructor(programs: Programs) {
@@ -28,6 +36,10 @@ export class PairRow implements Row {
 
   get serverPid(): number | null {
     return this.#server?.pid ?? null;
+  }
+
+  get bridgePid(): number | null {
+    return this.#bridge?.pid ?? null;
   }
 
   /** Where the server listens. */
@@ -41,11 +53,20 @@ export class PairRow implements Row {
     if (this.#programs.server !== undefined) {
       const command = this.#programs.server(path, seat);
       this.#server = new Child(`${this.id} (server)`, command, seat.server);
-      await this.#server.ready();
+      await this.#server.ready(this.#programs.greeting);
+    }
+    if (this.#programs.bridge !== undefined) {
+      const command = this.#programs.bridge(path, seat);
+      this.#bridge = new Child(`${this.id} (bridge)`, command, seat.server);
     }
     const command = this.#programs.driver(path, seat);
     this.#driver = new Child(`${this.id} (driver)`, command, seat.driver);
-    await this.#driver.ready();
+    try {
+      await this.#driver.ready();
+    } catch (error) {
+      // That it found nobody is then the bridge's doing.
+      throw (await this.#bridge?.complaint()) ?? error;
+    }
   }
 
   async round(plan: Plan): Promise<Round> {
@@ -56,8 +77,10 @@ export class PairRow implements Row {
 
   async stop(): Promise<void> {
     await this.#driver?.stop();
+    await this.#bridge?.terminate();
     await this.#server?.terminate();
     this.#driver = null;
+    this.#bridge = null;
     this.#server = null;
   }
 }

@@ -1,6 +1,6 @@
 /**
  * What a user would take instead, and what it takes to run it. The packages are installed here
- * when they are first wanted, and are no dependency of the library.
+ * when they are first wanted, and are no dependency of the library. Tools are those of the system.
  */
 
 import { existsSync } from "node:fs";
@@ -56,4 +56,18 @@ export async function packageVersion(name: string): Promise<string | null> {
   const file = Bun.file(join(packages, name, "package.json"));
   if (!(await file.exists())) return null;
   return ((await file.json()) as { version: string }).version;
+}
+
+/** A program that the system's packages bring, or null. */
+export function findTool(name: string): string | null {
+  // Daemons stand where users do not look.
+  const path = [process.env["PATH"] ?? "", "/usr/sbin", "/usr/local/sbin"].join(delimiter);
+  return Bun.which(name, { PATH: path });
+}
+
+export function toolVersion(name: string, option: string, version: RegExp): string | null {
+  const tool = findTool(name);
+  if (tool === null) return null;
+  const { stdout } = Bun.spawnSync([tool, option], { stderr: "ignore" });
+  return version.exec(stdout.toString())?.[1] ?? "unknown";
 }

@@ -41,14 +41,29 @@ const times: Scale = {
   axis: "median round trip, µs (logarithmic; shorter is better)",
   value: ({ p50_ns }) => (p50_ns ?? 0) / 1e3,
 };
+const payloads: Scale = {
+  axis: "payload, MB/s (logarithmic; longer is better)",
+  value: ({ mb_per_second }) => mb_per_second,
+};
+const rates: Scale = {
+  axis: "a second (logarithmic; longer is better)",
+  value: ({ per_second }) => per_second,
+};
+const smallBytesMax = 1024; // of larger messages the bytes count, of smaller ones their number
 const scales: Record<string, Scale> = {
   rtt: times,
   connections: times,
-  stream: {
-    axis: "payload, MB/s (logarithmic; longer is better)",
-    value: ({ mb_per_second }) => mb_per_second,
-  },
+  stream: payloads,
+  descriptors: rates,
 };
+
+/** A suite of its own rows has one scale; that of bridges has times, rates and streams. */
+function scaleOf({ suite, p50_ns, bytes }: Result): Scale {
+  const scale = scales[suite];
+  if (scale !== undefined) return scale;
+  if (p50_ns !== null) return times;
+  return bytes > smallBytesMax ? payloads : rates;
+}
 
 interface Panel {
   title: string;
@@ -57,10 +72,14 @@ interface Panel {
 }
 
 export function drawPlot(results: readonly Result[], subtitle: string): string {
-  const grouped = Map.groupBy(results, ({ suite, bytes }) => `${suite}, messages of ${bytes} B`);
-  const panels = [...grouped].map(([title, members]): Panel => {
-    return { title, scale: scales[members[0]?.suite ?? ""] ?? times, results: members };
-  });
+  const panels: Panel[] = [];
+  for (const result of results) {
+    const title = `${result.suite}, messages of ${result.bytes} B`;
+    const scale = scaleOf(result);
+    const panel = panels.find((one) => one.title === title && one.scale === scale);
+    if (panel === undefined) panels.push({ title, scale, results: [result] });
+    else panel.results.push(result);
+  }
   const seen = placements.filter((place) => results.some(({ placement }) => placement === place));
   const width = 2 * margin + Math.max(1, seen.length) * (panelWidth + margin);
   let y = headHeight;

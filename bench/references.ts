@@ -8,6 +8,24 @@ export interface Reference {
 
 const spinning = ["unix-sync-spin", "floor-unix-spin"];
 
+/** Of each row by a bridge, what does the same without one. */
+const direct: Record<string, string> = {
+  "tcpd-rtt": "direct-tcp-rtt",
+  "socat-rtt": "direct-tcp-rtt",
+  "haproxy-rtt": "direct-tcp-rtt",
+  "tcpd-stream": "direct-tcp-stream",
+  "socat-stream": "direct-tcp-stream",
+  "haproxy-stream": "direct-tcp-stream",
+  "websocketd-rtt": "bun-serve-ws-rtt",
+  "websocketd-stream": "bun-serve-ws-stream",
+  httpd: "bun-serve-http",
+};
+
+/** Where the difference to a row counts, and not the ratio: what a bridge adds. */
+export const added: Record<string, { title: string; of: (id: string) => string }> = {
+  bridge: { title: "adds µs", of: (id) => direct[id] ?? "" },
+};
+
 export const references: Record<string, readonly Reference[]> = {
   rtt: [
     {
@@ -20,5 +38,7 @@ export const references: Record<string, readonly Reference[]> = {
     { title: "× floor", of: () => "floor-unix-stream" },
     { title: "× bun-listen-stream", of: () => "bun-listen-stream" },
   ],
+  descriptors: [{ title: "× floor", of: (id) => `floor-${id.replace("floor-", "")}` }],
+  bridge: [{ title: "× direct", of: (id) => direct[id] ?? "" }],
   connections: [{ title: "× with one", of: (id) => id.replace("10000", "1") }],
 };

@@ -1,7 +1,7 @@
 /** The tables that the benchmark prints. */
 
 import { formatValue } from "./numbers.ts";
-import { type Reference, references } from "./references.ts";
+import { added, type Reference, references } from "./references.ts";
 import type { SuiteResult } from "./suites/suite.ts";
 import type { Result } from "./summary.ts";
 import type { Verdict } from "./targets.ts";
@@ -57,7 +57,20 @@ export function formatTable(suite: SuiteResult, verdicts: readonly Verdict[]): s
 function columnsOf({ suite, results }: SuiteResult): Column[] {
   const timed = results.some(({ p50_ns }) => p50_ns !== null);
   const ratios = (references[suite] ?? []).map(ratioColumn);
-  return [rowColumn, ...(timed ? timeColumns : []), ...rateColumns, ...ratios, targetColumn];
+  const difference = added[suite] === undefined ? [] : [differenceColumn(added[suite])];
+  const times = timed ? timeColumns : [];
+  return [rowColumn, ...times, ...rateColumns, ...ratios, ...difference, targetColumn];
+}
+
+function differenceColumn({ title, of }: Reference): Column {
+  return {
+    title,
+    cell: (result, group) => {
+      const other = group.find(({ id }) => id === of(result.id));
+      if (typeof result.p50_ns !== "number" || typeof other?.p50_ns !== "number") return "";
+      return microseconds(result.p50_ns - other.p50_ns);
+    },
+  };
 }
 
 /** Of the median time where there is one, else of the rate. */

@@ -5,7 +5,7 @@ import { formatValue } from "./numbers.ts";
 import type { Placement } from "./row.ts";
 import type { Result } from "./summary.ts";
 
-type Measure = "p50_ns" | "per_second" | "mb_per_second";
+type Measure = "p50_ns" | "p999_ns" | "per_second" | "mb_per_second";
 
 /** A figure of a row is held against a bound: a multiple of another row's figure, or a number. */
 export interface Target {
@@ -17,6 +17,8 @@ export interface Target {
   bound: { most: number } | { least: number };
   /** The row that the bound is a multiple of. */
   of?: string;
+  /** A row whose figure is first taken off both: what counts is what they add to it. */
+  above?: string;
 }
 
 export interface Verdict {
@@ -43,11 +45,20 @@ const targets: readonly Target[] = [
   stream(65536, "mb_per_second", 0.85, "floor-unix-stream"),
   held("connections-10000", "connections-1"),
   held("connections-10000-sleep", "connections-1-sleep"),
+  adds("socat-rtt"),
+  adds("haproxy-rtt"),
+  bridge("tcpd-stream", 65536, "mb_per_second", { least: 2 }, "socat-stream"),
+  bridge("tcpd-stream", 65536, "mb_per_second", { least: 2 }, "haproxy-stream"),
+  bridge("websocketd-rtt", 64, "p50_ns", { most: 1.35 }, "bun-serve-ws-rtt"),
+  bridge("websocketd-stream", 64, "per_second", { least: 130_000 }),
+  bridge("httpd", 64, "per_second", { least: 0.7 }, "bun-serve-http"),
+  bridge("takeover", 64, "p999_ns", { most: 50_000_000 }),
 ];
 
 const figureTargets = [
   { id: "memory-per-connection", most: 4096 },
   { id: "service-start", most: 150 },
+  { id: "takeover-failed", most: 0 },
 ];
 
 function spin(of: string, most: number): Target {
@@ -68,6 +79,22 @@ function stream(bytes: number, measure: Measure, least: number, of?: string): Ta
   return of === undefined ? { ...what, bound: { least } } : { ...what, bound: { least }, of };
 }
 
+/** What tcpd adds to a round trip, beside what another bridge does. */
+function adds(of: string): Target {
+  return { ...bridge("tcpd-rtt", 64, "p50_ns", { most: 0.9 }, of), above: "direct-tcp-rtt" };
+}
+
+function bridge(
+  id: string,
+  bytes: number,
+  measure: Measure,
+  bound: Target["bound"],
+  of?: string,
+): Target {
+  const what = { suite: "bridge", id, bytes, placements: both, measure, bound } as const;
+  return of === undefined ? what : { ...what, of };
+}
+
 /** Targets whose rows were not measured are left out. */
 export function judge(results: readonly Result[], figures: readonly Figure[]): Verdict[] {
   const verdicts = targets.flatMap((target) => {
@@ -85,21 +112,23 @@ function judgeRow(target: Target, placement: Placement, results: readonly Result
   };
   const own = find(target.id);
   const other = target.of === undefined ? 1 : find(target.of);
-  if (typeof own !== "number" || typeof other !== "number") return [];
-  const value = own / other;
+  const base = target.above === undefined ? 0 : find(target.above);
+  if (typeof own !== "number" || typeof other !== "number" || typeof base !== "number") return [];
+  const value = (own - base) / (other - base);
+  // The other may add less than nothing, so that a bound on the ratio would say the opposite.
+  const met = other > base ? meets(target, value) : own <= other;
   const { suite, id, bytes } = target;
-  return [
-    { suite, id, bytes, placement, target: describe(target), value, met: meets(target, value) },
-  ];
+  return [{ suite, id, bytes, placement, target: describe(target), value, met }];
 }
 
 function meets({ bound }: Target, value: number): boolean {
   return "most" in bound ? value <= bound.most : value >= bound.least;
 }
 
-function describe({ bound, measure, of }: Target): string {
+function describe({ bound, measure, of, above }: Target): string {
   const [sign, limit] = "most" in bound ? ["≤", bound.most] : ["≥", bound.least];
-  const name = { p50_ns: "p50", per_second: "msg/s", mb_per_second: "MB/s" }[measure];
+  const figure = { p50_ns: "p50", p999_ns: "p99.9 ns", per_second: "msg/s", mb_per_second: "MB/s" };
+  const name = above === undefined ? figure[measure] : `${figure[measure]} above ${above}`;
   const number = Number.isInteger(limit) ? formatValue(limit) : String(limit);
   return of === undefined ? `${name} ${sign} ${number}` : `${name} ${sign} ${number} × ${of}`;
 }

@@ -12,7 +12,7 @@ pub fn main(init: std.process.Init.Minimal) void {
     _ = arguments.next();
     const path = arguments.next() orelse usage();
     const count = std.fmt.parseInt(usize, arguments.next() orelse usage(), 10) catch usage();
-    raiseDescriptorLimit();
+    socket.raiseDescriptorLimit();
     for (0..count) |_| _ = socket.connect(path);
     control.ready();
     while (control.next()) |_| {}
@@ -20,11 +20,4 @@ pub fn main(init: std.process.Init.Minimal) void {
 
 fn usage() noreturn {
     socket.die("usage: hold PATH COUNT", .{});
-}
-
-fn raiseDescriptorLimit() void {
-    var limit: std.c.rlimit = undefined;
-    if (std.c.getrlimit(.NOFILE, &limit) != 0) return;
-    limit.cur = limit.max;
-    _ = std.c.setrlimit(.NOFILE, &limit);
 }

@@ -33,3 +33,10 @@ export function floorRow(
     driver: (path, seat) => [program(name), "drive", path, ...options(seat)],
   });
 }
+
+const serviceCommand = join(import.meta.dir, "..", "..", "src", "cli", "service.ts");
+
+/** `service NAME OPTION…` of this repository. */
+export function serviceProgram(...words: string[]): string[] {
+  return [process.execPath, serviceCommand, ...words];
+}
