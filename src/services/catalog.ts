@@ -8,6 +8,7 @@ const catalog: Readonly<Record<string, () => Promise<{ service: Startable }>>> =
   ipcd: () => import("./ipcd.ts"),
   pong: () => import("./pong.ts"),
   tcpd: () => import("./tcpd.ts"),
+  tlsd: () => import("./tlsd.ts"),
   udpd: () => import("./udpd.ts"),
   websocketd: () => import("./websocketd.ts"),
 };

@@ -330,8 +330,10 @@ pub fn SwitcherType(comptime Context: type) type {
             var moved: usize = 0;
             while (bound.over == null and from.readable and !from.ended and (takes(bound, 1 - at) or from.hung_up)) {
                 if (moved >= moved_bytes_max) return true;
-                if (from.pipe != null) {
-                    moved += splice(context, bound, at) orelse continue;
+                if (from.pipe) |pipe| {
+                    // Whose peer is gone is read to its end, whether the other takes it or not: a pipe that holds
+                    // something is no way for that.
+                    if (pipe.bytes > 0) copyOut(context, bound, at) else moved += splice(context, bound, at) orelse continue;
                     continue;
                 }
                 const bytes = read(context, bound, at) orelse break;
@@ -409,7 +411,7 @@ pub fn SwitcherType(comptime Context: type) type {
             }
         }
 
-        /// The other end takes nothing from a pipe: what is in there is copied to it, and all that follows.
+        /// The other end takes nothing from a pipe, or not soon enough: what is in there is copied to it, and all that follows.
         fn copyOut(context: *Context, bound: *Switch, at: u1) void {
             const from = &bound.ends[at];
             from.unspliceable = true;

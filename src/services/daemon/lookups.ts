@@ -81,10 +81,16 @@ export async function serveLookups(
     if (!client.open || forget(client) === undefined) return reached.drop();
     client.send(ok);
     counters.add("lookupsOpen");
-    await reached.join(client).finally(() => {
+    try {
+      await reached.join(client);
+    } catch (error) {
+      // The client went in this very moment; nobody else would end what was found for it.
+      reached.drop();
+      throw error;
+    } finally {
       counters.add("lookupsOpen", -1);
       visit.lifeline?.close();
-    });
+    }
   };
   return await serve(
     name,

@@ -1,0 +1,33 @@
+/** The handshake over a stream: when a name is one. */
+
+import { describe, expect, test } from "bun:test";
+import { Exposure } from "../../../src/services/daemon/exposure.ts";
+import { Greeting } from "../../../src/services/daemon/greeting.ts";
+
+const bytesOf = (text: string) => Buffer.from(text, "latin1");
+
+describe("a name", () => {
+  test.each([
+    [["pong"], ["pong"], [{ service: "pong" }]],
+    [["pong"], ["p", "o", "n", "g"], ["more", "more", "more", { service: "pong" }]],
+    [["pong"], ["po", "", "ng"], ["more", "more", { service: "pong" }]],
+    [["pon", "pong"], ["pong"], [{ service: "pong" }]],
+    [
+      ["pong", "pon"],
+      ["po", "n"],
+      ["more", { service: "pon" }],
+    ],
+    [["pong"], ["ponx"], ["refused"]],
+    [["pong"], ["pongx"], ["refused"]],
+    [["pong"], ["po", "x"], ["more", "refused"]],
+    [["pong"], ["../pong"], ["refused"]],
+    [["pong"], ["pong\n"], ["refused"]],
+    [["pong"], ["PONG"], ["refused"]],
+    [["pong"], ["p\0ng"], ["refused"]],
+    [["pong"], ["\xff"], ["refused"]],
+    [[], ["pong"], ["refused"]],
+  ])("of %j in %j: %j", (allowed, pieces, expected) => {
+    const greeting = new Greeting(new Exposure(allowed));
+    expect(pieces.map((piece) => greeting.hear(bytesOf(piece)))).toEqual(expected as never);
+  });
+});
