@@ -256,8 +256,10 @@ const texts: Record<CodeName, (subject: Subject, failure: SystemFailure) => stri
     `${subject.path ?? "the address"} is none of this machine's addresses; choose one that is`,
   network_invalid: (_subject, failure) =>
     `IPC_NETWORK cannot be understood${failure.detail === 0 ? "" : `, entry ${failure.detail}`}; make it NAME URI; NAME URI …`,
-  no_way: (subject) => `ipcd found no way to ${service(subject)}`,
-  timed_out: (subject) => `${service(subject)} was not reached in the time that was given`,
+  no_way: (subject) =>
+    `ipcd found no way to ${service(subject)}; start what it should lead to, or choose another URI`,
+  timed_out: (subject) =>
+    `${service(subject)} was not reached in the time that was given; try again, or wait longer`,
   directory_missing: (subject) =>
     `${subject.service === undefined ? "no service runs" : `nobody serves ${service(subject)}`}: there is no run ` +
     `directory ${path(subject)}; start the service, or set EARSHOT_RUNDIR to where it runs`,

@@ -43,7 +43,7 @@ test("starts with all three or with none", async () => {
   const ended = await run(earshot("service", "ipcd"), { rundir: scratch.path });
   expect(ended.code).toBe(1);
   expect(ended.stderr).toContain(`"ipc" is already served in ${scratch.path} by process`);
-  expect(scratch.entries()).toEqual(["ipc", "ipc.lock"]);
+  expect(scratch.entries()).toEqual(["ipc", "ipc.lock", "ipc.takeover", "ipc.takeover.lock"]);
   expect((await taker.end()).code).toBe(0);
 });
 

@@ -49,6 +49,7 @@ test {
     _ = @import("frame.zig");
     _ = @import("handle.zig");
     _ = @import("inbound.zig");
+    _ = @import("latch.zig");
     _ = @import("loan.zig");
     _ = @import("lock.zig");
     _ = @import("lookup.zig");

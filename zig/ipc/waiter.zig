@@ -9,9 +9,13 @@
 //! It touches nothing of the context's: it is handed copies of the descriptors and the deadline. Between two calls
 //! of `arm` it rings at most once. Signals are for the host's own threads, and this one takes none. A host whose
 //! callbacks can vanish under it, as those of a JavaScript thread that is ended from outside do, takes the byte.
+//!
+//! Where there is a latch, arming wakes nobody: the thread goes on sleeping until there is something, or a deadline comes
+//! that is sooner than the one it sleeps until.
 
 const std = @import("std");
 const sys = @import("sys");
+const Latch = @import("latch.zig").Latch;
 
 /// Called on the waiter's thread.
 pub const Callback = *const fn () callconv(.c) void;
@@ -34,7 +38,15 @@ pub const Waiter = struct {
     mutex: std.c.pthread_mutex_t,
     descriptors: std.ArrayList(sys.PollFd),
     deadline_ns: ?u64,
+    /// The owner's, who makes it, and from then on the thread's to sleep on.
+    latch: ?Latch,
+    has_latch: std.atomic.Value(bool),
+    /// With a latch: the deadline, and until when the thread sleeps. Whoever changes the one looks at the other
+    /// afterwards, in one order for both threads, so that one of them finds out.
+    due_ns: std.atomic.Value(u64),
+    until_ns: std.atomic.Value(u64),
 
+    const never = std.math.maxInt(u64);
     const State = enum(u8) { idle, armed, stopping };
     pub const StartError = error{ OutOfMemory, DescriptorLimit, ThreadLimit, Unexpected };
 
@@ -50,6 +62,10 @@ pub const Waiter = struct {
             .mutex = .{},
             .descriptors = .empty,
             .deadline_ns = null,
+            .latch = null,
+            .has_latch = .init(false),
+            .due_ns = .init(never),
+            .until_ns = .init(never),
         };
         waiter.wake = try waiter.system.wakeCreate();
         errdefer waiter.wake.close();
@@ -102,6 +118,7 @@ pub const Waiter = struct {
         waiter.wake.ring();
         const joined = std.c.pthread_join(waiter.thread, null);
         std.debug.assert(joined == .SUCCESS);
+        if (waiter.latch) |*latch| latch.close(&waiter.system);
         waiter.wake.close();
         switch (waiter.bell) {
             .callback => {},
@@ -113,7 +130,7 @@ pub const Waiter = struct {
 
     /// How many descriptors it holds of its own.
     pub fn held(waiter: *const Waiter) u32 {
-        return sys.Wake.descriptors + @as(u32, switch (waiter.bell) {
+        return sys.Wake.descriptors + @intFromBool(waiter.latch != null) + @as(u32, switch (waiter.bell) {
             .callback => 0,
             .descriptor => 1,
         });
@@ -131,6 +148,26 @@ pub const Waiter = struct {
         }
         // Release: whoever finds it armed finds what was written before; pairs with the thread's acquire.
         waiter.state.store(.armed, .release);
+        waiter.wake.ring();
+    }
+
+    /// The same for one descriptor, which is the same each time.
+    pub fn armOne(waiter: *Waiter, watched: sys.Fd, deadline_ns: ?u64) error{OutOfMemory}!void {
+        const one: [1]sys.PollFd = .{.{ .fd = watched, .events = sys.POLL.IN, .revents = 0 }};
+        const due_ns = deadline_ns orelse never;
+        waiter.due_ns.store(due_ns, .seq_cst);
+        if (waiter.latch) |*latch| {
+            waiter.state.store(.armed, .seq_cst);
+            // Should that ever fail, the owner is called at once, and arms anew.
+            latch.arm(&waiter.system) catch waiter.due_ns.store(0, .seq_cst);
+            if (waiter.due_ns.load(.seq_cst) < waiter.until_ns.load(.seq_cst)) waiter.wake.ring();
+            return;
+        }
+        waiter.latch = Latch.open(&waiter.system, waiter.wake.descriptor(), watched) catch
+            return waiter.arm(&one, deadline_ns);
+        waiter.state.store(.armed, .seq_cst);
+        // Release: whoever finds it there finds the latch; pairs with the thread's acquire.
+        waiter.has_latch.store(true, .release);
         waiter.wake.ring();
     }
 
@@ -156,6 +193,7 @@ pub const Waiter = struct {
         var system: sys.System = .{};
         while (true) {
             waiter.wake.clear();
+            if (waiter.has_latch.load(.acquire)) return waiter.runLatched(&system);
             var ready = false;
             var timeout_ns: ?u64 = null;
             const state = waiter.state.load(.acquire);
@@ -178,6 +216,31 @@ pub const Waiter = struct {
             // Whoever armed it in the meantime wants to be called for that, so the exchange may fail.
             if (waiter.state.cmpxchgStrong(.armed, .idle, .acq_rel, .acquire) == null) waiter.ring(&system);
         }
+    }
+
+    fn runLatched(waiter: *Waiter, system: *sys.System) void {
+        const latch = &waiter.latch.?;
+        while (true) {
+            const until_ns = waiter.due() orelse return;
+            waiter.until_ns.store(until_ns, .seq_cst);
+            // It may have become sooner between the two.
+            if ((waiter.due() orelse return) < until_ns) continue;
+            const timeout_ns = if (until_ns == never) null else until_ns -| system.monotonic();
+            const slept = latch.sleep(system, timeout_ns);
+            if (slept.rung) waiter.wake.clear();
+            const is_due = until_ns != never and (waiter.due() orelse return) <= system.monotonic();
+            if (!slept.fired and !is_due) continue;
+            if (waiter.state.cmpxchgStrong(.armed, .idle, .seq_cst, .seq_cst) == null) waiter.ring(system);
+        }
+    }
+
+    /// The next deadline; null when it is to stop.
+    fn due(waiter: *const Waiter) ?u64 {
+        return switch (waiter.state.load(.seq_cst)) {
+            .idle => never,
+            .armed => waiter.due_ns.load(.seq_cst),
+            .stopping => null,
+        };
     }
 
     fn ring(waiter: *Waiter, system: *sys.System) void {
@@ -305,6 +368,66 @@ test "a bell that is a descriptor has one byte for each arming, and the owner ma
     }
     system.close(bell[1]);
     try waiter.arm(&descriptors, null);
+}
+
+test "with a latch it calls once for each arming, for a deadline that came sooner, and never after it was stopped" {
+    var system: sys.System = .{};
+    const pair = try system.pair();
+    defer for (pair) |fd| system.close(fd);
+    Counter.rings.store(0, .release);
+    var waiter: Waiter = undefined;
+    try waiter.start(std.testing.allocator, .{ .callback = &Counter.ring });
+    errdefer waiter.stop();
+    try waiter.armOne(pair[0], null);
+    const part = [_]std.posix.iovec_const{.{ .base = "x", .len = 1 }};
+    try std.testing.expectEqual(sys.Sent{ .bytes = 1 }, system.send(pair[1], &part));
+    try Counter.wait(1);
+    // Ready all along, yet one call for one arming.
+    try waiter.armOne(pair[0], null);
+    try Counter.wait(2);
+    for (0..5) |_| try Counter.pause(&system);
+    try std.testing.expectEqual(@as(u32, 2), Counter.rings.load(.acquire));
+    var byte: [1]u8 = undefined;
+    try std.testing.expectEqual(sys.Received{ .bytes = 1 }, system.read(pair[0], &byte));
+    // It sleeps for an hour, and then for a moment.
+    try waiter.armOne(pair[0], system.monotonic() + std.time.ns_per_hour);
+    for (0..5) |_| try Counter.pause(&system);
+    try waiter.armOne(pair[0], system.monotonic() + std.time.ns_per_ms);
+    try Counter.wait(3);
+    // And the other way round, a moment that has become an hour.
+    try waiter.armOne(pair[0], system.monotonic() + 2 * std.time.ns_per_ms);
+    try waiter.armOne(pair[0], system.monotonic() + std.time.ns_per_hour);
+    for (0..20) |_| try Counter.pause(&system);
+    try std.testing.expect(Counter.rings.load(.acquire) <= 4);
+    const rings = Counter.rings.load(.acquire);
+    waiter.stop();
+    try std.testing.expectEqual(rings, Counter.rings.load(.acquire));
+}
+
+test "no arming is missed, whatever the thread is doing meanwhile" {
+    var system: sys.System = .{};
+    const pair = try system.pair();
+    defer for (pair) |fd| system.close(fd);
+    Counter.rings.store(0, .release);
+    var waiter: Waiter = undefined;
+    try waiter.start(std.testing.allocator, .{ .callback = &Counter.ring });
+    defer waiter.stop();
+    var prng: std.Random.DefaultPrng = .init(std.testing.random_seed);
+    for (1..500) |count| {
+        // Due at once, soon, or when a byte comes.
+        const soon: ?u64 = switch (prng.random().uintLessThan(u8, 3)) {
+            0 => system.monotonic(),
+            1 => system.monotonic() + prng.random().uintLessThan(u64, 200_000),
+            else => null,
+        };
+        try waiter.armOne(pair[0], soon);
+        if (soon == null) {
+            _ = system.write(pair[1], "x");
+            try Counter.wait(@intCast(count));
+            var byte: [1]u8 = undefined;
+            _ = system.read(pair[0], &byte);
+        } else try Counter.wait(@intCast(count));
+    }
 }
 
 test "what is closed while it sleeps ends for the peer when the rest is renewed, and the rest still rings" {

@@ -246,12 +246,13 @@ pub fn arm(given: ?*Context, callback: ?ipc.waiter.Callback) callconv(.c) i32 {
     if (context.waiter == null) context.startWaiter(.{ .callback = callback.? }) catch |failure|
         return context.fail(failure, 0);
     const poller = &context.inner.poller;
-    const one: [1]sys.PollFd = .{
-        .{ .fd = poller.waitable() orelse -1, .events = sys.POLL.IN, .revents = 0 },
-    };
+    const waiter = context.waiter.?;
     const deadline_ns = context.inner.deadlines.next();
-    context.waiter.?.arm(poller.descriptors() orelse &one, deadline_ns) catch |failure|
-        return context.fail(failure, 0);
+    const armed = if (poller.descriptors()) |descriptors|
+        waiter.arm(descriptors, deadline_ns)
+    else
+        waiter.armOne(poller.waitable().?, deadline_ns);
+    armed catch |failure| return context.fail(failure, 0);
     return 0;
 }
 
