@@ -98,7 +98,8 @@ async function start(how: Start, own: Values<typeof options>): Promise<Running> 
 
 /** What `serve` would be given, as far as it is about connections. */
 function connectOptions({ options: { rundir, shared, messageBytesMax, queueBytesMax } }: Start) {
-  return { rundir, shared, messageBytesMax, queueBytesMax };
+  // Whatever the environment says, it leads to the services of this run directory.
+  return { rundir, shared, network: "", messageBytesMax, queueBytesMax };
 }
 
 function listen(where: Address, idle: number, gateway: Gateway, exposed: Exposure) {

@@ -25,7 +25,7 @@ export class DaemonStage implements AsyncDisposable {
 
   /** Where it says that it listens. */
   get url(): string {
-    return /listening on (\S+)\n/.exec(this.daemon.stdout)![1]!;
+    return /listening on (\S+)/.exec(this.daemon.stdout)![1]!;
   }
 
   get port(): number {

@@ -22,7 +22,7 @@ export async function startWebsocketd(
     rundir,
     ...options,
   });
-  const port = Number(/:(\d+)\/\n/.exec(command.stdout)![1]);
+  const port = Number(/:(\d+)\//.exec(command.stdout)![1]);
   let told = 0;
   const all = () => [...command.stderr.matchAll(/^\S+: counters (\{.*\})$/gm)];
   const counters = async () => {

@@ -77,7 +77,8 @@ class Remote implements Disposable {
 
 describe("the command line", () => {
   test.each([
-    [["--allow", "pong"], "--listen HOST:PORT is missing"],
+    [["--no-lookups"], "with neither --listen nor lookups there is nothing to do"],
+    [["--allow", "pong"], "--allow names what remotes reach; without --listen there are none"],
     [["--listen", "127.0.0.1:0"], "--allow NAME has to be there once"],
     [
       ["--listen", "127.0.0.1:0", "--allow", "pong", "--allow", "hello"],
@@ -115,7 +116,8 @@ describe("the command line", () => {
 
   test("says so when somebody else listens there", async () => {
     await using stage = await open();
-    const words = ["udpd", "--listen", `127.0.0.1:${stage.port}`, "--allow", "pong"];
+    const listen = `127.0.0.1:${stage.port}`;
+    const words = ["udpd", "--no-lookups", "--listen", listen, "--allow", "pong"];
     const ended = await run(earshot("service", ...words), { rundir: stage.scratch.path });
     expect(ended).toMatchObject({ code: 1, stdout: "" });
     expect(ended.stderr).toMatch(

@@ -195,7 +195,7 @@ describe("the page", () => {
   });
 
   test("says that nothing can be reached when nothing is allowed", async () => {
-    await using closed = await startWebsocketd(scratch.path, []);
+    await using closed = await startWebsocketd(scratch.path, ["--no-lookups"]);
     await using seen = await visit(closed.port);
     await seen.page.getByText("No service may be reached from here.").waitFor();
     expect(await seen.page.getByRole("button", { name: "Connect" }).isDisabled()).toBe(true);
@@ -220,7 +220,8 @@ describe("a page from elsewhere", () => {
     expect(await tries(page, daemon.port)).toBe(1006);
     await daemon.counts({ refused403: refused403! + 1 });
     const origin = site.url.origin;
-    await using open = await startWebsocketd(scratch.path, ["--allow", "pong", "--origin", origin]);
+    const words = ["--no-lookups", "--allow", "pong", "--origin", origin];
+    await using open = await startWebsocketd(scratch.path, words);
     expect(await tries(page, open.port)).toBe("hello");
     await page.close();
     await site.stop(true);

@@ -47,7 +47,11 @@ async function isServed(remote: RawWebSocket): Promise<void> {
 
 describe("a command line", () => {
   test.each([
-    [[], "--listen HOST:PORT is missing"],
+    [["--no-lookups"], "with neither --listen nor lookups there is nothing to do"],
+    [["--allow", "pong"], "--allow names what remotes reach; without --listen there are none"],
+    [["--ca", "/nowhere/ca.pem"], '--ca: "/nowhere/ca.pem" cannot be used: '],
+    [["--ca", "/dev/null"], '--ca: there is no certificate in "/dev/null"'],
+    [["--dial-timeout", "0"], "--dial-timeout: 0 is not from 1 to"],
     [["--listen", "9000"], '--listen: "9000" is no HOST:PORT'],
     [["--listen", "127.0.0.1:0", "--allow", "../pong"], '--allow: "../pong" is no name'],
     [
@@ -58,7 +62,7 @@ describe("a command line", () => {
       ["--listen", "127.0.0.1:0", "--origin", "https://a.b/path"],
       '--origin: "https://a.b/path" is',
     ],
-    [["--listen", "127.0.0.1:0", "--users", "anyone"], "--users is for services"],
+    [["--listen", "127.0.0.1:0", "--no-lookups", "--users", "anyone"], "--users is for lookups"],
     [["--listen", "127.0.0.1:0", "--ping", "86401"], "--ping: 86401 is more than a day"],
   ])("%j is a usage error", async (words, complaint) => {
     using scratch = new Scratch();
@@ -82,7 +86,12 @@ describe("a command line", () => {
       [`127.0.0.1:${port}`, "somebody does already; choose another port"],
       ["192.0.2.1:9000", "that is no address of this machine"],
     ] as const) {
-      const ended = await run(earshot("service", "websocketd", "--listen", listen), { rundir });
+      const ended = await run(
+        earshot("service", "websocketd", "--no-lookups", "--listen", listen),
+        {
+          rundir,
+        },
+      );
       expect(ended).toMatchObject({ code: 1, stdout: "" });
       expect(ended.stderr).toBe(`service: cannot listen on ${listen}: ${why}\n`);
     }

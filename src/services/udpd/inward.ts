@@ -15,7 +15,7 @@ import type { Message } from "../../ipc/message.ts";
 import { IpcError, isClosed } from "../../native/errors.ts";
 import type { Address } from "../daemon/address.ts";
 import { formatAddress } from "../daemon/address.ts";
-import { Counters } from "../daemon/counters.ts";
+import type { Counters } from "../daemon/counters.ts";
 import { Remote } from "./remote.ts";
 
 export type InwardOptions = {
@@ -32,7 +32,7 @@ export type InwardOptions = {
   readonly complain: (who: string, what: string, kind: string) => void;
 };
 
-const counted = [
+export const inwardCounts = [
   "remotes",
   "remotes_refused",
   "remotes_idle",
@@ -46,6 +46,7 @@ const counted = [
   "dropped_unsent",
   "dropped_own",
 ] as const;
+export type InwardCount = (typeof inwardCounts)[number];
 
 const lookMs = 1000;
 /** How long a daemon that is being closed waits for answers, which may never come. */
@@ -54,7 +55,7 @@ const answersMs = 2000;
 type Socket = Bun.udp.Socket<"buffer">;
 
 export class Inward {
-  readonly counters = new Counters(counted);
+  readonly counters: Counters<InwardCount>;
   readonly #options: InwardOptions;
   readonly #messageBytesMax: number;
   readonly #ownHosts: ReadonlySet<string>;
@@ -65,8 +66,8 @@ export class Inward {
   #quiet: (() => void) | undefined;
 
   /** Rejects with a system error if it cannot listen there. */
-  static async open(options: InwardOptions): Promise<Inward> {
-    const inward = new Inward(options);
+  static async open(options: InwardOptions, counters: Counters<InwardCount>): Promise<Inward> {
+    const inward = new Inward(options, counters);
     const { host: hostname, port } = options.listen;
     inward.#socket = await Bun.udpSocket({
       hostname,
@@ -80,7 +81,8 @@ export class Inward {
     return inward;
   }
 
-  private constructor(options: InwardOptions) {
+  private constructor(options: InwardOptions, counters: Counters<InwardCount>) {
+    this.counters = counters;
     this.#options = options;
     this.#ownHosts = ownHosts(options.listen.host);
     this.#messageBytesMax = options.connect.messageBytesMax ?? limitDefaults.messageBytesMax;

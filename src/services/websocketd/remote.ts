@@ -13,6 +13,7 @@ import type { End } from "../../ipc/handlers.ts";
 import type { Message } from "../../ipc/message.ts";
 import { isClosed } from "../../native/errors.ts";
 import type { Admission } from "./door.ts";
+import { Presence } from "./presence.ts";
 import type { Tally } from "./tally.ts";
 
 export type Socket = Bun.ServerWebSocket<Remote>;
@@ -45,11 +46,7 @@ export class Remote {
   #connection: Connection | undefined;
   /** What the service has said in this batch, to go out together when the batch is over. */
   #batch: Message[] = [];
-  /** Something came since it was last asked whether it is there. */
-  #heard = true;
-  /** What waited for it then, and whether it had to be asked. */
-  #waited = 0;
-  #asked = false;
+  readonly #presence = new Presence();
   /** What waits for it is the last it gets. */
   #isLast = false;
   /** When a message last went either way, in milliseconds. */
@@ -81,7 +78,7 @@ export class Remote {
 
   /** A message for the service. */
   receive(message: string | Uint8Array): void {
-    this.#heard = true;
+    this.#presence.heard();
     this.#hasMoved = true;
     const connection = this.#connection;
     // What was read already still comes after the service has gone.
@@ -103,12 +100,12 @@ export class Remote {
 
   /** A pong, or a ping of its own. */
   heard(): void {
-    this.#heard = true;
+    this.#presence.heard();
   }
 
   /** It has room again. */
   drained(): void {
-    this.#heard = true;
+    this.#presence.heard();
     const connection = this.#connection;
     if (connection?.paused !== true || this.#isLast) return;
     if (this.queuedBytes <= this.#house.queueBytesHigh / 2) connection.resume();
@@ -178,27 +175,15 @@ export class Remote {
     this.#socket?.terminate();
   }
 
-  /**
-   * Whether there was a sign of life since this was last called; if not it is asked for one, and without an answer until
-   * the next call it is not there.
-   */
+  /** Whether it is still there, or may be; asks it if that is in doubt. To be called again and again. */
   isThere(): boolean {
     const socket = this.#socket;
     if (socket === undefined) return true;
-    const waiting = socket.getBufferedAmount();
-    // Behind much that waits for it a ping takes its time, but then it reads.
-    const isAlive = this.#heard || waiting < this.#waited;
-    this.#waited = waiting;
-    this.#heard = false;
-    // One that has to wait is not read, so its answer is not heard. To ask it shows whether its machine still listens.
-    if (isAlive && !socket.isPaused) {
-      this.#asked = false;
-      return true;
-    }
-    const isThere = !this.#asked || socket.isPaused;
-    this.#asked = true;
-    if (isThere) socket.ping();
-    return isThere;
+    return this.#presence.isThere({
+      waiting: socket.getBufferedAmount(),
+      isPaused: socket.isPaused,
+      ping: () => void socket.ping(),
+    });
   }
 
   /** For how long no message has gone either way, at the time `now`, as far as is known. */

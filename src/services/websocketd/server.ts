@@ -14,7 +14,6 @@ import type { House, Socket } from "./remote.ts";
 import { closeCodes, Remote } from "./remote.ts";
 import type { Settings } from "./settings.ts";
 import type { Tally } from "./tally.ts";
-import { newTally } from "./tally.ts";
 
 /** How often what remotes have not read is looked at while the daemon closes. */
 const drainLookMs = 5;
@@ -26,7 +25,7 @@ const connectMs = 5000;
 export class Server implements Running {
   readonly name: string;
   readonly #settings: Settings;
-  readonly #tally: Tally = newTally();
+  readonly #tally: Tally;
   readonly #remotes = new Set<Remote>();
   readonly #door: Door;
   readonly #house: House;
@@ -41,11 +40,12 @@ export class Server implements Running {
   }
 
   private constructor(settings: Settings) {
-    const { exposure, origins, deflate, connection } = settings;
+    const { exposure, origins, deflate, connection, tally } = settings;
+    this.#tally = tally;
     this.name = settings.name;
     this.#settings = settings;
     this.#door = new Door(exposure, origins);
-    this.#house = { tally: this.#tally, queueBytesHigh: connection.queueBytesHigh, deflate };
+    this.#house = { tally, queueBytesHigh: connection.queueBytesHigh, deflate };
     this.#server = this.#listen();
     this.#every(settings.pingMs, () => this.#askAll());
     this.#every(settings.idleMs / 2, () => this.#closeIdle());
@@ -169,6 +169,8 @@ export class Server implements Running {
     try {
       return await connect(remote.service, {
         ...connection,
+        // Whatever the environment says, it leads to the services of this run directory.
+        network: "",
         timeout: connectMs,
         message: (_, message) => remote.deliver(message),
         drain: () => remote.serviceDrained(),

@@ -5,6 +5,7 @@ import type { Address } from "../daemon/address.ts";
 import type { Exposure } from "../daemon/exposure.ts";
 import type { Complain } from "../startable.ts";
 import type { Origins } from "./origins.ts";
+import type { Tally } from "./tally.ts";
 
 export type ConnectionLimits = Pick<ConnectOptions, "rundir" | "shared"> &
   Record<"messageBytesMax" | "queueBytesHigh" | "queueBytesMax", number>;
@@ -21,5 +22,6 @@ export type Settings = {
   readonly remotesMax: number;
   /** The limits hold both ways. */
   readonly connection: ConnectionLimits;
+  readonly tally: Tally;
   readonly complain: Complain;
 };

@@ -1,6 +1,8 @@
 /** What websocketd counts. */
 
 import { Counters } from "../daemon/counters.ts";
+import type { LookupCount } from "../daemon/lookups.ts";
+import { lookupCounts } from "../daemon/lookups.ts";
 
 const names = [
   /** Remotes that were let in, and how many are here now. */
@@ -30,10 +32,27 @@ const names = [
   "idle",
   "serviceGone",
   "lost",
+  /** What clients were led to, `…In` from them and `…Out` to them: the rest of it is counted as lookups. */
+  "outwardMessagesIn",
+  "outwardBytesIn",
+  "outwardMessagesOut",
+  "outwardBytesOut",
+  /** How often the one waited for the other. */
+  "outwardRemotePauses",
+  "outwardClientPauses",
+  /** How they ended: the client closed, or broke off; the remote closed, or with a complaint, or was lost. */
+  "outwardClientClosed",
+  "outwardClientFailed",
+  "outwardRemoteClosed",
+  "outwardRemoteFailed",
+  "outwardRemoteLost",
+  /** The daemon ended it: a message was too long, a ping was not answered. */
+  "outwardTooLong",
+  "outwardUnanswered",
 ] as const;
 
-export type Tally = Counters<(typeof names)[number]>;
+export type Tally = Counters<(typeof names)[number] | LookupCount>;
 
 export function newTally(): Tally {
-  return new Counters(names);
+  return new Counters([...names, ...lookupCounts]);
 }
