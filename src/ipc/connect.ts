@@ -88,15 +88,19 @@ export async function connect(name: string, options: ConnectOptions = {}): Promi
 
 function reach(name: string, options: ConnectOptions): Promise<number> {
   const { address, descriptor } = options;
-  if (descriptor !== undefined) return Promise.resolve(loop().context.adopt(descriptor, options));
+  if (descriptor !== undefined) return Promise.resolve(adopt(descriptor, options));
   if (address !== undefined) return dial(name, address, options);
   return isElsewhere(name, options) ? lead(name, options) : find(name, options);
+}
+
+function adopt(descriptor: number | Descriptor, options: ConnectOptions): number {
+  return loop().context.adoptAs("connection", descriptor, options);
 }
 
 /** A handle of what ipcd leads to. */
 async function lead(name: string, options: ConnectOptions): Promise<number> {
   using found = await lookUp(connect, name, options);
-  return loop().context.adopt(found, options);
+  return adopt(found, options);
 }
 
 /** A handle; waits while the service has no room for another connection. */

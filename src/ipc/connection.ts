@@ -4,6 +4,7 @@ import { codes, errorOf, IpcError, isClosed } from "../native/errors.ts";
 import { constants, EventType } from "../native/layout.ts";
 import type { Peer, SendOptions, Sent } from "./context.ts";
 import type { Descriptor } from "./descriptor.ts";
+import { numbersOf } from "./descriptor.ts";
 import type { Event } from "./event.ts";
 import type { ClientHandlers, End, Lost } from "./handlers.ts";
 import type { InternetAddress } from "./internet-address.ts";
@@ -180,7 +181,14 @@ export class Connection implements AsyncDisposable {
 
   #takeWith(payload: Payload, descriptors: readonly (number | Descriptor)[]): boolean {
     this.#checkOpen();
-    if (this.#handle === 0 || this.#broken) throw this.#resetError("peer_closed");
+    numbersOf(descriptors);
+    if (this.#handle === 0 || this.#broken) {
+      throw new IpcError(
+        "ECLOSED",
+        `ECLOSED: "${this.service}" is gone and is looked for; descriptors do not wait until it is there again`,
+        { service: this.service },
+      );
+    }
     this.#checkSize(payload);
     const current = loop();
     const queued = current.context.write(this.#handle, payload, { descriptors });
@@ -317,6 +325,11 @@ export class Connection implements AsyncDisposable {
       if (!isClosed(error)) throw error;
     }
     current.soon();
+  }
+
+  /** @internal Messages that came and wait to be iterated. */
+  get unread(): number {
+    return this.#unread.length;
   }
 
   /** @internal What it is natively; 0 while it is looked for. */

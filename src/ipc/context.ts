@@ -29,7 +29,7 @@ import type { IpcLibrary } from "../native/library.ts";
 import { ipcLibrary, own } from "../native/library.ts";
 import { Struct } from "../native/struct.ts";
 import type { Address } from "../native/symbols.ts";
-import { Descriptor, numberOf } from "./descriptor.ts";
+import { Descriptor, numberOf, numbersOf } from "./descriptor.ts";
 import { Doorbell } from "./doorbell.ts";
 import { isElsewhere, lookUpNow } from "./elsewhere.ts";
 import type { Held } from "./event.ts";
@@ -153,6 +153,8 @@ export class Context implements Disposable {
   /** What native code calls for switches with formats, by the handles of which it says which one it is. */
   #converters: { in: Converter; out: Converter } | undefined;
   readonly #formats = new Map<number, Format>();
+  /** One of their functions is running, in the middle of a wait. */
+  #converting = false;
   /** Why things that this side asked for could not be done; they come first in the next batch. */
   #errors: Event[] = [];
   /** @internal Told what became of what was sent, instead of an Error event. */
@@ -210,8 +212,11 @@ export class Context implements Disposable {
   takeOver(name: string, copies: readonly Descriptor[], options: ServiceOptions = {}): number {
     textOf("name", name);
     const [socket, lock] = copies;
-    if (socket === undefined || lock === undefined) {
-      throw new Failure("EINVAL", "EINVAL: taking a name over takes its socket and its lock");
+    if (socket === undefined || lock === undefined || copies.length > 2 || socket === lock) {
+      throw new Failure(
+        "EINVAL",
+        "EINVAL: taking a name over takes two descriptors, its socket and its lock",
+      );
     }
     const directory = this.#directory(options.rundir);
     const handle = this.#library.calls.earshot_ipc_take_over(
@@ -222,6 +227,14 @@ export class Context implements Disposable {
       lock.number,
       ...nativeService(options),
     );
+    if (handle === codes.service_foreign.number) {
+      throw new Failure(
+        "EINVAL",
+        `EINVAL: the descriptors are not the socket and the lock of "${name}" in ${directory}; have them from whoever ` +
+          "serves it (copies)",
+        { service: name, path: directory },
+      );
+    }
     this.#checked(handle, { service: name, path: directory });
     for (const descriptor of copies) descriptor.take();
     return this.#added(handle);
@@ -241,6 +254,27 @@ export class Context implements Disposable {
     this.#checked(handle, { descriptor: number });
     if (descriptor instanceof Descriptor) descriptor.take();
     return this.#added(handle);
+  }
+
+  /** @internal The same for who can go on with one of the two alone. Throws EINVAL for the other. */
+  adoptAs(
+    kind: "connection" | "service",
+    descriptor: number | Descriptor,
+    options: AdoptOptions,
+  ): number {
+    const handle = this.adopt(descriptor, options);
+    const peer = new Struct(PeerLayout);
+    const isConnection =
+      this.#library.calls.earshot_ipc_peer(this.#open(), handle, peer.bytes) >= 0;
+    if (isConnection === (kind === "connection")) return handle;
+    // It is closed, as it would be had nobody taken it over.
+    this.closeHandle(handle, { now: true });
+    throw new Failure(
+      "EINVAL",
+      isConnection
+        ? "EINVAL: the descriptor is a connection; serve takes a socket that listens, and connect takes this one"
+        : "EINVAL: the descriptor is a socket that listens; connect takes a connection, and serve takes this one",
+    );
   }
 
   /**
@@ -314,17 +348,20 @@ export class Context implements Disposable {
    * Binds two connections or external descriptors: what arrives on one leaves by the other from now on, natively and a
    * bounded part at a time. Both handles are gone then. The end of what comes from one side is passed on, and the other
    * side goes on; when both are over, or one breaks, a Disconnection tells that the switch is. SwitchRx and SwitchTx
-   * events tell how many bytes came, and left, at which end.
+   * events tell how many bytes came, and left, at which end. Messages of the two that an iteration has not come to yet
+   * go along.
    *
    * With a format, `other` speaks something of its own, and `one` messages.
    */
   switch(one: number, other: number, format: Format = {}): number {
+    if (handleOf(one) === handleOf(other)) {
+      throw new Failure(
+        "EINVAL",
+        `EINVAL: a switch binds two, and both of these are handle ${one}`,
+      );
+    }
     this.flush();
-    const handle = this.#library.calls.earshot_ipc_switch(
-      this.#open(),
-      handleOf(one),
-      handleOf(other),
-    );
+    const handle = this.#library.calls.earshot_ipc_switch(this.#open(), one, other, this.#at);
     this.#added(handle);
     if (format.in !== undefined || format.out !== undefined) this.#convertAt(handle, format);
     return handle;
@@ -350,20 +387,24 @@ export class Context implements Disposable {
 
   /** Called in the middle of a wait. */
   #convert(handle: number, way: "in" | "out", bytes: Uint8Array): number {
+    const address = this.#open();
+    this.#converting = true;
     try {
       const convert = this.#formats.get(handle)![way]!;
       return convertWith(convert, bytes, (piece) => {
-        this.#checked(
-          this.#library.calls.earshot_ipc_convert(this.#open(), sendable(piece), piece.length),
-        );
+        const { calls } = this.#library;
+        const result = calls.earshot_ipc_convert(address, sendable(piece), piece.length);
+        if (result < 0) throw errorOf(result, { errno: 0, syscall: 0, detail: 0 });
       });
     } catch (cause) {
       const record = new Uint32Array(eventWords);
       record[1] = handle;
-      const text = cause instanceof Error ? cause.message : String(cause);
+      const text = textOfError(cause);
       const error = new Failure("EFORMAT", `EFORMAT: a switch's format failed: ${text}`, { cause });
       this.#errors.push(new Event(record, 0, this.#inbox, this.#held, error));
       return verdicts.failed;
+    } finally {
+      this.#converting = false;
     }
   }
 
@@ -488,7 +529,7 @@ export class Context implements Disposable {
     }
     this.flush();
     const bytes = bytesOf(payload);
-    const numbers = Int32Array.from(descriptors, numberOf);
+    const numbers = numbersOf(descriptors);
     const queued = this.#library.calls.earshot_ipc_send(
       this.#open(),
       connection,
@@ -672,9 +713,12 @@ export class Context implements Disposable {
   /** @internal The next event of the batch. */
   next(): Event | undefined {
     if (this.#errors.length > 0) return this.#errors.shift();
+    const { events } = this.#areas;
+    // What a switch has taken over is no event any more.
+    while (this.#at < this.#count && events[this.#at * eventWords + 1] === 0) this.#at += 1;
     if (this.#at >= this.#count) return undefined;
     const at = this.#at++ * eventWords;
-    const event = new Event(this.#areas.events, at, this.#inbox, this.#held);
+    const event = new Event(events, at, this.#inbox, this.#held);
     if (this.#formats.size > 0 && event.type === EventType.Disconnection) {
       this.#formats.delete(event.source);
     }
@@ -806,6 +850,12 @@ export class Context implements Disposable {
   }
 
   #open(): Address {
+    if (this.#converting) {
+      throw new Failure(
+        "ETHREAD",
+        "ETHREAD: a function of a switch's format runs in the middle of a wait, and makes no call on its context",
+      );
+    }
     if (this.#address === undefined) throw new Failure("ECLOSED", "ECLOSED: the context is closed");
     return this.#address;
   }
@@ -883,6 +933,15 @@ function nativeService(options: ServiceOptions) {
     .set("shared", options.shared === true ? 1 : 0);
   putLimits(given.within("limits", LimitsLayout), fullLimits(options));
   return [given.bytes, allow.users, allow.usersCount, allow.groups, allow.groupsCount] as const;
+}
+
+/** What was thrown may be anything, even what has no text. */
+function textOfError(error: unknown): string {
+  try {
+    return error instanceof Error ? error.message : String(error);
+  } catch {
+    return "it threw something that has no text";
+  }
 }
 
 const nothing = new Uint8Array(1);

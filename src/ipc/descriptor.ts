@@ -66,3 +66,9 @@ export function numberOf(descriptor: number | Descriptor): number {
   if (descriptor instanceof Descriptor) return descriptor.number;
   return whole("descriptor", descriptor, 0, 2 ** 31 - 1);
 }
+
+/** The numbers of those that are to be sent. Throws EINVAL for what is no list. */
+export function numbersOf(descriptors: readonly (number | Descriptor)[]): Int32Array {
+  if (Array.isArray(descriptors)) return Int32Array.from(descriptors, numberOf);
+  throw new IpcError("EINVAL", "EINVAL: descriptors is a list of numbers and Descriptors");
+}

@@ -49,14 +49,16 @@ export function convertWith(
   bytes: Uint8Array,
   hand: (piece: Uint8Array) => void,
 ): number {
-  const made = convert(bytes);
+  const made: unknown = convert(bytes);
   if (made === undefined) return verdicts.ignore;
+  if (made instanceof Promise) {
+    // Nobody else looks at what becomes of it.
+    made.catch(() => undefined);
+    throw new IpcError("EINVAL", "EINVAL: a format's functions are not asynchronous");
+  }
   if (typeof made === "number") {
     if (made === Verdict.Error || made === Verdict.Closing || made === Verdict.Ignore) return made;
-    throw new IpcError(
-      "EINVAL",
-      `EINVAL: a format has returned ${String(made)}, which is no verdict`,
-    );
+    throw new IpcError("EINVAL", `EINVAL: a format has returned ${made}, which is no verdict`);
   }
   for (const piece of Array.isArray(made) ? (made as readonly Payload[]) : [made as Payload]) {
     hand(bytesOf(piece));

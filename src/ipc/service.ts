@@ -102,7 +102,7 @@ export class Service implements AsyncDisposable {
    */
   adopt(descriptor: number | Descriptor): Connection {
     const { context } = loop();
-    const handle = context.adopt(descriptor, this.#options);
+    const handle = context.adoptAs("connection", descriptor, this.#options);
     return this.#add(handle, context.peer(handle));
   }
 
@@ -189,10 +189,10 @@ function listening(context: Context, name: string, options: ServeOptions): numbe
   if (address !== undefined) return context.listen(address, options);
   if (descriptor === undefined) return context.serve(name, options);
   if (typeof descriptor === "number" || !("length" in descriptor)) {
-    return context.adopt(descriptor, options);
+    return context.adoptAs("service", descriptor, options);
   }
   // One that has no lock has a name that somebody else looks after.
-  if (descriptor.length === 1) return context.adopt(descriptor[0]!, options);
+  if (descriptor.length === 1) return context.adoptAs("service", descriptor[0]!, options);
   return context.takeOver(name, descriptor, options);
 }
 

@@ -1,6 +1,6 @@
 /** Two connections bound together on Bun's event loop: what arrives on one leaves by the other, without JavaScript. */
 
-import { isClosed } from "../native/errors.ts";
+import { IpcError, isClosed } from "../native/errors.ts";
 import { EventType } from "../native/layout.ts";
 import type { Connection } from "./connection.ts";
 import type { Event } from "./event.ts";
@@ -90,7 +90,7 @@ export class Switch implements Disposable {
 /**
  * Binds two connections: what arrives on one leaves by the other from now on, as it is, half-close and back-pressure
  * included. Both are over for their owners, without a word. What had come to one and was handed out already is its
- * owner's to pass on before. If it throws, at least one of them had ended, and the other goes on. With a format, `other`
+ * owner's to pass on before; what was not yet goes along. If it throws, at least one of them had ended, and the other goes on. With a format, `other`
  * speaks something of its own, and `one` messages.
  *
  * @example
@@ -98,6 +98,14 @@ export class Switch implements Disposable {
  * const { reason } = await bound.ended;
  */
 export function bind(one: Connection, other: Connection, format?: Format): Switch {
+  for (const { unread, service } of [one, other]) {
+    if (unread === 0) continue;
+    throw new IpcError(
+      "EBUSY",
+      `EBUSY: ${unread} messages from "${service}" wait to be read; read them before it is bound, or handle them as they come`,
+      { service },
+    );
+  }
   const { context } = loop();
   const handle = context.switch(one.handle, other.handle, format);
   one.surrendered();

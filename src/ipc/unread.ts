@@ -26,6 +26,10 @@ export class Unread {
     return this.#messages.length > 0;
   }
 
+  get length(): number {
+    return this.#messages.length;
+  }
+
   put(message: Message): void {
     this.#messages.push(message);
     this.#bytes += costOf(message);
@@ -67,6 +71,9 @@ export class Unread {
 /** An empty message is an object too, so that a flood of them is bounded as well. */
 const messageOverheadBytes = 64;
 
+/** There are far fewer descriptors in a process than bytes. */
+const descriptorBytes = 4096;
+
 function costOf(message: Message): number {
-  return message.length + messageOverheadBytes;
+  return message.length + messageOverheadBytes + message.descriptors.length * descriptorBytes;
 }

@@ -61,7 +61,7 @@ export const ipcSymbols = {
   ),
   earshot_ipc_watch: call("i32", "pointer", "i32"),
   earshot_ipc_timer: call("i32", "pointer", "i64", "i64"),
-  earshot_ipc_switch: call("i32", "pointer", "u32", "u32"),
+  earshot_ipc_switch: call("i32", "pointer", "u32", "u32", "u32"),
   earshot_ipc_switch_callbacks: call(
     "i32",
     "pointer", // context

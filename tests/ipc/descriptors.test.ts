@@ -417,3 +417,81 @@ describe("on Bun's loop", () => {
     closeSync(file);
   });
 });
+
+describe("whoever is wrong about descriptors", () => {
+  test("and gives something else for a list is told so", () => {
+    using pair = new Pair({ service: many });
+    for (const descriptors of [5, null, "0", { length: 1 }] as never[]) {
+      expect(() => pair.context.write(pair.client, "x", { descriptors })).toThrow(
+        "EINVAL: descriptors is a list",
+      );
+    }
+  });
+
+  test("and closes one that it gave away harms only what that was", () => {
+    using context = new Context();
+    const [one, other] = context.pair();
+    const number = one.take();
+    const handle = context.adopt(number);
+    closeSync(number);
+    context.wait(0);
+    context.closeHandle(handle, { now: true });
+    expect(event(context, EventType.Disconnection).connection).toBe(handle);
+    other.close();
+  });
+
+  test("and serves a connection, or connects to what listens, is told so, and has it closed", async () => {
+    using scratch = new Scratch();
+    using context = new Context();
+    const [one, other] = context.pair();
+    await expect(serve("x", {}, { descriptor: one })).rejects.toThrow(
+      "EINVAL: the descriptor is a connection",
+    );
+    other.close();
+    await using listening = await serve("y", {}, { rundir: scratch.path });
+    const [socket, lock] = listening.copies();
+    await expect(connect("y", { descriptor: socket! })).rejects.toThrow(
+      "EINVAL: the descriptor is a socket that listens",
+    );
+    lock!.close();
+  });
+
+  test("and takes a name over by the wrong ones is told which they should be", () => {
+    using scratch = new Scratch();
+    using context = new Context({ rundir: scratch.path });
+    const [one, lock] = context.copies(context.serve("one"));
+    const [other, spare] = context.copies(context.serve("other"));
+    for (const wrong of [
+      [one!, spare!],
+      [other!, lock!],
+      [lock!, one!],
+    ]) {
+      expect(() => context.takeOver("one", wrong)).toThrow(
+        'EINVAL: the descriptors are not the socket and the lock of "one"',
+      );
+    }
+    for (const wrong of [[one!], [one!, one!], [one!, lock!, lock!]]) {
+      expect(() => context.takeOver("one", wrong)).toThrow("EINVAL: taking a name over takes two");
+    }
+    for (const each of [one, lock, other, spare]) each!.close();
+  });
+});
+
+test("a service that reads one by one holds no more descriptors than fit its patience", async () => {
+  using files = new Files();
+  using scratch = new Scratch();
+  const rundir = scratch.path;
+  // Nobody iterates it: what comes is kept, as far as that goes.
+  await using service = await serve("lazy", {}, { rundir, descriptors: { max: 253 } });
+  using context = new Context({ rundir });
+  const client = context.connect("lazy");
+  const descriptors = new Array<number>(253).fill(files.open("one"));
+  for (let count = 0; count < 50; count++) {
+    context.write(client, "", { descriptors });
+    await new Promise(setImmediate);
+  }
+  const [connection] = service.connections;
+  expect(connection!.statistics().messagesReceived).toBeLessThan(10);
+  context.closeAll({ now: true });
+  for await (const message of connection!) for (const each of message.descriptors) each.close();
+});

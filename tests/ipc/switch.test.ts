@@ -175,6 +175,44 @@ describe("a plain switch", () => {
     expect(came).toBe(readFileSync(path, "utf8"));
   });
 
+  test("takes along what an iteration has not come to yet", () => {
+    using inner = new Context();
+    using outer = new Context();
+    const pairs = [outer.pair(), outer.pair()];
+    const near = pairs.map(([one]) => inner.adopt(one));
+    const far = pairs.map(([, other]) => outer.adopt(other));
+    const large = "x".repeat(600_000);
+    for (const text of ["first", "second", large, "fourth"]) outer.write(far[0]!, text);
+    let bound = 0;
+    const seen: string[] = [];
+    const came: string[] = [];
+    drive(
+      "all has come",
+      [outer],
+      () => {
+        inner.fill(1);
+        for (let event = inner.next(); event !== undefined; event = inner.next()) {
+          if (event.type !== EventType.MessageRx) continue;
+          seen.push(event.message.text());
+          if (bound === 0) bound = inner.switch(near[0]!, near[1]!);
+        }
+        return came.length === 3;
+      },
+      ({ type, message }) => {
+        if (type === EventType.MessageRx) came.push(message.text());
+      },
+    );
+    expect(seen).toEqual(["first"]);
+    expect(came).toEqual(["second", large, "fourth"]);
+  });
+
+  test("is of two", () => {
+    using bound = new Bound();
+    expect(() => bound.outer.switch(bound.far[0], bound.far[0])).toThrow(
+      "EINVAL: a switch binds two",
+    );
+  });
+
   test("keeps no descriptor when it was closed, whatever was on its way", () => {
     using bound = new Bound();
     const before = bound.inner.statistics().descriptors;
@@ -189,6 +227,10 @@ describe("a plain switch", () => {
     expect(bound.inner.statistics().descriptors).toBeLessThanOrEqual(before);
   });
 });
+
+function assertNever(): never {
+  throw new Error("no text");
+}
 
 /** Lines of text on the side of the other end. */
 function lines(): Format {
@@ -305,6 +347,33 @@ describe("a format", () => {
     );
   });
 
+  test.each([
+    ["an object without a text", () => Object.create(null) as unknown],
+    ["what throws when it is made a text", () => ({ toString: () => assertNever() })],
+    ["nothing", () => undefined],
+  ])("that throws %s ends its switch all the same", (_what, made) => {
+    using bound = new Bound({
+      ...framed,
+      format: {
+        in() {
+          throw made();
+        },
+      },
+    });
+    bound.outer.write(bound.far[1], "?");
+    bound.until("it is over", () => bound.told.some(({ reason }) => reason === "malformed"));
+    expect(bound.told.some(({ error }) => error !== undefined)).toBe(true);
+  });
+
+  test("that is asynchronous is told that it cannot be", () => {
+    const format = { in: () => Promise.reject(new Error("late")) } as unknown as Format;
+    using bound = new Bound({ ...framed, format });
+    bound.outer.write(bound.far[1], "?");
+    bound.until("it is over", () => bound.told.some(({ reason }) => reason === "malformed"));
+    const { error } = bound.told.find(({ type }) => type === EventType.Error)!;
+    expect(error).toMatchObject({ message: expect.stringContaining("not asynchronous") as string });
+  });
+
   test("may not use the context it is called from", () => {
     let thrown: unknown;
     const bound: Bound = new Bound({
@@ -312,7 +381,7 @@ describe("a format", () => {
       format: {
         in() {
           try {
-            bound.inner.timer(1);
+            bound.inner.schedule(1, "lost");
           } catch (error) {
             thrown = error;
           }

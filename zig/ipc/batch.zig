@@ -160,6 +160,13 @@ pub const Batch = struct {
         return &batch.events[batch.events_count - 1];
     }
 
+    /// The bytes of a message of this batch.
+    pub fn payloadOf(batch: *const Batch, record: event.Event) []const u8 {
+        if (record.flags & event.flag_loan == 0) return batch.inbox[record.offset..][0..record.length];
+        const payload: [*]const u8 = @ptrFromInt(@as(usize, @intCast(record.data)));
+        return payload[0..record.length];
+    }
+
     pub fn inboxRest(batch: *Batch) []u8 {
         return batch.inbox[batch.inbox_used..];
     }

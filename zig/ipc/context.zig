@@ -167,6 +167,7 @@ pub fn ContextType(comptime World: type) type {
         pub const write = Sender.write;
         pub const sendRights = Sender.sendRights;
         pub const addSwitch = Switcher.addSwitch;
+        pub const addSwitchBehind = Switcher.addSwitchBehind;
         pub const setCallbacks = Switcher.setCallbacks;
         pub const convert = Switcher.convert;
         pub const adopt = Handover.adopt;

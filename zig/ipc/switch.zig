@@ -201,6 +201,31 @@ pub fn SwitcherType(comptime Context: type) type {
             return switch_handle;
         }
 
+        /// The same where the batch, from its event `seen` on, holds messages of the two that their owner has not had:
+        /// they go before all else as well, and the batch speaks of the two no more.
+        pub fn addSwitchBehind(context: *Context, bound_handles: [2]Handle, seen: u32) AddError!Handle {
+            try context.check();
+            const batch = &context.batch;
+            const rest = batch.events[@min(seen, batch.events_count)..batch.events_count];
+            var early: [2]std.ArrayList(u8) = .{ .empty, .empty };
+            defer for (&early) |*bytes| bytes.deinit(context.allocator);
+            for (bound_handles, &early) |handle, *bytes| {
+                const connection = context.connectionOf(handle) catch continue;
+                for (rest) |event| {
+                    if (event.type != .message_rx or event.source != handle) continue;
+                    if (!connection.queue.raw)
+                        try bytes.appendSlice(context.allocator, &frame.encodeHeader(event.length));
+                    try bytes.appendSlice(context.allocator, batch.payloadOf(event));
+                }
+            }
+            const bound = try addSwitch(context, bound_handles, .{ early[0].items, early[1].items });
+            for (rest) |*event| {
+                if (event.source == bound_handles[0] or event.source == bound_handles[1])
+                    event.* = .{ .type = .@"error", .source = .none };
+            }
+            return bound;
+        }
+
         /// Has one end of a switch read and written by callbacks, for each of which the descriptor blocks.
         pub fn setCallbacks(context: *Context, handle: Handle, at: u1, callbacks: Callbacks) contexts.CloseError!void {
             try context.check();

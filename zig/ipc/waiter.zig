@@ -130,10 +130,9 @@ pub const Waiter = struct {
 
     /// How many descriptors it holds of its own.
     pub fn held(waiter: *const Waiter) u32 {
-        return sys.Wake.descriptors + @intFromBool(waiter.latch != null) + @as(u32, switch (waiter.bell) {
-            .callback => 0,
-            .descriptor => 1,
-        });
+        const latches: u32 = @intFromBool(waiter.latch != null);
+        const bells: u32 = @intFromBool(waiter.bell == .descriptor);
+        return sys.Wake.descriptors + latches + bells;
     }
 
     /// Rings once when one of `descriptors` is ready or the deadline has come. Arming anew replaces what was

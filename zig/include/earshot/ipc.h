@@ -868,14 +868,17 @@ int32_t earshot_ipc_timer(earshot_ipc_context *context, int64_t first_ns, int64_
 /*
  * Binds two connections or external descriptors: what arrives on one leaves by the other from now on,
  * a bounded part of it at a time, without their owner. Their handles are stale then, and nothing
- * more is reported of them. The end of what comes from one side is passed on, and the other side goes
+ * more is reported of them. `seen` is how many events of the batch their owner has had: messages of
+ * the two among the others go first, and those events are none any more, their source being 0. UINT32_MAX
+ * stands for those that earshot_ipc_next has returned. The end of what comes from one side is passed on, and the other side goes
  * on; when both are over, or either breaks, so is the switch. What had come of a message that is not
  * whole yet, and what was still to be sent, goes first. Returns the handle of the switch.
  */
 int32_t earshot_ipc_switch(
     earshot_ipc_context *context,
     earshot_ipc_handle one,
-    earshot_ipc_handle other);
+    earshot_ipc_handle other,
+    uint32_t seen);
 
 /*
  * Reads from the descriptor, which has something or has ended, and puts whole messages, each with its

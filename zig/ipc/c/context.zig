@@ -201,6 +201,8 @@ pub fn next(
     const context = Context.enter(given) catch |failure| return codes.of(failure);
     const out = event_out orelse return context.fail(error.InvalidArgument, 0);
     const batch = &context.inner.batch;
+    // What a switch has taken over is no event any more.
+    while (context.walked < batch.events_count and batch.events[context.walked].source == .none) context.walked += 1;
     if (context.walked >= batch.events_count) {
         const count = wait(context, timeout_ns, -1, 0);
         if (count <= 0) return count;
@@ -208,12 +210,7 @@ pub fn next(
     const event = batch.events[context.walked];
     context.walked += 1;
     out.* = event;
-    if (message_out) |message| message.* = if (event.type != .message_rx)
-        null
-    else if (event.flags & ipc.event.flag_loan != 0)
-        @ptrFromInt(@as(usize, @intCast(event.data)))
-    else
-        batch.inbox[event.offset..].ptr;
+    if (message_out) |message| message.* = if (event.type == .message_rx) batch.payloadOf(event).ptr else null;
     return 1;
 }
 
@@ -376,10 +373,11 @@ pub fn timer(given: ?*Context, first_ns: i64, period_ns: i64) callconv(.c) i32 {
 
 // ---- switches ----
 
-pub fn bind(given: ?*Context, one: Handle, other: Handle) callconv(.c) i32 {
+pub fn bind(given: ?*Context, one: Handle, other: Handle, seen: u32) callconv(.c) i32 {
     const context = Context.enter(given) catch |failure| return codes.of(failure);
     defer context.letGo();
-    const handle = context.inner.addSwitch(.{ one, other }, .{ "", "" }) catch |failure|
+    const had = if (seen == std.math.maxInt(u32)) context.walked else seen;
+    const handle = context.inner.addSwitchBehind(.{ one, other }, had) catch |failure|
         return context.fail(failure, 0);
     return @intCast(handle.number());
 }
