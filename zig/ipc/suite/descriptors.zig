@@ -147,6 +147,7 @@ pub fn Suite(comptime kind: Kind) type {
         }
 
         test "more than may come with one message end the connection, and what was whole before is still told" {
+            try Scratch.needCutRights();
             for ([_]bool{ true, false }) |in_one_lot| {
                 for ([_]usize{ 0, 1, 5, 600_000 }) |bytes| {
                     var rig: Rig = undefined;
@@ -201,6 +202,7 @@ pub fn Suite(comptime kind: Kind) type {
         }
 
         test "a whole message with too many is not told, and the one before it in the same read is" {
+            try Scratch.needCutRights();
             var rig: Rig = undefined;
             try rig.begin(kind);
             defer rig.end();
@@ -374,6 +376,7 @@ pub fn Suite(comptime kind: Kind) type {
         }
 
         test "what a user's messages brought and nobody took counts until the next wait, for all of the user's" {
+            try Scratch.needCutRights();
             var rig: Rig = undefined;
             try rig.begin(kind);
             defer rig.end();
