@@ -343,7 +343,11 @@ export class Connection implements AsyncDisposable {
     loop().remove(this.#handle);
     this.#handle = 0;
     this.#closing = true;
-    this.#end = { reason: "closed", errno: 0, lost: nothingLost };
+    this.#statistics ??= this.#figures(this.#sent, nothingLost);
+    const requests = this.#requests.fail(this.#resetError("closed"));
+    this.#end = { reason: "closed", errno: 0, lost: { ...nothingLost, requests } };
+    this.#draining?.reject(this.#resetError());
+    this.#draining = undefined;
     this.#unread.end();
     this.onEnded?.();
     this.#ended.resolve(this.#end);

@@ -16,6 +16,7 @@
  * `kept` is with the kernel.
  */
 
+import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { IpcError } from "../native/errors.ts";
 import { connect } from "./connect.ts";
@@ -242,7 +243,9 @@ export class Offer implements AsyncDisposable {
 
   /** @internal */
   async open(): Promise<void> {
-    const { before, rundir, shared } = this.#options;
+    const { before, shared } = this.#options;
+    // Beside the service, wherever that is.
+    const rundir = this.#options.rundir ?? dirname(this.#service.path);
     const open = (descriptor: readonly Descriptor[] | undefined) =>
       serve(
         this.#service.name + takeoverEnding,

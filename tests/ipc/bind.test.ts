@@ -253,3 +253,19 @@ describe("a connection that is bound", () => {
     expect((await here.request("hello")).text()).toBe("hello");
   });
 });
+
+test("whoever waits for an answer, or for room, when it is bound is told that there will be none", async () => {
+  using scratch = new Scratch();
+  const rundir = scratch.path;
+  await using _service = await serve("silent", {}, { rundir });
+  const one = await connect("silent", { rundir });
+  const other = await connect("silent", { rundir });
+  const answer = one.request("?").then(
+    () => "answered",
+    (error: { code: string }) => error.code,
+  );
+  using _ = bind(one, other);
+  expect(await answer).toBe("ECONNRESET");
+  expect((await one.ended).lost.requests).toBe(1);
+  expect(one.statistics().connectionsOpen).toBe(0);
+});

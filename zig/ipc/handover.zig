@@ -37,7 +37,9 @@ pub fn HandoverType(comptime Context: type) type {
             if (!limits.valid() or !allow.valid()) return error.InvalidArgument;
             const kind = try context.system.socketKind(fd);
             try context.system.adopt(fd);
-            if (kind.listens) return context.addListener(.{ .adopted = fd }, limits, allow);
+            // Of a peer on another machine the kernel knows no user to allow.
+            const who: services.Allow = if (kind.local) allow else .{ .everyone = true };
+            if (kind.listens) return context.addListener(.{ .adopted = fd }, limits, who);
             if (kind.local) return context.addConnection(fd, limits);
             sys.internet.prepare(fd);
             const connection = try context.attach(fd, .none, limits, .nobody, .open);
