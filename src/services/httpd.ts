@@ -6,8 +6,11 @@
  * as fast as the remote reads. `POST /NAME?stream` is for what is longer, or never ends: see `httpd/stream.ts`.
  *
  * What goes wrong is told in JSON, `{"error":{"code":…,"message":…}}`; what is no HTTP at all, Bun refuses by itself.
+ * Rules of ipcd for what comes in do not hold here: asking for each request would cost about what the request does, so
+ * `--allow` alone says what there is.
+ *
  * There is no CORS: no header lets pages of other origins read an answer, and what they send is refused, as a browser
- * would send it all the same.
+ * would send it all the same. Which pages may ask is in `daemon/origins.ts`.
  */
 
 import type { Address } from "./daemon/address.ts";
@@ -15,18 +18,20 @@ import { address, formatAddress } from "./daemon/address.ts";
 import { bounded } from "./daemon/bounded.ts";
 import { allow, Exposure } from "./daemon/exposure.ts";
 import { listenAt } from "./daemon/listen.ts";
+import { Origins, origin } from "./daemon/origins.ts";
 import { Gateway } from "./httpd/gateway.ts";
 import type { Values } from "./option.ts";
-import { flag, UsageError } from "./option.ts";
+import { flag, repeated, UsageError } from "./option.ts";
 import type { Running, Start, Startable } from "./startable.ts";
 
 const megabyte = 1024 * 1024;
 
 const options = {
   listen: address("where to listen; port 0 is any that is free"),
-  allow,
+  allow: { ...allow, help: `${allow.help}; rules of ipcd for what comes in do not hold here` },
+  origin: repeated({ ...origin, help: origin.help.replace("connect", "ask") }),
   fresh: flag(
-    "a connection of its own for each request: for services that know a connection again, or answer otherwise than each message with one",
+    "a connection of its own for each request; without it they are kept for the next, which is only for services that answer each message once, send nothing else, and keep nothing of a connection: else a remote may get another's answer until that is noticed, from when on it is as with this",
   ),
   "requests-max": bounded("COUNT", { most: 65_536, standard: 1024 }, "requests at once"),
   "streams-max": bounded(
@@ -69,6 +74,7 @@ async function start(how: Start, own: Values<typeof options>): Promise<Running> 
   const idle = own.idle ?? options.idle.standard;
   const gateway = new Gateway({
     names: new Exposure(own.allow).names,
+    origins: new Origins(own.origin, own.listen.host),
     connect: connectOptions(how),
     requestsMax: own["requests-max"] ?? options["requests-max"].standard,
     streamsMax: own["streams-max"] ?? options["streams-max"].standard,

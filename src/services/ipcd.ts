@@ -19,7 +19,7 @@ import { leaderIn } from "./ipcd/leader.ts";
 import { Ledger } from "./ipcd/ledger.ts";
 import { Lookups } from "./ipcd/lookups.ts";
 import { answerBytesMax, Queries, queryTimeoutMs, waitingMax } from "./ipcd/queries.ts";
-import { Remotes, remoteBytesMax } from "./ipcd/remotes.ts";
+import { Remotes, remoteBytesMax, remotesService } from "./ipcd/remotes.ts";
 import { Rulebook } from "./ipcd/rulebook.ts";
 import type { Rules } from "./ipcd/rules-file.ts";
 import { RulesError } from "./ipcd/rules-file.ts";
@@ -57,7 +57,7 @@ const options = {
   rules: text("FILE", "rules, a line each, after those given here; read again at SIGHUP"),
   allow: rule(
     "allow",
-    '"out SERVICE [URI]" for lookups, "in SERVICE [URI]" for remotes; * is any text, the first rule that fits decides',
+    '"out SERVICE [URI]" for lookups, "in SERVICE [URI]" for remotes of tcpd, tlsd, udpd and websocketd, by tcp://, tls://, udp:// and ws://HOST:PORT; * is any text, the first rule that fits decides; where none does, lookups of the same user are allowed, and remotes to what their daemon was told to --allow',
   ),
   deny: rule("deny", "the same, to refuse"),
   redirect: {
@@ -80,8 +80,7 @@ const readBytesMax = 4096;
 
 type Own = Values<typeof options>;
 
-/** Those that a daemon asks, and `query`, by the name that it is served under. */
-export const remotesService = (name: string): string => `${name}.in`;
+/** What `query` asks, by the name that ipcd is served under. */
 export const queryService = (name: string): string => `${name}.query`;
 
 export const service: Startable<typeof options> = {

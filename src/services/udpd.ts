@@ -14,6 +14,7 @@
 
 import type { Address } from "./daemon/address.ts";
 import { address, formatAddress } from "./daemon/address.ts";
+import { Admission } from "./daemon/admission.ts";
 import { bounded } from "./daemon/bounded.ts";
 import { Counters } from "./daemon/counters.ts";
 import { allow } from "./daemon/exposure.ts";
@@ -75,8 +76,12 @@ async function start(how: Start, own: Values<typeof options>): Promise<Running> 
   const remotesMax = own["remotes-max"] ?? options["remotes-max"].standard;
   const outward = new Outward({ ...common, linesMax: remotesMax }, counters);
   const idleNewMs = 1000 * (own["idle-new"] ?? options["idle-new"].standard);
+  const admission = new Admission("udp", how.options);
   const opened = (listen: Address) =>
-    Inward.open({ ...common, listen, service: service!, remotesMax, idleNewMs }, counters);
+    Inward.open(
+      { ...common, admission, listen, service: service!, remotesMax, idleNewMs },
+      counters,
+    );
   const asked = { ...how, options: { ...how.options, queueBytesMax: undefined } };
   const lookups = isAsked ? await serveLookups("udp", asked, counters, outward.reach) : undefined;
   try {

@@ -11,8 +11,7 @@
  * to whatever speaks WebSockets. A client's message is a binary frame, and what comes back is a message, be it text or
  * binary.
  *
- *     door         whether a remote may come in, and to which service
- *     origins      which web pages may
+ *     door         whether a remote may come in, and to which service; which web pages may is in `daemon/origins.ts`
  *     remote       one WebSocket and the connection it is bound to; whoever is slower makes the other wait
  *     server       listens, keeps all remotes, asks them whether they are still there, closes
  *     page         what a browser sees at `/`
@@ -27,14 +26,15 @@
 import { fullLimits, limitDefaults } from "../ipc/limits.ts";
 import type { Service } from "../ipc/service.ts";
 import { address } from "./daemon/address.ts";
+import { Admission } from "./daemon/admission.ts";
 import { bounded } from "./daemon/bounded.ts";
 import { allow, Exposure } from "./daemon/exposure.ts";
 import { serveLookups } from "./daemon/lookups.ts";
+import { Origins, origin } from "./daemon/origins.ts";
 import type { Values } from "./option.ts";
 import { count, flag, repeated, UsageError } from "./option.ts";
 import type { Running, Start, Startable } from "./startable.ts";
 import { authorities, authority } from "./websocketd/authorities.ts";
-import { Origins, origin } from "./websocketd/origins.ts";
 import { Outward } from "./websocketd/outward.ts";
 import { Server } from "./websocketd/server.ts";
 import type { ConnectionLimits } from "./websocketd/settings.ts";
@@ -119,6 +119,7 @@ async function start(how: Start, own: Values<typeof options>): Promise<Running> 
       name: how.name,
       listen: own.listen!,
       exposure: new Exposure(own.allow),
+      admission: new Admission("ws", common),
       origins: new Origins(own.origin, own.listen!.host),
       pingMs,
       idleMs: seconds("idle", own.idle ?? 0),

@@ -215,7 +215,8 @@ test("one bad client is in nobody's way", async () => {
 test("a daemon asks before it lets remotes in", async () => {
   using scratch = new Scratch();
   const { path: rundir } = scratch;
-  await using _ = await startService(["ipcd", "--allow", "in pong tcp://10.*"], { rundir });
+  const words = ["ipcd", "--allow", "in pong tcp://10.*", "--deny", "in *"];
+  await using _ = await startService(words, { rundir });
   await using daemon = await connect("ipc.in", { rundir });
   expect((await daemon.request("open 1 pong tcp://10.0.0.1:5000")).text()).toBe("ok");
   expect((await daemon.request("open 2 pong tcp://11.0.0.1:5000")).text()).toContain("is denied");

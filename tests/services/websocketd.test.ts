@@ -774,7 +774,8 @@ describe("many", () => {
     await daemon.command.complains("EMFILE: no file descriptors are left");
     await isServed(first);
     const refused = await until503(crowd);
-    expect(refused.body).toBe("pong cannot be reached now; try again later\n");
+    // It is whoever lacks a descriptor first: the way to ipcd, or to pong.
+    expect(refused.body).toEndWith("; try again later\n");
     for (const remote of crowd) remote.close();
     await daemon.counts({ open: 1 });
     using later = await RawWebSocket.open(port, "/pong");

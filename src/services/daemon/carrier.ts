@@ -8,8 +8,10 @@ import type { Values } from "../option.ts";
 import { count, flag, UsageError } from "../option.ts";
 import type { Running, Start } from "../startable.ts";
 import { address, formatAddress } from "./address.ts";
+import { Admission } from "./admission.ts";
 import { Counters } from "./counters.ts";
 import { allow, Exposure, name } from "./exposure.ts";
+import { ambiguity } from "./greeting.ts";
 import { listenAt } from "./listen.ts";
 import type { LookupCount, Reach } from "./lookups.ts";
 import { lookupCounts, serveLookups } from "./lookups.ts";
@@ -82,11 +84,14 @@ export async function startCarrier(
     remotesMax: own["remotes-max"] ?? remotesMaxDefault,
   };
   const dialMs = milliseconds("dial-timeout", own["dial-timeout"] ?? dialDefaultS);
+  const exposure = new Exposure(own.allow);
+  const admission = new Admission(carrier.scheme, how.options);
   const remotes = new Remotes(
     how,
     {
       ...limits,
-      exposure: new Exposure(own.allow),
+      exposure,
+      admission,
       service: own.service,
       proxy: own.proxy === true,
     },
@@ -105,6 +110,8 @@ export async function startCarrier(
     await lookups?.close({ now: true });
     throw error;
   }
+  const unclear = listener === undefined ? undefined : ambiguity(exposure);
+  if (unclear !== undefined) how.complain("--allow", unclear, "names");
   const places = [
     ...(listener === undefined ? [] : [`${carrier.scheme}://${formatAddress(listener.address)}`]),
     ...(lookups === undefined ? [] : [lookups.path]),
@@ -116,6 +123,7 @@ export async function startCarrier(
     async close({ now = false } = {}) {
       remotes.close();
       await Promise.all([listener?.close(now), lookups?.close({ now })]);
+      await admission.close();
     },
   };
 }

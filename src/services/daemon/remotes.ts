@@ -1,8 +1,9 @@
 /**
  * Those who come from a network: each is greeted, and bound to the service that it names.
  *
- *     arrived ──ready──▶ named ──▶ connect ──▶ ok, and bound
- *        │                 │          └──────▶ error: WHY
+ *     arrived ──ready──▶ named ──▶ admitted ──▶ connect ──▶ ok, and bound
+ *        │                 │          │           └──────▶ error: WHY
+ *        │                 │          └─ ipcd denies it, or does not say: error: WHY
  *        │                 └─ none that is allowed: error: WHY
  *        └─ no name for so long: error: WHY
  *
@@ -14,6 +15,8 @@ import type { Connection } from "../../ipc/connection.ts";
 import { errorAnswer, ok } from "../../ipc/lookup.ts";
 import type { Start } from "../startable.ts";
 import { formatAddress } from "./address.ts";
+import type { Admission, Leave } from "./admission.ts";
+import { NotAdmitted, undecidedText } from "./admission.ts";
 import type { Counters } from "./counters.ts";
 import type { Exposure } from "./exposure.ts";
 import { Greeting } from "./greeting.ts";
@@ -33,6 +36,7 @@ export type RemoteCount = (typeof remoteCounts)[number];
 
 export type RemoteOptions = {
   readonly exposure: Exposure;
+  readonly admission: Admission;
   /** The one service that all are bound to at once, without a greeting. */
   readonly service: string | undefined;
   readonly handshakeMs: number;
@@ -50,7 +54,11 @@ type Guest = {
 };
 
 /** What a refusal is counted as, and a flood of them told as. */
-type Refusal = "handshake" | "name" | "full" | "failed" | "tls";
+type Refusal = "handshake" | "name" | "denied" | "full" | "failed" | "tls";
+
+/** The same for one that there is and that is not for them: what is here is not for others to know. */
+const noService = "there is no such service here";
+const bytesBehind = "there are bytes behind the name; wait for ok";
 
 /** More than any name has: what is beyond one is noticed, and not much is read of what is none. */
 export const readBytesMax = 512;
@@ -100,12 +108,13 @@ export class Remotes {
     const guest = this.#guests.get(remote);
     if (guest === undefined) return;
     if (guest.named) {
-      this.refuse(remote, "there are bytes behind the name; wait for ok", "handshake");
+      this.refuse(remote, bytesBehind, "handshake");
       return;
     }
     const heard = guest.greeting.hear(bytes);
     if (heard === "more") return;
-    if (heard === "refused") this.refuse(remote, "there is no such service here", "name");
+    if (heard === "followed") this.refuse(remote, bytesBehind, "handshake");
+    else if (heard === "refused") this.refuse(remote, noService, "name");
     else void this.#lead(remote, guest, heard.service);
   }
 
@@ -128,10 +137,18 @@ export class Remotes {
 
   async #lead(remote: Remote, guest: Guest, service: string): Promise<void> {
     guest.named = true;
+    const leave = await this.#admit(remote, service);
+    if (leave === undefined) return;
+    // Who has gone meanwhile needs no connection.
+    if (!this.#guests.has(remote)) {
+      leave();
+      return;
+    }
     let local: Connection;
     try {
       local = await this.#connect(service);
     } catch (error) {
+      leave();
       const { code } = error as { code?: string };
       const known = code === "ENOENT" || code === "ECONNREFUSED" || code === "EBUSY";
       // Where things are on this machine is not for others to know.
@@ -140,18 +157,31 @@ export class Remotes {
       return;
     }
     if (!this.#guests.has(remote) || !remote.open) {
+      leave();
       await local.close({ now: true });
       return;
     }
     try {
-      this.#join(remote, local);
+      this.#join(remote, local, leave);
     } catch (error) {
+      leave();
       // After ok there is nothing to say but the end.
       this.forget(remote);
       this.#counters.add("remotesFailed");
       this.#start.complain(formatAddress(remote.address), whyNot(error), "failed");
       remote.close();
       await local.close({ now: true });
+    }
+  }
+
+  /** Undefined for one that is refused. */
+  async #admit(remote: Remote, service: string): Promise<Leave | undefined> {
+    try {
+      return await this.#options.admission.admit(service, remote.address);
+    } catch (error) {
+      if (!(error instanceof NotAdmitted)) throw error;
+      this.refuse(remote, error.isDenied ? noService : undecidedText, "denied", error.message);
+      return undefined;
     }
   }
 
@@ -168,7 +198,7 @@ export class Remotes {
     });
   }
 
-  #join(remote: Remote, local: Connection): void {
+  #join(remote: Remote, local: Connection, leave: Leave): void {
     if (this.#options.service === undefined) remote.send(ok);
     if (this.#options.proxy) local.send(proxyHeader(remote.address, remote.destination));
     const bound = remote.join(local);
@@ -176,6 +206,7 @@ export class Remotes {
     this.#bound.add(bound);
     this.#counters.add("remotesOpen");
     void bound.ended.then(() => {
+      leave();
       this.#bound.delete(bound);
       this.#counters.add("remotesOpen", -1);
       this.#counters.add("bytesIn", bound.received[0]);

@@ -4,6 +4,7 @@ import { connect } from "../../ipc/connect.ts";
 import type { ConnectOptions } from "../../ipc/context.ts";
 import { limitDefaults } from "../../ipc/limits.ts";
 import { Counters } from "../daemon/counters.ts";
+import type { Origins } from "../daemon/origins.ts";
 import { inPieces, isSmall, octets } from "./answer.ts";
 import { announcedLength, collect } from "./body.ts";
 import { type Exchange, Exchanges } from "./exchange.ts";
@@ -15,6 +16,8 @@ import { Stream } from "./stream.ts";
 export type GatewayOptions = {
   /** The services that can be asked. */
   readonly names: readonly string[];
+  /** The web pages that may ask. */
+  readonly origins: Origins;
   readonly connect: ConnectOptions;
   readonly requestsMax: number;
   readonly streamsMax: number;
@@ -67,11 +70,13 @@ export class Gateway {
         connect: options.connect,
         connectionsMax: options.poolMax,
         fresh: options.fresh,
-        onUnasked: () => {
+        onUnasked: (isFirst) => {
           this.counters.add("unasked");
+          if (!isFirst || options.fresh) return;
           options.complain(
-            `"${service}" sent what no request had asked for; it may need --fresh`,
-            "unasked",
+            `"${service}" sent what no request had asked for: from now on each request has a connection of its own, as with --fresh`,
+            // Of each service, and not only of the first.
+            `unasked ${service}`,
           );
         },
       });
@@ -130,8 +135,11 @@ export class Gateway {
   }
 
   #obstacle({ method, headers }: Request): Refusal | undefined {
-    if (!isOfHere(headers)) {
-      return new Refusal("foreign_origin", "pages of another origin are not answered");
+    // A browser keeps a page of others from reading an answer, but it does send what the page likes to any address of
+    // this machine, with its origin.
+    const origin = headers.get("origin");
+    if (origin !== null && !this.#options.origins.allows(origin, headers.get("host"))) {
+      return new Refusal("foreign_origin", "pages of that origin are not answered (see --origin)");
     }
     if (method === "OPTIONS") return undefined;
     if (method !== "POST") {
@@ -251,15 +259,6 @@ export class Gateway {
     this.counters.add(`answers_${kind}`);
     return response;
   }
-}
-
-/**
- * Whether no page of somebody else's asks. A browser keeps such a page from reading an answer, but it does send what
- * the page likes to any address of this machine, with its origin.
- */
-function isOfHere(headers: Headers): boolean {
-  const origin = headers.get("origin");
-  return origin === null || origin.replace(/^https?:\/\//, "") === headers.get("host");
 }
 
 /** Throws a Refusal for a query that means nothing here, which somebody meant something by. */

@@ -2,8 +2,16 @@
  * Connections to one service, kept for the next request.
  *
  * A connection has one request at a time, so that a slow one holds up nobody behind it, and that what a remote does
- * ends no connection on which others wait. One that took too long, or on which something came that nobody asked for, is
- * never used again: its late answer would be that of somebody else.
+ * ends no connection on which others wait. One that took too long is never used again: its late answer would be that of
+ * somebody else.
+ *
+ *     open ──lease──▶ one request ──a turn without another message──▶ idle ──lease──▶ …
+ *                          │                                            │
+ *                          └──────────── a message unasked ─────────────┘──▶ all that were used before are closed
+ *
+ * Only a service that answers each message once can be talked to like this. One that sends anything else, be it a greeting
+ * or a second answer, is found out when that comes while nobody waits. From then on each request has a connection of its
+ * own, and a request that waits on one that was used before gets no answer, since it might get somebody else's.
  */
 
 import { connect } from "../../ipc/connect.ts";
@@ -17,24 +25,27 @@ export type PoolOptions = {
   readonly connect: ConnectOptions;
   /** How many there may be; more requests wait for one of them. */
   readonly connectionsMax: number;
-  /** Whether each request has a connection of its own. */
+  /** Whether each request has a connection of its own, from the beginning. */
   readonly fresh: boolean;
-  /** Something came that nobody had asked for. */
-  readonly onUnasked: () => void;
+  /** Something came that nobody had asked for; `isFirst` if each request has a connection of its own because of it. */
+  readonly onUnasked: (isFirst: boolean) => void;
 };
 
 type Waiting = PromiseWithResolvers<Connection> & { readonly exchange: Exchange };
 
 export class Pool {
   readonly #options: PoolOptions;
-  readonly #all = new Set<Connection>();
+  /** With how many requests each has had. */
+  readonly #all = new Map<Connection, number>();
   /** The last one used is the next: its memory is warm, and the others may be closed one day. */
   readonly #idle: Connection[] = [];
   readonly #waiting = new Fifo<Waiting>();
   #count = 0;
+  #isFresh: boolean;
 
   constructor(options: PoolOptions) {
     this.#options = options;
+    this.#isFresh = options.fresh;
   }
 
   /** One that nobody else uses until it is given back. Rejects with why there is none. */
@@ -42,7 +53,7 @@ export class Pool {
     let idle = this.#idle.pop();
     // One that is being closed is none any more.
     while (idle?.open === false) idle = this.#idle.pop();
-    if (idle !== undefined) return idle;
+    if (idle !== undefined) return this.#used(idle);
     if (this.#count < this.#options.connectionsMax) return this.#open();
     const waiting: Waiting = { exchange, ...Promise.withResolvers<Connection>() };
     exchange.onGivenUp = (why) => waiting.reject(why);
@@ -52,12 +63,13 @@ export class Pool {
 
   /** `used` up: its answer did not come, or is not the last thing that may come. */
   giveBack(connection: Connection, used: boolean): void {
-    if (used || this.#options.fresh || !connection.open) void connection.close({ now: true });
-    else if (!this.#hand(connection)) this.#idle.push(connection);
+    if (used || this.#isFresh) void connection.close({ now: true });
+    // What came along with the answer is to be seen before another request is sent.
+    else setImmediate(() => this.#keep(connection));
   }
 
   async close(): Promise<void> {
-    await Promise.all([...this.#all].map((connection) => connection.close({ now: true })));
+    await Promise.all([...this.#all.keys()].map((connection) => connection.close({ now: true })));
   }
 
   async #open(): Promise<Connection> {
@@ -66,17 +78,41 @@ export class Pool {
       const connection = await connect(this.#options.service, {
         ...this.#options.connect,
         message: (unasked) => {
-          this.#options.onUnasked();
+          this.#learn();
           void unasked.close({ now: true });
         },
         close: (closed) => this.#closed(closed),
       });
-      this.#all.add(connection);
+      this.#all.set(connection, 1);
       return connection;
     } catch (error) {
       this.#count -= 1;
       this.#openForWaiting();
       throw error;
+    }
+  }
+
+  #keep(connection: Connection): void {
+    if (!connection.open) return;
+    if (this.#isFresh) void connection.close({ now: true });
+    else if (!this.#hand(connection)) this.#idle.push(connection);
+  }
+
+  #used(connection: Connection): Connection {
+    this.#all.set(connection, this.#all.get(connection)! + 1);
+    return connection;
+  }
+
+  /** The service sends what nobody has asked for. */
+  #learn(): void {
+    const isFirst = !this.#isFresh;
+    this.#isFresh = true;
+    this.#options.onUnasked(isFirst);
+    if (!isFirst) return;
+    for (const connection of this.#idle.splice(0)) void connection.close({ now: true });
+    // Those in their first request can only get what is theirs.
+    for (const [connection, uses] of this.#all) {
+      if (uses > 1) void connection.close({ now: true });
     }
   }
 
@@ -97,8 +133,9 @@ export class Pool {
 
   #hand(connection: Connection): boolean {
     const next = this.#next();
-    next?.resolve(connection);
-    return next !== undefined;
+    if (next === undefined) return false;
+    next.resolve(this.#used(connection));
+    return true;
   }
 
   #next(): Waiting | undefined {

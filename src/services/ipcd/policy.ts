@@ -7,7 +7,8 @@
  * - `out` is allowed to the user whose ipcd it is, and to root. They could go there without ipcd, and a client has to
  *   name the place itself. Other users, who can only connect where `--users` lets them, would be led under another's
  *   name, so they need a rule.
- * - `in` is denied: a remote is nobody that this machine knows.
+ * - `in` is allowed: a daemon lets remotes reach what was named to it by `--allow`, and nothing else, so somebody has
+ *   decided it. `deny in *` behind one's own rules turns that round.
  *
  * Rules see the service that was asked for, and the URI that it has come to after redirects. A redirect is followed
  * once for the name and once for the URI, so that none leads in a circle.
@@ -56,12 +57,9 @@ export class Policy {
     if (rule !== undefined) {
       return { allowed: rule.action === "allow", place, because: rule.origin };
     }
-    const who = direction === "in" ? "remotes need one" : "other users need one";
-    return {
-      allowed: direction === "out" && isOwn,
-      place: undefined,
-      because: `no rule allows it, and ${who}`,
-    };
+    const allowed = direction === "in" || isOwn;
+    const because = allowed ? "no rule forbids it" : "no rule allows it, and other users need one";
+    return { allowed, place: undefined, because };
   }
 
   /**

@@ -19,6 +19,9 @@ import { connectionsMax } from "./ledger.ts";
 import type { Rulebook } from "./rulebook.ts";
 
 const idDigitsMax = 15;
+/** What a daemon asks, by the name that ipcd is served under. */
+export const remotesService = (name: string): string => `${name}.in`;
+
 /** `open`, three blanks and the three of them. */
 export const remoteBytesMax = 7 + idDigitsMax + constants.name_bytes_max + uriBytesMax;
 

@@ -15,10 +15,13 @@ import type { Message } from "../../ipc/message.ts";
 import { IpcError, isClosed } from "../../native/errors.ts";
 import type { Address } from "../daemon/address.ts";
 import { formatAddress } from "../daemon/address.ts";
+import type { Admission } from "../daemon/admission.ts";
+import { NotAdmitted } from "../daemon/admission.ts";
 import type { Counters } from "../daemon/counters.ts";
 import { Remote } from "./remote.ts";
 
 export type InwardOptions = {
+  readonly admission: Admission;
   /** A number: names are not looked up here. */
   readonly listen: Address;
   readonly service: string;
@@ -40,6 +43,7 @@ export const inwardCounts = [
   "datagrams_out",
   "bytes_in",
   "bytes_out",
+  "dropped_denied",
   "dropped_queue",
   "dropped_service",
   "dropped_too_long",
@@ -102,6 +106,7 @@ export class Inward {
     for (const remote of this.#remotes.values()) remote.end();
     this.#remotes.clear();
     if (!this.#socket.closed) this.#socket.close();
+    await this.#options.admission.close();
   }
 
   // ---- from remotes ----
@@ -125,13 +130,14 @@ export class Inward {
   }
 
   #add(key: string, address: Address): Remote | undefined {
-    const { service, connect, queueBytesMax, remotesMax } = this.#options;
+    const { admission, service, connect, queueBytesMax, remotesMax } = this.#options;
     if (this.#remotes.size >= remotesMax) {
       this.counters.add("remotes_refused");
       this.#complain(address, "refused: there are as many remotes as are allowed", "remotes_limit");
       return undefined;
     }
     const remote = new Remote(address, {
+      admission,
       service,
       connect,
       queueBytesMax,
@@ -145,6 +151,10 @@ export class Inward {
   }
 
   #forward(remote: Remote, bytes: Uint8Array): void {
+    if (remote.denied) {
+      this.counters.add("dropped_denied");
+      return;
+    }
     try {
       if (remote.take(bytes)) return;
       this.counters.add("dropped_queue");
@@ -184,9 +194,18 @@ export class Inward {
   }
 
   #ended(key: string, remote: Remote, why: End | { error: unknown }): void {
-    if (this.#remotes.get(key) === remote) this.#remotes.delete(key);
+    // One that is denied is kept for its time: ipcd is not to be asked for each of its datagrams.
+    if (!remote.denied && this.#remotes.get(key) === remote) this.#remotes.delete(key);
     if (this.#closing) return;
-    if ("error" in why) {
+    if (remote.denied) {
+      this.counters.add("remotes_refused");
+      this.counters.add("dropped_denied", remote.unanswered);
+      this.#complain(
+        remote.address,
+        `refused: ${textOf((why as { error: unknown }).error)}`,
+        "denied",
+      );
+    } else if ("error" in why) {
       this.counters.add("dropped_service", remote.unanswered);
       this.#complain(remote.address, `not connected: ${textOf(why.error)}`, "not_connected");
     } else if (why.reason !== "closed" && why.reason !== "peer_closed") {
@@ -238,6 +257,7 @@ function ownHosts(host: string): ReadonlySet<string> {
 }
 
 function textOf(error: unknown): string {
+  if (error instanceof NotAdmitted) return error.message;
   if (!(error instanceof IpcError)) return String(error);
   return error.message.slice(`${error.code}: `.length);
 }

@@ -1,7 +1,9 @@
 /**
  * A remote, which is an address that datagrams come from, and its connection to the service.
  *
- *     first datagram ──▶ connecting: what comes is kept ──▶ open ──▶ ended: by time, by the service, with the daemon
+ *     first datagram ──▶ admitted, connecting: what comes is kept ──▶ open ──▶ ended: by time, by the service, with the
+ *                          │                                                   daemon
+ *                          └─ denied: what comes is dropped, until its time is over and it may be asked for again
  */
 
 import { connect } from "../../ipc/connect.ts";
@@ -10,8 +12,11 @@ import type { ConnectOptions } from "../../ipc/context.ts";
 import type { End } from "../../ipc/handlers.ts";
 import type { Message } from "../../ipc/message.ts";
 import type { Address } from "../daemon/address.ts";
+import type { Admission, Leave } from "../daemon/admission.ts";
+import { NotAdmitted } from "../daemon/admission.ts";
 
 export type RemoteOptions = {
+  readonly admission: Admission;
   readonly service: string;
   readonly connect: ConnectOptions;
   /** What may wait for the service to take it. */
@@ -30,6 +35,8 @@ export class Remote {
   #kept: Uint8Array[] = [];
   #keptBytes = 0;
   #over = false;
+  #denied = false;
+  #leave: Leave | undefined;
   #heardAt = performance.now();
   #answered = false;
   #knows = false;
@@ -56,6 +63,11 @@ export class Remote {
     return this.#unanswered;
   }
 
+  /** Whether it may not come in. */
+  get denied(): boolean {
+    return this.#denied;
+  }
+
   /** Sends a datagram to the service. False where there is no room for it. Throws ECLOSED where its connection is ending. */
   take(bytes: Uint8Array): boolean {
     this.#heardAt = performance.now();
@@ -74,25 +86,43 @@ export class Remote {
 
   end(): void {
     this.#over = true;
+    this.#gone();
     void this.#connection?.close({ now: true });
   }
 
   async #connect(): Promise<void> {
-    const { service, connect: options, onEnd } = this.#options;
+    const { service, connect: options, admission, onEnd } = this.#options;
     try {
+      this.#leave = await admission.admit(service, this.address);
+      if (this.#over) return this.#gone();
       const connection = await connect(service, {
         ...options,
         message: (_, message) => this.#answer(message),
-        close: (_, end) => onEnd(this, end),
+        close: (_, end) => {
+          this.#gone();
+          onEnd(this, end);
+        },
       });
       this.#connection = connection;
       for (const bytes of this.#kept) connection.send(bytes);
       this.#kept = [];
       if (this.#over) void connection.close({ now: true });
     } catch (error) {
-      if (this.#connection !== undefined) void this.#connection.close({ now: true });
-      else onEnd(this, { error });
+      if (this.#connection !== undefined) {
+        void this.#connection.close({ now: true });
+        return;
+      }
+      this.#gone();
+      this.#denied = error instanceof NotAdmitted;
+      this.#kept = [];
+      onEnd(this, { error });
+      this.#unanswered = 0;
     }
+  }
+
+  #gone(): void {
+    this.#leave?.();
+    this.#leave = undefined;
   }
 
   #answer(message: Message): void {

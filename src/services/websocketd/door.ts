@@ -4,7 +4,7 @@
  */
 
 import type { Exposure } from "../daemon/exposure.ts";
-import type { Origins } from "./origins.ts";
+import type { Origins } from "../daemon/origins.ts";
 
 /** What goes back to the remote: always binary frames, or text frames where the message is UTF-8. */
 export type Speech = "earshot.binary" | "earshot.text";
@@ -39,6 +39,9 @@ export function refuse({ status, why, headers }: Refusal): Response {
   });
 }
 
+/** The same for one that there is and that is not for them: what is here is not for others to know. */
+export const noService: Refusal = { status: 404, why: "there is no service of that name here" };
+
 const upgrade = { Upgrade: "websocket", "Sec-WebSocket-Version": "13" };
 /** 16 bytes in base64. */
 const key = /^[A-Za-z0-9+/]{22}==$/;
@@ -57,7 +60,7 @@ export class Door {
     const { headers } = request;
     const service = path.slice(1);
     if (!this.#exposure.has(service)) {
-      return { status: 404, why: "there is no service of that name here" };
+      return noService;
     }
     const refusal = this.#refuseHandshake(request) ?? this.#refuseOrigin(headers);
     return refusal ?? admit(service, headers.get("Sec-WebSocket-Protocol"));

@@ -12,6 +12,7 @@ import type { Connection } from "../../ipc/connection.ts";
 import type { End } from "../../ipc/handlers.ts";
 import type { Message } from "../../ipc/message.ts";
 import { isClosed } from "../../native/errors.ts";
+import type { Leave } from "../daemon/admission.ts";
 import type { Admission } from "./door.ts";
 import { Presence } from "./presence.ts";
 import type { Tally } from "./tally.ts";
@@ -44,6 +45,7 @@ export class Remote {
   readonly #isText: boolean;
   #socket: Socket | undefined;
   #connection: Connection | undefined;
+  #leave: Leave | undefined;
   /** What the service has said in this batch, to go out together when the batch is over. */
   #batch: Message[] = [];
   readonly #presence = new Presence();
@@ -65,8 +67,10 @@ export class Remote {
     return this.#service;
   }
 
-  bind(connection: Connection): void {
+  /** `leave` is called when it has gone. */
+  bind(connection: Connection, leave: Leave): void {
     this.#connection = connection;
+    this.#leave = leave;
   }
 
   /** The handshake is done: now both ends are there. */
@@ -113,6 +117,8 @@ export class Remote {
 
   /** It has gone. What it had said is still sent to the service. */
   async left(): Promise<void> {
+    this.#leave?.();
+    this.#leave = undefined;
     this.#socket = undefined;
     this.#house.tally.add("lost", this.#batch.length);
     this.#batch = [];

@@ -6,9 +6,11 @@ import type { Connection } from "../../ipc/connection.ts";
 import { limitDefaults } from "../../ipc/limits.ts";
 import { IpcError } from "../../native/errors.ts";
 import { formatAddress } from "../daemon/address.ts";
+import type { Leave } from "../daemon/admission.ts";
+import { NotAdmitted, undecidedText } from "../daemon/admission.ts";
 import type { Counts, Running } from "../startable.ts";
 import type { Admission, Refusal } from "./door.ts";
-import { Door, refuse } from "./door.ts";
+import { Door, noService, refuse } from "./door.ts";
 import { page } from "./page.ts";
 import type { House, Socket } from "./remote.ts";
 import { closeCodes, Remote } from "./remote.ts";
@@ -82,6 +84,7 @@ export class Server implements Running {
       if (this.#remotes.size > 0) await sleep(drainLookMs);
     }
     await this.#server.stop(true);
+    await this.#settings.admission.close();
   }
 
   #listen(): Bun.Server<Remote> {
@@ -150,17 +153,40 @@ export class Server implements Running {
     const remote = new Remote(formatAddress({ host: address, port }), admission, this.#house);
     this.#coming += 1;
     try {
+      const leave = await this.#settings.admission.admit(admission.service, {
+        host: address,
+        port,
+      });
+      return await this.#bindAdmitted(remote, leave, admission, request, server);
+    } catch (error) {
+      if (!(error instanceof NotAdmitted)) throw error;
+      this.#settings.complain(remote.who, error.message, "denied");
+      return error.isDenied ? noService : { status: 503, why: undecidedText };
+    } finally {
+      this.#coming -= 1;
+    }
+  }
+
+  async #bindAdmitted(
+    remote: Remote,
+    leave: Leave,
+    { subprotocol }: Admission,
+    request: Request,
+    server: Bun.Server<Remote>,
+  ): Promise<Refusal | undefined> {
+    let isBound = false;
+    try {
       const connection = await this.#connect(remote, request.signal);
       if ("why" in connection) return connection;
-      remote.bind(connection);
-      const { subprotocol } = admission;
+      remote.bind(connection, leave);
       const headers =
         subprotocol === undefined ? undefined : { "Sec-WebSocket-Protocol": subprotocol };
-      if (server.upgrade(request, { data: remote, ...(headers && { headers }) })) return undefined;
+      isBound = server.upgrade(request, { data: remote, ...(headers && { headers }) });
+      if (isBound) return undefined;
       void connection.close();
       return { status: 400, why: "this is no handshake of a WebSocket" };
     } finally {
-      this.#coming -= 1;
+      if (!isBound) leave();
     }
   }
 

@@ -2,9 +2,10 @@
 
 import type { ConnectOptions } from "../../ipc/connect.ts";
 import type { Address } from "../daemon/address.ts";
+import type { Admission } from "../daemon/admission.ts";
 import type { Exposure } from "../daemon/exposure.ts";
+import type { Origins } from "../daemon/origins.ts";
 import type { Complain } from "../startable.ts";
-import type { Origins } from "./origins.ts";
 import type { Tally } from "./tally.ts";
 
 export type ConnectionLimits = Pick<ConnectOptions, "rundir" | "shared"> &
@@ -14,6 +15,7 @@ export type Settings = {
   readonly name: string;
   readonly listen: Address;
   readonly exposure: Exposure;
+  readonly admission: Admission;
   readonly origins: Origins;
   /** 0: never. */
   readonly pingMs: number;

@@ -82,6 +82,7 @@ function greets(way: Way): void {
       await Bun.sleep(20);
       short.write("n");
       await short.hears("okshort");
+      await command.complains(`${way.scheme}: --allow: "pon" begins "pong": `);
       await command.end();
     });
 
@@ -92,13 +93,26 @@ function greets(way: Way): void {
       await using __ = await startService(["pong", "--name", "secret"], { rundir });
       const daemon = await startDaemon(way, rundir, ["--allow", "pong"]);
       await using command = daemon.command;
-      const names = ["secret", "nosuch", "../pong", "./pong", "/pong", "pong\n", "pongpong", "\0"];
+      const names = ["secret", "nosuch", "../pong", "./pong", "/pong", "pon\n", "ponpong", "\0"];
       for (const name of [...names, "x".repeat(1 << 20)]) {
         using peer = await way.visit(daemon.place);
         peer.write(name);
         expect(await peer.whole()).toBe(refused);
       }
       expect(await countersOf(daemon)).toMatchObject({ remotesRefused: 9, remotesFailed: 0 });
+      await command.end();
+    });
+
+    test("who does not wait for ok is told so", async () => {
+      using scratch = new Scratch();
+      const daemon = await startDaemon(way, scratch.path, ["--allow", "pong"]);
+      await using command = daemon.command;
+      for (const said of ["pong\n", "pongpong", "pong\0\0\0\x02hi"]) {
+        using peer = await way.visit(daemon.place);
+        peer.write(said);
+        expect(await peer.whole()).toBe("error: there are bytes behind the name; wait for ok");
+      }
+      expect(await countersOf(daemon)).toMatchObject({ remotesRefused: 3, remotesFailed: 0 });
       await command.end();
     });
 

@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from "bun:test";
 import { Exposure } from "../../../src/services/daemon/exposure.ts";
-import { Greeting } from "../../../src/services/daemon/greeting.ts";
+import { ambiguity, Greeting } from "../../../src/services/daemon/greeting.ts";
 
 const bytesOf = (text: string) => Buffer.from(text, "latin1");
 
@@ -18,10 +18,11 @@ describe("a name", () => {
       ["more", { service: "pon" }],
     ],
     [["pong"], ["ponx"], ["refused"]],
-    [["pong"], ["pongx"], ["refused"]],
+    [["pong"], ["pongx"], ["followed"]],
+    [["pong", "pongx"], ["pongxy"], ["followed"]],
     [["pong"], ["po", "x"], ["more", "refused"]],
     [["pong"], ["../pong"], ["refused"]],
-    [["pong"], ["pong\n"], ["refused"]],
+    [["pong"], ["pong\n"], ["followed"]],
     [["pong"], ["PONG"], ["refused"]],
     [["pong"], ["p\0ng"], ["refused"]],
     [["pong"], ["\xff"], ["refused"]],
@@ -30,4 +31,9 @@ describe("a name", () => {
     const greeting = new Greeting(new Exposure(allowed));
     expect(pieces.map((piece) => greeting.hear(bytesOf(piece)))).toEqual(expected as never);
   });
+});
+
+test("names of which one begins another are told of", () => {
+  expect(ambiguity(new Exposure(["pong", "audio", "pin"]))).toBeUndefined();
+  expect(ambiguity(new Exposure(["pong", "pon"]))).toStartWith('"pon" begins "pong": ');
 });

@@ -3,6 +3,7 @@
 import { describe, expect, test } from "bun:test";
 import type { Connection } from "../../../src/index.ts";
 import { bind, connect, serve } from "../../../src/index.ts";
+import { Admission } from "../../../src/services/daemon/admission.ts";
 import { Counters } from "../../../src/services/daemon/counters.ts";
 import { Exposure } from "../../../src/services/daemon/exposure.ts";
 import type { Bound, Remote } from "../../../src/services/daemon/remote.ts";
@@ -56,6 +57,7 @@ class Stage implements AsyncDisposable {
       },
       {
         exposure: new Exposure(["pong"]),
+        admission: new Admission("tcp", { rundir: this.scratch.path }),
         service: undefined,
         handshakeMs: 60_000,
         remotesMax: 10,
@@ -96,8 +98,8 @@ describe("a remote", () => {
     stage.remotes.hear(remote, bytesOf("!"));
     stage.remotes.hear(remote, bytesOf("!"));
     expect(remote.log).toEqual(["error: there are bytes behind the name; wait for ok", "closed"]);
-    await until("the way to the service was found in vain", () => opened === 1);
     await Bun.sleep(10);
+    expect(opened).toBe(0);
     expect(remote.log).toHaveLength(2);
     expect(stage.counters.all()).toMatchObject({ remotes: 1, remotesRefused: 1, remotesOpen: 0 });
     expect(stage.complaints).toEqual([
@@ -116,8 +118,26 @@ describe("a remote", () => {
     const remote = stage.arrive();
     stage.remotes.hear(remote, bytesOf("pong"));
     remote.open = false;
-    stage.remotes.forget(remote);
     await until("the service has the end", () => ends.length === 1);
+    stage.remotes.forget(remote);
+    expect(remote.log).toEqual([]);
+    expect(stage.counters.all()).toMatchObject({ remotes: 1, remotesRefused: 0, remotesFailed: 0 });
+  });
+
+  test("that is gone when it is let in is not led, and has left", async () => {
+    let left = 0;
+    class Open extends Admission {
+      override admit(): Promise<() => void> {
+        return Promise.resolve(() => {
+          left += 1;
+        });
+      }
+    }
+    await using stage = new Stage({ admission: new Open("tcp", {}) });
+    const remote = stage.arrive();
+    stage.remotes.hear(remote, bytesOf("pong"));
+    stage.remotes.forget(remote);
+    await until("it has left", () => left === 1);
     expect(remote.log).toEqual([]);
     expect(stage.counters.all()).toMatchObject({ remotes: 1, remotesRefused: 0, remotesFailed: 0 });
   });

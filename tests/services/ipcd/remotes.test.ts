@@ -38,13 +38,13 @@ async function desk(...rules: string[]) {
 }
 
 test("a remote that a rule allows is let in, and known until it goes", async () => {
-  await using ipcd = await desk("allow in pong tcp://10.*");
+  await using ipcd = await desk("allow in pong tcp://10.*", "deny in *");
   await using daemon = await ipcd.daemon();
   const ask = async (text: string) => (await daemon.request(text)).text();
   expect(await ask("open 1 pong tcp://10.0.0.1:5000")).toBe("ok");
   expect(await ask("open 2 pong tcp://10.0.0.2:5000")).toBe("ok");
   expect(await ask("open 3 pong tcp://11.0.0.1:5000")).toBe(
-    'error: "pong" from tcp://11.0.0.1:5000 is denied: no rule allows it, and remotes need one',
+    'error: "pong" from tcp://11.0.0.1:5000 is denied by f:2',
   );
   expect(ipcd.ledger.counts()).toMatchObject({ connections: 2, in_allowed: 2, in_denied: 1 });
   expect(await ask("close 1")).toBe("ok");

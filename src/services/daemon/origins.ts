@@ -1,5 +1,5 @@
 /**
- * Which web pages may open a WebSocket here. A browser says where the page comes from, in `Origin`; a program that is no
+ * Which web pages may reach services through a daemon. A browser says where the page comes from, in `Origin`; a program that is no
  * browser says nothing, or what it likes, so this protects people who visit a page and nobody else.
  *
  * Without `--origin` it is the daemon's own page: `Origin` and `Host` are the same. A stranger's page can have a name of
@@ -43,7 +43,7 @@ export class Origins {
     this.#host = host.toLowerCase();
   }
 
-  /** Whether a page from `origin` may connect to `host`, which is what the header of that name says. */
+  /** Whether a page from `origin` may come to `host`, which is what the header of that name says. */
   allows(origin: string, host: string | null): boolean {
     if (this.#given.size > 0) return this.#given.has(origin);
     if (host === null || !URL.canParse(origin)) return false;
