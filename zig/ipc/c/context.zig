@@ -281,13 +281,8 @@ pub fn serve(
         return context.fail(failure, 0);
     const name_given = argument.list(u8, name, name_bytes) catch |failure|
         return context.fail(failure, 0);
-    const allow: ipc.service.Allow = .{
-        .everyone = settings.allow_everyone != 0,
-        .users = argument.list(u32, users, users_count) catch |failure|
-            return context.fail(failure, 0),
-        .groups = argument.list(u32, groups, groups_count) catch |failure|
-            return context.fail(failure, 0),
-    };
+    const allow = options.allowOf(&settings, users, users_count, groups, groups_count) catch |failure|
+        return context.fail(failure, 0);
     if (settings.mode > 0o777) return context.fail(error.InvalidArgument, 0);
     const backlog = std.math.cast(u31, settings.backlog) orelse
         return context.fail(error.InvalidArgument, 0);

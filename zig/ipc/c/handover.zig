@@ -48,7 +48,7 @@ pub fn adopt(
 ) callconv(.c) i32 {
     const context = Context.enter(given) catch |failure| return codes.of(failure);
     const settings: options.ServiceOptions = if (service_options) |pointer| pointer.* else .{};
-    const allow = allowOf(&settings, users, users_count, groups, groups_count) catch |failure|
+    const allow = options.allowOf(&settings, users, users_count, groups, groups_count) catch |failure|
         return context.fail(failure, 0);
     const handle = context.inner.adopt(descriptor, settings.limits, allow) catch |failure|
         return context.fail(failure, 0);
@@ -72,7 +72,7 @@ pub fn takeOver(
     const context = Context.enter(given) catch |failure| return codes.of(failure);
     const system = &context.inner.system;
     const settings: options.ServiceOptions = if (service_options) |pointer| pointer.* else .{};
-    const allow = allowOf(&settings, users, users_count, groups, groups_count) catch |failure|
+    const allow = options.allowOf(&settings, users, users_count, groups, groups_count) catch |failure|
         return context.fail(failure, 0);
     const path = argument.list(u8, directory_path, directory_bytes) catch |failure|
         return context.fail(failure, 0);
@@ -137,18 +137,4 @@ pub fn addressOf(given: ?*Context, handle: Handle, out: ?*sys.internet.Address) 
     const found = context.inner.addressOf(handle) catch |failure| return context.fail(failure, 0);
     room.* = found orelse return context.fail(error.NotAvailable, 0);
     return 0;
-}
-
-fn allowOf(
-    settings: *const options.ServiceOptions,
-    users: ?[*]const u32,
-    users_count: u32,
-    groups: ?[*]const u32,
-    groups_count: u32,
-) error{InvalidArgument}!ipc.service.Allow {
-    return .{
-        .everyone = settings.allow_everyone != 0,
-        .users = try argument.list(u32, users, users_count),
-        .groups = try argument.list(u32, groups, groups_count),
-    };
 }

@@ -2,6 +2,7 @@
 
 const ipc = @import("ipc");
 const sys = @import("sys");
+const argument = @import("argument.zig");
 const codes = @import("code.zig");
 
 /// How a context is made.
@@ -33,6 +34,21 @@ pub const ConnectOptions = extern struct {
     shared: u32 = 0,
     reserved: u32 = 0,
 };
+
+/// Who may connect, as the options and two lists say.
+pub fn allowOf(
+    settings: *const ServiceOptions,
+    users: ?[*]const u32,
+    users_count: u32,
+    groups: ?[*]const u32,
+    groups_count: u32,
+) error{InvalidArgument}!ipc.service.Allow {
+    return .{
+        .everyone = settings.allow_everyone != 0,
+        .users = try argument.list(u32, users, users_count),
+        .groups = try argument.list(u32, groups, groups_count),
+    };
+}
 
 /// The areas of a context: pointers, and how far they go.
 pub const Areas = extern struct {
