@@ -999,7 +999,7 @@ int32_t earshot_ipc_take(
  * Goes on with a socket that was made elsewhere: one that listens is a service from now on, whose name
  * is not looked after, and any other a connection. Returns its handle, and owns the descriptor then;
  * after a code it stays the caller's. Of the options, limits hold for both, and who may connect for a
- * service.
+ * service, unless that is of TCP: then everybody may.
  */
 int32_t earshot_ipc_adopt(
     earshot_ipc_context *context,
