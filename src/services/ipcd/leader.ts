@@ -81,7 +81,13 @@ async function ask(
     signal,
     messageBytesMax: answerStep,
     message(connection, { bytes }) {
-      if (!answer.hear(bytes)) return;
+      if (!answer.hear(bytes)) {
+        if (!answer.isTooLong) return;
+        // It never ends, or means nothing to us.
+        connection.pause();
+        reject(new LeadError(answer.error));
+        return;
+      }
       // What follows comes from the other side, and is for the client.
       connection.pause();
       resolve();

@@ -38,7 +38,13 @@ async function dialNumber(
       if (service === undefined) connection.pause();
     },
     message(connection, { bytes }) {
-      if (!answer.hear(bytes)) return;
+      if (!answer.hear(bytes)) {
+        if (!answer.isTooLong) return;
+        // It never ends, or means nothing to us.
+        connection.pause();
+        answered.reject(new NoWay(answer.error));
+        return;
+      }
       // What follows is the service's, and for the client.
       connection.pause();
       answered.resolve();

@@ -92,6 +92,8 @@ class Dialing {
     this.#heard += bytes.length;
     if (head.length === 0 || !this.#answer.hear(head)) {
       this.#answer.hear(rest);
+      // It never ends, or means nothing to us.
+      if (this.#answer.isTooLong) this.#ended();
       return;
     }
     this.#succeed();
