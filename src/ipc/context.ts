@@ -153,6 +153,8 @@ export class Context implements Disposable {
   /** What native code calls for switches with formats, by the handles of which it says which one it is. */
   #converters: { in: Converter; out: Converter } | undefined;
   readonly #formats = new Map<number, Format>();
+  /** Where native code puts the descriptors of a message. */
+  readonly #taken = new Int32Array(constants.descriptors_max);
   /** One of their functions is running, in the middle of a wait. */
   #converting = false;
   /** Why things that this side asked for could not be done; they come first in the next batch. */
@@ -751,7 +753,7 @@ export class Context implements Disposable {
     },
     descriptors: (detail, generation) => {
       if (this.#inbox.generation !== generation) throw stale("descriptors of a message are");
-      const numbers = new Int32Array(constants.descriptors_max);
+      const numbers = this.#taken;
       const count = this.#checked(
         this.#library.calls.earshot_ipc_take(this.#open(), detail, numbers),
       );
