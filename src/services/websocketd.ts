@@ -72,6 +72,11 @@ const options = {
     "close a remote that came in when no message went either way for so long (0: never)",
   ),
   deflate: flag("compress messages for remotes that can (permessage-deflate)"),
+  "held-max": bounded(
+    "BYTES",
+    { most: 2 ** 40, standard: 256 * 1024 * 1024 },
+    "what may wait for all remotes and their services together; who adds to it then is closed",
+  ),
   "queue-max": count("BYTES", "what may wait for one side before the other waits (default 1 MiB)"),
   "connections-max": count(
     "COUNT",
@@ -125,6 +130,7 @@ async function start(how: Start, own: Values<typeof options>): Promise<Running> 
       idleMs: seconds("idle", own.idle ?? 0),
       deflate: own.deflate === true,
       remotesMax,
+      heldBytesMax: own["held-max"] ?? options["held-max"].standard,
       connection,
       tally,
       complain,

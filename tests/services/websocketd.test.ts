@@ -487,6 +487,19 @@ describe("whoever is slow is waited for", () => {
   });
 });
 
+test("no more waits for all remotes together than may, and who adds to it goes", async () => {
+  await using here = await stage(["--held-max", `${16 * 1024 * 1024}`]);
+  using other = await RawWebSocket.open(here.port, "/pong");
+  using deaf = new DisposableStack();
+  const large = new Uint8Array(12 * 1024 * 1024);
+  for (let count = 0; count < 6; count++) {
+    const each = deaf.use(await RawWebSocket.open(here.port, "/pong", { reads: false }));
+    each.send(binary, large);
+  }
+  await until("some had to go", async () => ((await here.daemon.counters())["overHeld"] ?? 0) > 0);
+  await isServed(other);
+});
+
 describe("an end", () => {
   test("of the service is told to the remote, whose neighbours go on", async () => {
     await using here = await stage(["--allow", "mortal"]);

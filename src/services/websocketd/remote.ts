@@ -25,6 +25,7 @@ export const closeCodes = {
   policy: 1008,
   internal: 1011,
   restart: 1012,
+  tryAgainLater: 1013,
 } as const;
 
 /** Compressing shorter ones costs more than it saves. */
@@ -35,7 +36,13 @@ export type House = {
   readonly tally: Tally;
   readonly queueBytesHigh: number;
   readonly deflate: boolean;
+  readonly heldBytesMax: number;
+  /** What waits for all of them, and for their services. */
+  held(): number;
 };
+
+/** All remotes are looked at when one sends, or is sent, as much at once; what less comes to is bounded by their number. */
+const largeBytes = 64 * 1024;
 
 export class Remote {
   /** Its address. */
@@ -88,8 +95,10 @@ export class Remote {
     // What was read already still comes after the service has gone.
     if (connection === undefined || !connection.open) return;
     const { tally } = this.#house;
+    const length = Buffer.byteLength(message);
     tally.add("messagesIn");
-    tally.add("bytesIn", Buffer.byteLength(message));
+    tally.add("bytesIn", length);
+    if (this.#isTooMuch(length, length)) return;
     try {
       if (connection.send(message)) return;
     } catch (error) {
@@ -100,6 +109,15 @@ export class Remote {
     if (this.#socket?.isPaused !== false) return;
     tally.add("remotePauses");
     this.#socket.pause();
+  }
+
+  /** Whether so many bytes `more` are more than is held for all; then it has to go, so that nobody else has to. */
+  #isTooMuch(length: number, more: number): boolean {
+    const { heldBytesMax, tally } = this.#house;
+    if (length < largeBytes || this.#house.held() + more <= heldBytesMax) return false;
+    tally.add("overHeld");
+    this.end(closeCodes.tryAgainLater, "as much waits here as may, try again later");
+    return true;
   }
 
   /** A pong, or a ping of its own. */
@@ -162,6 +180,12 @@ export class Remote {
     return this.#socket?.getBufferedAmount() ?? 0;
   }
 
+  /** Bytes that wait for it, and for its service. */
+  get heldBytes(): number {
+    const batched = this.#batch.reduce((sum, { length }) => sum + length, 0);
+    return this.queuedBytes + batched + (this.#connection?.queuedBytes ?? 0);
+  }
+
   /** Reads nothing more from the service, so that an end comes to what waits. */
   finish(): void {
     this.#isLast = true;
@@ -207,6 +231,11 @@ export class Remote {
     socket.cork(this.#sendBatch);
     this.#batch = [];
     const connection = this.#connection;
+    // It does not read, so that nothing of what waits would get there, be it the reason.
+    if (this.#isTooMuch(socket.getBufferedAmount(), 0)) {
+      socket.terminate();
+      return;
+    }
     if (connection === undefined || connection.paused) return;
     if (socket.getBufferedAmount() <= this.#house.queueBytesHigh) return;
     this.#house.tally.add("servicePauses");

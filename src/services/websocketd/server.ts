@@ -47,7 +47,13 @@ export class Server implements Running {
     this.name = settings.name;
     this.#settings = settings;
     this.#door = new Door(exposure, origins);
-    this.#house = { tally, queueBytesHigh: connection.queueBytesHigh, deflate };
+    this.#house = {
+      tally,
+      queueBytesHigh: connection.queueBytesHigh,
+      deflate,
+      heldBytesMax: settings.heldBytesMax,
+      held: () => [...this.#remotes].reduce((sum, { heldBytes }) => sum + heldBytes, 0),
+    };
     this.#server = this.#listen();
     this.#every(settings.pingMs, () => this.#askAll());
     this.#every(settings.idleMs / 2, () => this.#closeIdle());

@@ -22,6 +22,7 @@ export type Settings = {
   readonly idleMs: number;
   readonly deflate: boolean;
   readonly remotesMax: number;
+  readonly heldBytesMax: number;
   /** The limits hold both ways. */
   readonly connection: ConnectionLimits;
   readonly tally: Tally;

@@ -29,6 +29,7 @@ const names = [
   /** Remotes that were closed, and why. */
   "violations",
   "unanswered",
+  "overHeld",
   "idle",
   "serviceGone",
   "lost",
