@@ -18,7 +18,7 @@ export type LookUpOptions = RunDirectoryOptions & {
 /** ipcd may have to wait for machines far away. In milliseconds. */
 export const lookUpTimeoutMs = 35_000;
 
-export function networkOf({ network }: LookUpOptions): string {
+function networkOf({ network }: LookUpOptions): string {
   return network === undefined ? (process.env[networkVariable] ?? "") : textOf("network", network);
 }
 
@@ -121,7 +121,7 @@ export function framed(text: string): Uint8Array {
 }
 
 /** Only those who need ipcd are told that it is missing. */
-export function reachIpcd<Found>(name: string, connect: () => Found): Found {
+function reachIpcd<Found>(name: string, connect: () => Found): Found {
   try {
     return connect();
   } catch (error) {

@@ -16,7 +16,7 @@ import { nameFault } from "./name.ts";
 
 /** A few times as long as any in use. In bytes, which here are characters. */
 export const uriBytesMax = 1024;
-export const schemeBytesMax = 32;
+const schemeBytesMax = 32;
 /** RFC 1035, section 2.3.4. */
 const hostBytesMax = 253;
 const portMax = 65_535;

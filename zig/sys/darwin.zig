@@ -233,7 +233,7 @@ fn freebsdPid(system: *System, fd: Fd) sys.CredentialsError!i32 {
 }
 
 fn credentialsFailed(system: *System) sys.CredentialsError {
-    return switch (system.failed(.getsockopt)) {
+    return switch (system.record(.getsockopt)) {
         .NOTCONN, .INVAL => error.NotConnected,
         else => error.Unexpected,
     };
@@ -280,7 +280,7 @@ pub fn lockTake(system: *System, fd: Fd) sys.LockError!bool {
             .INTR => continue,
             else => {},
         }
-        _ = system.failed(.flock);
+        _ = system.record(.flock);
         return error.Unexpected;
     }
     return true;
@@ -293,7 +293,7 @@ pub fn lockHeld(system: *System, fd: Fd) sys.LockError!bool {
     lock.type = c.F.WRLCK;
     lock.whence = c.SEEK.SET;
     if (c.fcntl(fd, c.F.GETLK, &lock) != 0) {
-        _ = system.failed(.fcntl);
+        _ = system.record(.fcntl);
         return error.Unexpected;
     }
     return lock.type != c.F.UNLCK;
@@ -322,7 +322,7 @@ pub const Wake = struct {
     }
 
     fn createFailed(system: *System) sys.WakeError {
-        return switch (system.failed(.pipe)) {
+        return switch (system.record(.pipe)) {
             .MFILE, .NFILE, .NOMEM, .NOBUFS => error.DescriptorLimit,
             else => error.Unexpected,
         };

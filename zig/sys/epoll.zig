@@ -27,7 +27,7 @@ pub const ChangeError = error{Unexpected};
 pub fn create(system: *System) CreateError!Fd {
     const fd = c.epoll_create1(EPOLL.CLOEXEC);
     if (fd >= 0) return fd;
-    return switch (system.failed(.epoll_create1)) {
+    return switch (system.record(.epoll_create1)) {
         .MFILE, .NFILE, .NOMEM => error.DescriptorLimit,
         else => error.Unexpected,
     };
@@ -81,7 +81,7 @@ pub fn wait(
     const count = direct.result(linux.epoll_wait(epoll, events.ptr, room, milliseconds));
     if (count >= 0) return @intCast(count);
     if (posix.lastError() == .INTR) return 0;
-    _ = system.failed(.epoll_wait);
+    _ = system.record(.epoll_wait);
     return error.Unexpected;
 }
 
@@ -124,7 +124,7 @@ pub const beacon_events = EPOLL.WRBAND;
 pub fn openBeacon(system: *System) CreateError!Fd {
     const fd = c.socket(c.AF.UNIX, c.SOCK.DGRAM | c.SOCK.NONBLOCK | c.SOCK.CLOEXEC, 0);
     if (fd >= 0) return fd;
-    return switch (system.failed(.socket)) {
+    return switch (system.record(.socket)) {
         .MFILE, .NFILE, .NOBUFS, .NOMEM => error.DescriptorLimit,
         else => error.Unexpected,
     };

@@ -88,13 +88,13 @@ pub fn listen(system: *System, address: Address, backlog: u31) ListenError!Fd {
     _ = c.setsockopt(fd, c.SOL.SOCKET, c.SO.REUSEADDR, &on, @sizeOf(c_int));
     if (address.family == .ip6) _ = c.setsockopt(fd, c.IPPROTO.IPV6, platform.ipv6_only, &on, @sizeOf(c_int));
     const place, const bytes = Socket.of(address);
-    if (c.bind(fd, &place.any, bytes) != 0) return switch (system.failed(.bind)) {
+    if (c.bind(fd, &place.any, bytes) != 0) return switch (system.record(.bind)) {
         .ADDRINUSE => error.AddressInUse,
         .ADDRNOTAVAIL, .AFNOSUPPORT, .INVAL => error.AddressMissing,
         .ACCES, .PERM => error.Permission,
         else => error.Unexpected,
     };
-    if (c.listen(fd, backlog) != 0) return switch (system.failed(.listen)) {
+    if (c.listen(fd, backlog) != 0) return switch (system.record(.listen)) {
         .ADDRINUSE => error.AddressInUse,
         else => error.Unexpected,
     };
@@ -107,7 +107,7 @@ pub fn dial(system: *System, address: Address) DialError!Fd {
     errdefer system.close(fd);
     const place, const bytes = Socket.of(address);
     if (c.connect(fd, &place.any, bytes) == 0) return fd;
-    return switch (system.failed(.connect)) {
+    return switch (system.record(.connect)) {
         .INPROGRESS, .INTR => fd,
         .ACCES, .PERM => error.Permission,
         else => error.Unexpected,
@@ -116,7 +116,7 @@ pub fn dial(system: *System, address: Address) DialError!Fd {
 
 fn open(system: *System, family: Address.Family) error{ DescriptorLimit, Unexpected }!Fd {
     const fd = platform.openInternet(if (family == .ip4) c.AF.INET else c.AF.INET6);
-    if (fd < 0) return switch (system.failed(.socket)) {
+    if (fd < 0) return switch (system.record(.socket)) {
         .MFILE, .NFILE, .NOBUFS, .NOMEM => error.DescriptorLimit,
         else => error.Unexpected,
     };

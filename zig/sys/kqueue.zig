@@ -75,7 +75,7 @@ pub fn create(system: *sys.System) CreateError!Fd {
         _ = std.c.fcntl(fd, std.c.F.SETFD, @as(c_int, std.c.FD_CLOEXEC));
         return fd;
     }
-    return switch (system.failed(.kqueue)) {
+    return switch (system.record(.kqueue)) {
         .MFILE, .NFILE => error.DescriptorLimit,
         .NOMEM => error.OutOfMemory,
         else => error.Unexpected,
@@ -147,6 +147,6 @@ pub fn wait(
     );
     if (count >= 0) return @intCast(count);
     if (posix.lastError() == .INTR) return 0;
-    _ = system.failed(.kevent);
+    _ = system.record(.kevent);
     return error.Unexpected;
 }

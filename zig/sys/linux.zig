@@ -156,7 +156,7 @@ pub fn credentials(system: *System, fd: Fd) sys.CredentialsError!sys.Credentials
     var peer: extern struct { pid: i32, uid: u32, gid: u32 } = undefined;
     var bytes: c.socklen_t = @sizeOf(@TypeOf(peer));
     if (c.getsockopt(fd, c.SOL.SOCKET, c.SO.PEERCRED, &peer, &bytes) != 0) {
-        _ = system.failed(.getsockopt);
+        _ = system.record(.getsockopt);
         return error.Unexpected;
     }
     // A socket without a peer answers with nobody rather than with an error.
@@ -176,7 +176,7 @@ pub fn processDescriptor(system: *System, fd: Fd, pid: i32) ?Fd {
     if (c.getsockopt(fd, c.SOL.SOCKET, so_peerpidfd, &peer, &bytes) == 0) return peer;
     // Only an older kernel sends us on: any other answer, such as ESRCH for a process that is gone,
     // means that the number may already be somebody else's.
-    if (system.failed(.getsockopt) != .NOPROTOOPT) return null;
+    if (system.record(.getsockopt) != .NOPROTOOPT) return null;
     if (pid <= 0) return null;
     const opened = linux.pidfd_open(pid, 0);
     return switch (linux.errno(opened)) {
@@ -238,7 +238,7 @@ pub fn lockTake(system: *System, fd: Fd) sys.LockError!bool {
             .INTR => continue,
             else => {},
         }
-        _ = system.failed(.fcntl);
+        _ = system.record(.fcntl);
         return error.Unexpected;
     }
     return true;
@@ -247,7 +247,7 @@ pub fn lockTake(system: *System, fd: Fd) sys.LockError!bool {
 pub fn lockHeld(system: *System, fd: Fd) sys.LockError!bool {
     var lock: Lock = .{ .type = linux.F.WRLCK };
     if (c.fcntl(fd, linux.F.OFD_GETLK, &lock) != 0) {
-        _ = system.failed(.fcntl);
+        _ = system.record(.fcntl);
         return error.Unexpected;
     }
     return lock.type != linux.F.UNLCK;
@@ -263,7 +263,7 @@ pub const Wake = struct {
     pub fn create(system: *System) sys.WakeError!Wake {
         const fd = c.eventfd(0, linux.EFD.CLOEXEC | linux.EFD.NONBLOCK);
         if (fd >= 0) return .{ .fd = fd };
-        return switch (system.failed(.eventfd)) {
+        return switch (system.record(.eventfd)) {
             .MFILE, .NFILE, .NOMEM, .NODEV => error.DescriptorLimit,
             else => error.Unexpected,
         };

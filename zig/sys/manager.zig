@@ -63,7 +63,7 @@ pub fn inherit(system: *System, fd: Fd, buffer: *[posix.socket_path_bytes_max + 
 /// Sends one datagram to where the manager listens: a path, or on Linux a name without a file after an `@` (unix(7)).
 pub fn notify(system: *System, address: []const u8, text: []const u8) NotifyError!void {
     const fd = c.socket(c.AF.UNIX, c.SOCK.DGRAM, 0);
-    if (fd < 0) return switch (system.failed(.socket)) {
+    if (fd < 0) return switch (system.record(.socket)) {
         .MFILE, .NFILE, .NOBUFS, .NOMEM => error.DescriptorLimit,
         else => error.Unexpected,
     };
@@ -78,7 +78,7 @@ pub fn notify(system: *System, address: []const u8, text: []const u8) NotifyErro
     const place = try addressOf(system, address);
     while (c.sendto(fd, text.ptr, text.len, platform.send_flags, @ptrCast(&place.un), place.bytes) < 0) {
         if (posix.lastError() == .INTR) continue;
-        return switch (system.failed(.send)) {
+        return switch (system.record(.send)) {
             .NOENT, .NOTDIR => error.NotFound,
             .CONNREFUSED, .CONNRESET => error.Refused,
             .AGAIN, .NOBUFS => error.Busy,

@@ -96,7 +96,7 @@ pub const System = struct {
             0,
         );
         if (pages == c.MAP_FAILED) {
-            _ = system.failed(.mmap);
+            _ = system.record(.mmap);
             return error.OutOfMemory;
         }
         return @as([*]align(std.heap.page_size_min) u8, @ptrCast(@alignCast(pages)))[0..bytes];
@@ -134,7 +134,7 @@ pub const System = struct {
     }
 
     fn socketFailed(system: *System, syscall: sys.Syscall) sys.SocketError {
-        return switch (system.failed(syscall)) {
+        return switch (system.record(syscall)) {
             .MFILE, .NFILE, .NOBUFS, .NOMEM => error.DescriptorLimit,
             else => error.Unexpected,
         };
@@ -143,7 +143,7 @@ pub const System = struct {
     pub fn bind(system: *System, fd: Fd, path: []const u8) sys.BindError!void {
         const address = try Address.init(system, .bind, path);
         if (c.bind(fd, @ptrCast(&address.un), address.bytes) == 0) return;
-        return switch (system.failed(.bind)) {
+        return switch (system.record(.bind)) {
             .ADDRINUSE, .EXIST => error.InUse,
             .NOENT, .NOTDIR => error.NotFound,
             .ACCES, .PERM, .ROFS => error.Permission,
@@ -154,7 +154,7 @@ pub const System = struct {
 
     pub fn listen(system: *System, fd: Fd, backlog: u31) sys.ListenError!void {
         if (c.listen(fd, backlog) == 0) return;
-        _ = system.failed(.listen);
+        _ = system.record(.listen);
         return error.Unexpected;
     }
 
@@ -169,7 +169,7 @@ pub const System = struct {
                 .INTR, .CONNABORTED, .PROTO => continue,
                 else => {},
             }
-            return switch (system.failed(.accept)) {
+            return switch (system.record(.accept)) {
                 .MFILE, .NFILE, .NOBUFS, .NOMEM => error.DescriptorLimit,
                 else => error.Unexpected,
             };
@@ -188,7 +188,7 @@ pub const System = struct {
                 .ISCONN => return,
                 else => {},
             }
-            return switch (system.failed(.connect)) {
+            return switch (system.record(.connect)) {
                 .NOENT, .NOTDIR => error.NotFound,
                 .CONNREFUSED, .CONNRESET => error.Refused,
                 .AGAIN => error.Busy,
@@ -236,7 +236,7 @@ pub const System = struct {
                 .INTR => continue,
                 else => {},
             }
-            return switch (system.failed(.recv)) {
+            return switch (system.record(.recv)) {
                 .CONNRESET => .reset,
                 else => .failed,
             };
@@ -256,7 +256,7 @@ pub const System = struct {
             if (count >= 0) return .{ .bytes = @intCast(count) };
             if (isFull(lastError())) return .would_block;
             if (lastError() == .INTR) continue;
-            return if (isGone(system.failed(.send))) .broken else .failed;
+            return if (isGone(system.record(.send))) .broken else .failed;
         }
     }
 
@@ -337,7 +337,7 @@ pub const System = struct {
     pub fn pipe(system: *System, bytes: u31) ?[2]Fd {
         if (!splices) return null;
         const ends = platform.openPipe(bytes);
-        if (ends == null) _ = system.failed(.pipe);
+        if (ends == null) _ = system.record(.pipe);
         return ends;
     }
 
@@ -521,7 +521,7 @@ pub const System = struct {
         const count = platform.pollDescriptors(list, timeout_ns);
         if (count >= 0) return @intCast(count);
         if (lastError() == .INTR) return 0;
-        _ = system.failed(.poll);
+        _ = system.record(.poll);
         return error.Unexpected;
     }
 
@@ -545,7 +545,7 @@ pub const System = struct {
             });
             if (fd >= 0) return fd;
             if (lastError() == .INTR) continue;
-            return switch (system.failed(.open)) {
+            return switch (system.record(.open)) {
                 .NOENT => error.NotFound,
                 .NOTDIR, .LOOP, .MLINK => error.NotDirectory,
                 .ACCES, .PERM => error.Permission,
@@ -559,7 +559,7 @@ pub const System = struct {
     pub fn makeDirectory(system: *System, path: []const u8, mode: u32) sys.MakeDirectoryError!void {
         const name = try Path.init(system, .mkdir, withoutTrailingSlashes(path));
         if (c.mkdir(name.pointer(), @intCast(mode)) == 0) return;
-        return switch (system.failed(.mkdir)) {
+        return switch (system.record(.mkdir)) {
             .EXIST => error.Exists,
             .NOENT, .NOTDIR => error.NotFound,
             .ACCES, .PERM, .ROFS => error.Permission,
@@ -627,7 +627,7 @@ pub const System = struct {
             const fd = c.openat(dir, path.pointer(), how, @as(c_uint, lock_mode));
             if (fd >= 0) break fd;
             if (lastError() == .INTR) continue;
-            return switch (system.failed(.open)) {
+            return switch (system.record(.open)) {
                 .NOENT, .NOTDIR => error.NotFound,
                 .LOOP, .MLINK, .ISDIR, .NXIO, .OPNOTSUPP => error.NotFile,
                 .ACCES, .PERM, .ROFS => error.Permission,
@@ -660,7 +660,7 @@ pub const System = struct {
     pub fn unlinkAt(system: *System, dir: Fd, name: []const u8) sys.UnlinkError!void {
         const path = try Path.init(system, .unlink, name);
         if (c.unlinkat(dir, path.pointer(), 0) == 0) return;
-        return switch (system.failed(.unlink)) {
+        return switch (system.record(.unlink)) {
             .NOENT, .NOTDIR => error.NotFound,
             // Linux says EISDIR for a directory, the others EPERM.
             .ISDIR => error.NotFile,
@@ -673,7 +673,7 @@ pub const System = struct {
     pub fn setMode(system: *System, dir: Fd, name: []const u8, mode: u32) sys.SetModeError!void {
         const path = try Path.init(system, .chmod, name);
         if (c.fchmodat(dir, path.pointer(), @intCast(mode), 0) == 0) return;
-        return switch (system.failed(.chmod)) {
+        return switch (system.record(.chmod)) {
             .NOENT, .NOTDIR => error.NotFound,
             .ACCES, .PERM, .ROFS => error.Permission,
             .NAMETOOLONG => error.PathTooLong,
@@ -691,7 +691,7 @@ pub const System = struct {
             if (count > 0) {
                 filled += @intCast(count);
             } else if (lastError() != .INTR) {
-                _ = system.failed(.read);
+                _ = system.record(.read);
                 return error.Unexpected;
             }
         }
@@ -717,7 +717,7 @@ pub const System = struct {
     }
 
     fn writeFailed(system: *System) sys.WriteError {
-        return switch (system.failed(.write)) {
+        return switch (system.record(.write)) {
             .NOSPC, .DQUOT, .FBIG => error.NoSpace,
             else => error.Unexpected,
         };
@@ -725,13 +725,8 @@ pub const System = struct {
 
     // Failures
 
-    /// Keeps what went wrong with a descriptor of ours. Even such a one may not be open: what a host gave away it can
-    /// still close by its number.
-    pub fn failed(system: *System, syscall: sys.Syscall) E {
-        return system.record(syscall);
-    }
-
-    /// Keeps what went wrong with a descriptor that somebody else gave us.
+    /// Keeps what went wrong, with a descriptor of ours or one that somebody gave us: even one of ours may not be open,
+    /// since what a host gave away it can still close by its number.
     pub fn record(system: *System, syscall: sys.Syscall) E {
         const errno = lastError();
         system.failure = .{ .errno = @intFromEnum(errno), .syscall = syscall };

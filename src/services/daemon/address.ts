@@ -12,7 +12,7 @@ export type Address = {
 const portMax = 65_535;
 
 /** Undefined if it is none. An IPv6 number stands in brackets, as in `[::1]:80`. */
-export function parseAddress(text: string): Address | undefined {
+function parseAddress(text: string): Address | undefined {
   const found = /^(?:\[([0-9a-fA-F:.]+(?:%[\w.-]+)?)\]|([^\s:/@[\]]+)):([0-9]{1,5})$/.exec(text);
   if (found === null) return undefined;
   const port = Number(found[3]);

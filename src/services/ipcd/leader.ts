@@ -34,7 +34,7 @@ export function discard({ descriptor, lifeline }: Led): void {
 }
 
 /** The service of the run directory that is asked: the daemon, or for `unix` the service itself. */
-export function guideOf({ scheme, service }: Uri): string {
+function guideOf({ scheme, service }: Uri): string {
   return scheme === "unix" ? service! : scheme;
 }
 
