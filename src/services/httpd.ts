@@ -93,7 +93,7 @@ async function start(how: Start, own: Values<typeof options>): Promise<Running> 
   return {
     name: how.name,
     path: `http://${formatAddress({ host: server.hostname!, port: server.port! })}/`,
-    counters: () => gateway.counters.all(),
+    counters: () => gateway.counters(),
     async close({ now = false } = {}) {
       const stopped = server.stop(now);
       await gateway.close(now);

@@ -11,6 +11,7 @@ import { type Exchange, Exchanges } from "./exchange.ts";
 import { Held } from "./held.ts";
 import { Pool } from "./pool.ts";
 import { Refusal, refusalOf } from "./refusal.ts";
+import type { Counts } from "../startable.ts";
 import { Stream } from "./stream.ts";
 
 export type GatewayOptions = {
@@ -32,6 +33,7 @@ export type GatewayOptions = {
   readonly complain: (what: string, kind: string) => void;
 };
 
+/** Beside these there is `bytes_held`: what bodies and answers take up at the moment, as `--held-max` counts it. */
 const counted = [
   "requests",
   "streams",
@@ -49,7 +51,7 @@ const counted = [
 type Server = Bun.Server<undefined>;
 
 export class Gateway {
-  readonly counters = new Counters(counted);
+  readonly #counters = new Counters(counted);
   readonly #options: GatewayOptions;
   readonly #bytesMax: number;
   readonly #pools: ReadonlyMap<string, Pool>;
@@ -71,7 +73,7 @@ export class Gateway {
         connectionsMax: options.poolMax,
         fresh: options.fresh,
         onUnasked: (isFirst) => {
-          this.counters.add("unasked");
+          this.#counters.add("unasked");
           if (!isFirst || options.fresh) return;
           options.complain(
             `"${service}" sent what no request had asked for: from now on each request has a connection of its own, as with --fresh`,
@@ -81,6 +83,10 @@ export class Gateway {
         },
       });
     this.#pools = new Map(options.names.map((name) => [name, pool(name)]));
+  }
+
+  counters(): Counts {
+    return { ...this.#counters.all(), bytes_held: this.#held.bytes };
   }
 
   /** For requests at `/NAME`. */
@@ -99,7 +105,7 @@ export class Gateway {
 
   /** For those at `/`. */
   list(request: Request): Response {
-    this.counters.add("requests");
+    this.#counters.add("requests");
     if (request.method === "OPTIONS") return this.#counted(allowing("GET, HEAD, OPTIONS"));
     if (request.method !== "GET" && request.method !== "HEAD") {
       return this.#turnDown(
@@ -112,7 +118,7 @@ export class Gateway {
 
   /** For all others. */
   stray(request: Request): Response {
-    this.counters.add("requests");
+    this.#counters.add("requests");
     return this.#turnDown(request, strayed(request.url, this.#pools));
   }
 
@@ -127,7 +133,7 @@ export class Gateway {
   // ---- inside ----
 
   #begin(request: Request): Exchange | Response {
-    this.counters.add("requests");
+    this.#counters.add("requests");
     const refusal = this.#obstacle(request);
     if (refusal !== undefined) return this.#turnDown(request, refusal);
     if (request.method === "OPTIONS") return this.#counted(allowing("POST, OPTIONS"));
@@ -154,12 +160,12 @@ export class Gateway {
   async #one(service: string, exchange: Exchange): Promise<Response> {
     this.#held.check();
     const body = await collect(exchange, this.#bytesMax, this.#held);
-    this.counters.add("bytes_in", body.length);
+    this.#counters.add("bytes_in", body.length);
     exchange.check();
     exchange.enter("answer");
     const answer = await this.#answer(this.#pools.get(service)!, exchange, body);
-    this.counters.add("bytes_out", answer.length);
-    this.counters.add("answers_2xx");
+    this.#counters.add("bytes_out", answer.length);
+    this.#counters.add("answers_2xx");
     if (exchange.putOff) this.#server?.timeout(exchange.request, this.#options.idle);
     if (isSmall(answer)) {
       this.#end(exchange);
@@ -195,7 +201,7 @@ export class Gateway {
       throw new Refusal("too_many_requests", "as many streams at once as are allowed");
     }
     this.#streams += 1;
-    this.counters.add("streams");
+    this.#counters.add("streams");
     exchange.enter("answer");
     // A stream may be slow as long as it goes on; how long it may not is for the exchange to see.
     this.#putOff(exchange);
@@ -205,14 +211,14 @@ export class Gateway {
       exchange.check();
       const stream = new Stream(exchange, connection, {
         pieceBytesMax: Math.min(pieceBytesMax, this.#bytesMax),
-        onBytesIn: (count) => this.counters.add("bytes_in", count),
-        onBytesOut: (count) => this.counters.add("bytes_out", count),
+        onBytesIn: (count) => this.#counters.add("bytes_in", count),
+        onBytesOut: (count) => this.#counters.add("bytes_out", count),
         onOver: (whole) => {
           this.#streams -= 1;
           this.#over(exchange, whole);
         },
       });
-      this.counters.add("answers_2xx");
+      this.#counters.add("answers_2xx");
       return new Response(stream.answers(), octets);
     } catch (error) {
       this.#streams -= 1;
@@ -228,7 +234,7 @@ export class Gateway {
   }
 
   #over(exchange: Exchange, whole: boolean): void {
-    if (!whole) this.counters.add(exchange.givenUp === undefined ? "broken_off" : "timeouts");
+    if (!whole) this.#counters.add(exchange.givenUp === undefined ? "broken_off" : "timeouts");
     this.#end(exchange);
   }
 
@@ -243,20 +249,20 @@ export class Gateway {
     this.#end(exchange);
     if (exchange.putOff) this.#server?.timeout(exchange.request, this.#options.idle);
     if (refusal.code === "timeout" || refusal.code === "body_timeout") {
-      this.counters.add("timeouts");
+      this.#counters.add("timeouts");
     }
     return this.#turnDown(exchange.request, refusal, exchange.phase === "body");
   }
 
   /** `unread`: whether some of its body may still come, for which nobody waits. */
   #turnDown(request: Request, refusal: Refusal, unread = true): Response {
-    this.counters.add("refused");
+    this.#counters.add("refused");
     return this.#counted(refusal.response(unread && announcedLength(request) !== 0));
   }
 
   #counted(response: Response): Response {
     const kind = response.status >= 500 ? "5xx" : response.status >= 400 ? "4xx" : "2xx";
-    this.counters.add(`answers_${kind}`);
+    this.#counters.add(`answers_${kind}`);
     return response;
   }
 }

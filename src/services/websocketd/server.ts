@@ -65,7 +65,7 @@ export class Server implements Running {
   }
 
   counters(): Counts {
-    return { ...this.#tally.all(), open: this.#remotes.size };
+    return { ...this.#tally.all(), open: this.#remotes.size, bytesHeld: this.#house.held() };
   }
 
   /** Lets nobody in any more, has everybody read what waits for them, and says that it goes. */

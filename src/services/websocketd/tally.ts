@@ -1,4 +1,7 @@
-/** What websocketd counts. */
+/**
+ * What websocketd counts. One that listens tells two figures of this moment as well: `open`, and `bytesHeld`, which is
+ * what waits for its remotes and their services together, as `--held-max` has it.
+ */
 
 import { Counters } from "../daemon/counters.ts";
 import type { LookupCount } from "../daemon/lookups.ts";
