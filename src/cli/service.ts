@@ -53,6 +53,9 @@ const options = {
   ...commonOptions,
 } as const;
 
+/** For a service that no other process goes on with. */
+const finishUnused = { finish: "nobody takes it over while it has connections" };
+
 const command = {
   name: "service",
   usage: "NAME [OPTIONS…] | --list | --help",
@@ -79,13 +82,34 @@ async function main(given: readonly string[]): Promise<number> {
   const [name] = readWords(given, options);
   const service = name === undefined ? undefined : await find(name);
   const all = { ...options, ...service?.options };
+  const unused = {
+    ...(service !== undefined && service.handsOver === undefined && finishUnused),
+    ...service?.unused,
+  };
   const { words, values } = readArguments<typeof options & Options>(given, all);
-  if (values.help === true) tell(1, help({ ...command, options: all }));
+  if (values.help === true) tell(1, help({ ...command, options: without(all, unused) }));
   else if (values.list === true) await list();
   else if (name === undefined || service === undefined) throw new UsageError("which one?");
   else if (words.length > 1) throw new UsageError(`one at a time; "${words[1]}" is one too many`);
-  else await serve(name, service, values);
+  else {
+    refuseUnused(name, values, unused);
+    await serve(name, service, values);
+  }
   return status.done;
+}
+
+type Unused = NonNullable<Startable["unused"]>;
+
+function without(all: Options, unused: Unused): Options {
+  return Object.fromEntries(Object.entries(all).filter(([option]) => !(option in unused)));
+}
+
+/** What would be ignored was meant to do something. */
+function refuseUnused(name: string, values: Readonly<Record<string, unknown>>, unused: Unused) {
+  for (const [option, instead] of Object.entries(unused)) {
+    if (values[option] === undefined) continue;
+    throw new UsageError(`--${option} means nothing to ${name}: ${instead}`);
+  }
 }
 
 async function find(name: string): Promise<Startable> {
@@ -124,16 +148,17 @@ async function serve(name: string, service: Startable, values: Given): Promise<v
     const { handlers: reports, complain } = report;
     return service.start({ name: served, options, reports, complain }, values);
   });
+  // Before it is told that it listens: from then on somebody may ask, and unheard that signal ends a process.
+  process.on("SIGUSR2", () => {
+    const counts = JSON.stringify(running.counters?.() ?? {});
+    tell(2, `${running.name}: counters ${counts}\n`);
+  });
   if (running.reload !== undefined) stop.onHangup(reloader(running));
   const tookOver = await succession.settle(running);
   const state = `listening on ${printable(running.path)}`;
   tell(1, `${running.name}: ${state}\n`);
   const main = tookOver ? { MAINPID: process.pid } : {};
   announce(running.name, { ...main, READY: 1, STATUS: state });
-  process.on("SIGUSR2", () => {
-    const counts = JSON.stringify(running.counters?.() ?? {});
-    tell(2, `${running.name}: counters ${counts}\n`);
-  });
   const finished = succession.taken(running).then(() => succession.finished(values.finish));
   await Promise.race([stop.first, finished]);
   // The service itself goes on where somebody else has it.

@@ -5,6 +5,7 @@
 
 import type { Activated } from "../ipc/activation.ts";
 import { activated, launched, socketFor } from "../ipc/activation.ts";
+import { inspect } from "../ipc/run-directory.ts";
 import type { ServeOptions } from "../ipc/service.ts";
 import { Service } from "../ipc/service.ts";
 import type { Offer, Takeover } from "../ipc/takeover.ts";
@@ -47,12 +48,14 @@ export class Succession {
         "the service manager has passed a socket, so there is nothing to take over; leave out --takeover",
       );
     }
-    if (this.#service.handsOver === undefined) {
+    if (this.#service.handsOver === undefined && this.#isServed()) {
       throw new CommandError(
         `"${this.#name}" cannot be taken over: it does not serve a name alone; stop the one that runs, then start it`,
       );
     }
-    this.#before = await takeOver(this.#name, this.#options);
+    if (this.#service.handsOver !== undefined) {
+      this.#before = await takeOver(this.#name, this.#options);
+    }
     if (this.#before === undefined) {
       this.#say(1, "nobody offers it to be taken over; starting as usual");
     }
@@ -124,6 +127,16 @@ export class Succession {
 
   async close(): Promise<void> {
     await this.#offer?.close();
+  }
+
+  /** Whether somebody serves the name; one that has no name in the run directory finds its address taken, if so. */
+  #isServed(): boolean {
+    try {
+      return inspect(this.#name, this.#options).state !== "stale";
+    } catch (error) {
+      if (error instanceof IpcError && error.code === "ENOENT") return false;
+      throw error;
+    }
   }
 
   #say(descriptor: 1 | 2, text: string): void {

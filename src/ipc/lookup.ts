@@ -29,6 +29,8 @@ export const answerBytesMax = 512;
 
 export const ok = "ok";
 const errorPrefix = "error: ";
+/** What an error comes to that has no text. */
+const noReason = "there is no way, and the answer does not say why";
 
 export type LookupRequest = { readonly service: string; readonly network: string };
 
@@ -58,7 +60,7 @@ export function errorAnswer(why: string): Uint8Array {
 export function answeredError(bytes: Uint8Array): string | undefined {
   const text = textOf(bytes.subarray(0, answerBytesMax));
   if (text === ok) return undefined;
-  if (text?.startsWith(errorPrefix) === true) return text.slice(errorPrefix.length);
+  if (text?.startsWith(errorPrefix) === true) return text.slice(errorPrefix.length) || noReason;
   return "the answer is neither ok nor an error; is it ipcd that answers?";
 }
 

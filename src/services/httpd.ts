@@ -48,7 +48,7 @@ const options = {
   "held-max": bounded(
     "BYTES",
     { most: Number.MAX_SAFE_INTEGER, standard: 256 * megabyte },
-    "what all bodies and answers may take up together",
+    "what all bodies and answers may take up together; an answer counts once all of it is there, so that as many as --pool of --message-max each may be on their way from each service beside that",
   ),
   timeout: bounded("SECONDS", { most: 86_400, standard: 30 }, "how long a service may take"),
   "body-timeout": bounded(
@@ -65,6 +65,12 @@ const options = {
 
 export const service: Startable<typeof options> = {
   summary: "lets programs that speak HTTP ask services by POST /NAME",
+  unused: {
+    users:
+      "it serves nobody of this machine; who may ask is said by --listen, --allow and --origin",
+    // Bun keeps connections, and does not tell of them.
+    "connections-max": "use --requests-max; how long a remote without a request may stay is --idle",
+  },
   options,
   start,
 };

@@ -86,6 +86,7 @@ export const queryService = (name: string): string => `${name}.query`;
 export const service: Startable<typeof options> = {
   summary: "leads lookups to other machines, by rules",
   name: lookupService,
+  unused: { "message-max": "what is asked of it has a length of its own" },
   options,
   async start(how, own) {
     await using opened = new AsyncDisposableStack();

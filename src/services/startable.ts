@@ -51,6 +51,8 @@ export type Startable<Own extends Options = Options> = {
   readonly name?: string;
   /** Options of its own, beside those that every service has, or in place of one of the same name. */
   readonly options?: Own;
+  /** Of the options that every service has, those that mean nothing to this one, with what there is instead. */
+  readonly unused?: Readonly<Record<string, string>>;
   /**
    * What of it another process can go on with (`--takeover`, or a socket from the service manager), for one that serves
    * `name` with all of `options`, and nothing else: the name alone, or its connections too, if it keeps nothing of one

@@ -5,7 +5,7 @@
 
 import { bind } from "../ipc/switch.ts";
 import type { Carrier } from "./daemon/carrier.ts";
-import { carrierOptions, startCarrier } from "./daemon/carrier.ts";
+import { carrierOptions, startCarrier, unusedByCarriers } from "./daemon/carrier.ts";
 import type { Startable } from "./startable.ts";
 import { dialService } from "./tcpd/dialing.ts";
 import { listenTcp } from "./tcpd/listener.ts";
@@ -13,6 +13,7 @@ import { listenTcp } from "./tcpd/listener.ts";
 export const service: Startable<typeof carrierOptions> = {
   summary: "carries services over TCP, and leads to those of other machines",
   name: "tcp",
+  unused: unusedByCarriers,
   options: carrierOptions,
   start(how, own) {
     const carrier: Carrier = {

@@ -5,7 +5,7 @@
 
 import { createSecureContext, getCACertificates } from "node:tls";
 import type { Carrier } from "./daemon/carrier.ts";
-import { carrierOptions, checkCarrier, startCarrier } from "./daemon/carrier.ts";
+import { carrierOptions, checkCarrier, startCarrier, unusedByCarriers } from "./daemon/carrier.ts";
 import { relay, streamOf } from "./daemon/relay.ts";
 import type { Values } from "./option.ts";
 import { flag, repeated, text, UsageError } from "./option.ts";
@@ -34,9 +34,10 @@ const options = {
 export const service: Startable<typeof options> = {
   summary: "carries services over TLS 1.3, and leads to those of other machines",
   name: "tls",
+  unused: unusedByCarriers,
   options,
   start(how, own) {
-    checkCarrier(own);
+    checkCarrier(own, how);
     const identity = identityOf(own, "cert", "key");
     if (own.listen !== undefined && identity === undefined) {
       throw new UsageError("--listen needs the --cert and --key that remotes are shown");

@@ -19,7 +19,7 @@ import { bounded } from "./daemon/bounded.ts";
 import { Counters } from "./daemon/counters.ts";
 import { allow } from "./daemon/exposure.ts";
 import { listenAt } from "./daemon/listen.ts";
-import { lookupCounts, serveLookups } from "./daemon/lookups.ts";
+import { checkUsers, lookupCounts, serveLookups } from "./daemon/lookups.ts";
 import type { Values } from "./option.ts";
 import { flag, UsageError } from "./option.ts";
 import type { Running, Start, Startable } from "./startable.ts";
@@ -57,6 +57,7 @@ const options = {
 export const service: Startable<typeof options> = {
   summary: "carries services by datagrams, and leads to those of other machines",
   name: "udp",
+  unused: { "connections-max": "use --remotes-max" },
   options,
   start,
 };
@@ -64,6 +65,7 @@ export const service: Startable<typeof options> = {
 async function start(how: Start, own: Values<typeof options>): Promise<Running> {
   const isAsked = own["no-lookups"] !== true;
   const service = exposed(own, isAsked);
+  checkUsers(how.options, isAsked);
   const { rundir, shared, messageBytesMax, queueBytesMax } = how.options;
   const counters = new Counters([...inwardCounts, ...outwardCounts, ...lookupCounts]);
   const common = {

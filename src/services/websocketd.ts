@@ -29,7 +29,7 @@ import { address } from "./daemon/address.ts";
 import { Admission } from "./daemon/admission.ts";
 import { bounded } from "./daemon/bounded.ts";
 import { allow, Exposure } from "./daemon/exposure.ts";
-import { serveLookups } from "./daemon/lookups.ts";
+import { checkUsers, serveLookups } from "./daemon/lookups.ts";
 import { Origins, origin } from "./daemon/origins.ts";
 import type { Values } from "./option.ts";
 import { count, flag, repeated, UsageError } from "./option.ts";
@@ -100,9 +100,7 @@ async function start(how: Start, own: Values<typeof options>): Promise<Running> 
   if (own.listen === undefined && own.allow.length > 0) {
     throw new UsageError("--allow names what remotes reach; without --listen there are none");
   }
-  if (common.allow !== undefined && !isAsked) {
-    throw new UsageError("--users is for lookups; who may come in is said by --listen");
-  }
+  checkUsers(common, isAsked);
   const connection = { rundir: common.rundir, shared: common.shared, ...limitsOf(common) };
   const tally = newTally();
   const pingMs = seconds("ping", own.ping ?? defaults.pingSeconds);

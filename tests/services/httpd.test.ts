@@ -1,7 +1,8 @@
 /** httpd: services of this machine, asked by programs that speak HTTP, and by some that only pretend to. */
 
 import { describe, expect, test } from "bun:test";
-import { residentBytes } from "../kit/census.ts";
+import { readdirSync } from "node:fs";
+import { canCount, residentBytes } from "../kit/census.ts";
 import { earshot, leaveNoCommand, run, startService } from "../kit/command.ts";
 import { DaemonStage, Patient } from "../kit/daemon-stage.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
@@ -91,6 +92,12 @@ describe("the command line", () => {
     [["--idle", "256"], "--idle: 256 is not from 1 to 255"],
     [["--pool", "0"], "--pool: 0 is not from 1 to 4096"],
     [["--allow", "../pong"], '--allow: "../pong" is no name of a service'],
+    [
+      ["--listen", "[::1]:0", "--users", "anyone"],
+      "--users means nothing to httpd: it serves nobody",
+    ],
+    [["--connections-max", "5"], "--connections-max means nothing to httpd: use --requests-max"],
+    [["--finish", "5"], "--finish means nothing to httpd: "],
   ])("%j is one too", async (words, complaint) => {
     const ended = await run(earshot("service", "httpd", ...words));
     expect(ended).toMatchObject({ code: 2, stdout: "" });
@@ -103,6 +110,18 @@ describe("the command line", () => {
     for (const part of ["--listen HOST:PORT", "--allow NAME", "(default 1024)", "?stream"]) {
       expect(stdout).toContain(part);
     }
+    for (const unused of ["--users", "--connections-max", "--finish"]) {
+      expect(stdout).not.toContain(unused);
+    }
+  });
+
+  test("starts as usual with --takeover, and finds its address taken where it runs", async () => {
+    await using stage = await Stage.open("--takeover");
+    expect(stage.daemon.stdout).toContain("starting as usual\n");
+    const words = ["httpd", "--takeover", "--listen", `127.0.0.1:${stage.port}`];
+    const ended = await run(earshot("service", ...words), { rundir: stage.scratch.path });
+    expect(ended.code).toBe(1);
+    expect(ended.stderr).toContain("somebody listens there already\n");
   });
 
   test("says why it cannot listen", async () => {
@@ -252,6 +271,25 @@ describe("what there is", () => {
     expect(await stage.curl("", "-I")).toMatchObject({ status: 200, body: "" });
   });
 
+  test.each([
+    ["a name that somebody has lead here", [], "evil.example", 403],
+    ["localhost", [], "localhost:1", 200],
+    ["a number", [], "[::1]:1", 200],
+    ["the name of an --origin", ["--origin", "https://a.example"], "a.example", 200],
+  ])("is told to who calls it by %s, or not", async (_, words, host, status) => {
+    await using stage = await Stage.open("--allow", "pong", ...words);
+    await stage.pong();
+    // For some paths another status would tell that there is such a service.
+    for (const path of status === 200 ? [""] : ["", "pong", "nosuch"]) {
+      const answer = await stage.curl(path, "-H", `Host: ${host}`);
+      expect([path, answer.status]).toEqual([path, status]);
+      if (status === 403) expect(codeOf(answer.body)).toBe("foreign_host");
+    }
+    // A program may have found it by any name, and says nothing of an origin.
+    const asked = await stage.curl("pong", "-d", "hello", "-H", `Host: ${host}`);
+    expect(asked).toMatchObject({ status: 200, body: "hello" });
+  });
+
   test("and nothing else can be told from what is not there", async () => {
     await using stage = await Stage.open("--allow", "pong");
     await stage.pong("secret");
@@ -347,6 +385,26 @@ describe("a body over the limit", () => {
     first.write("0\r\n\r\n");
     await until("the first is answered", () => first.receivedBytes > 0x20000);
     expect((await stage.post("pong", pattern(100_000))).status).toBe(200);
+  });
+});
+
+describe("an answer", () => {
+  test("that finds no room beside what is held is refused, and the next one is not", async () => {
+    const bytes = 9_000_000;
+    await using stage = await Stage.open("--allow", "big", "--held-max", `${1.5 * bytes}`);
+    await stage.serve("big", {
+      message: (connection) => void connection.send(pattern(bytes)),
+    });
+    using first = await stage.raw({ reads: false });
+    first.write(`${head("/big", "Content-Length: 5")}hello`);
+    await stage.holds(bytes);
+    const refused = await stage.post("big", "hello");
+    expect(refused.status).toBe(503);
+    expect(codeOf(await refused.text())).toBe("too_much_held");
+    first.read();
+    await until("the first has all", () => first.receivedBytes > bytes);
+    await stage.holds(0);
+    expect((await (await stage.post("big", "hello")).bytes()).length).toBe(bytes);
   });
 });
 
@@ -550,6 +608,34 @@ describe("too many", () => {
     expect(await Promise.all(asked)).toEqual(texts);
   });
 });
+
+test.if(canCount)(
+  "a request for which no descriptor is left is told so, and later ones are answered",
+  async () => {
+    using scratch = new Scratch();
+    const options = { rundir: scratch.path, shell: 'ulimit -n 64; exec "$@"' };
+    await using _ = await startService(["pong"], { rundir: scratch.path });
+    const words = ["httpd", "--listen", "127.0.0.1:0", "--allow", "pong", "--fresh"];
+    await using daemon = await startService(words, options);
+    const port = Number(/:(\d+)\//.exec(daemon.stdout)![1]);
+    using first = await RawClient.connect(port);
+    first.write(`${head("/pong", "Content-Length: 5")}first`);
+    await first.receives("\r\n\r\nfirst");
+    using crowd = new DisposableStack();
+    for (let count = 0; count < 80; count++) crowd.use(await RawClient.connect(port));
+    const open = () => readdirSync(`/proc/${daemon.pid}/fd`).length;
+    await until("none is left", () => open() === 64);
+    first.write(`${head("/pong", "Content-Length: 5")}hello`);
+    await first.receives('{"error":{"code":"no_descriptors",');
+    crowd.dispose();
+    await until("somebody is answered", async () => {
+      using later = await RawClient.connect(port);
+      later.write(`${head("/pong", "Content-Length: 5")}hello`);
+      await later.receives("\r\n\r\n");
+      return later.received.startsWith("HTTP/1.1 200 ");
+    });
+  },
+);
 
 describe("a hostile client", () => {
   const chunked = head("/pong", "Transfer-Encoding: chunked");

@@ -83,8 +83,8 @@ describe("a command line", () => {
     await using here = await stage();
     const { rundir, port } = here;
     for (const [listen, why] of [
-      [`127.0.0.1:${port}`, "somebody does already; choose another port"],
-      ["192.0.2.1:9000", "that is no address of this machine"],
+      [`127.0.0.1:${port}`, "somebody listens there already"],
+      ["192.0.2.1:9000", "it is no address of this machine"],
     ] as const) {
       const ended = await run(
         earshot("service", "websocketd", "--no-lookups", "--listen", listen),
@@ -93,8 +93,19 @@ describe("a command line", () => {
         },
       );
       expect(ended).toMatchObject({ code: 1, stdout: "" });
-      expect(ended.stderr).toBe(`service: cannot listen on ${listen}: ${why}\n`);
+      expect(ended.stderr).toBe(`service: cannot listen at ${listen}: ${why}\n`);
     }
+  });
+
+  test("with a host that nobody knows says so, and a name is as good as a number", async () => {
+    using scratch = new Scratch();
+    const options = { rundir: scratch.path };
+    const words = ["websocketd", "--no-lookups", "--listen"];
+    const ended = await run(earshot("service", ...words, "nosuch.invalid:0"), options);
+    expect(ended).toMatchObject({ code: 1, stdout: "" });
+    expect(ended.stderr).toStartWith('service: "nosuch.invalid" leads to no address (ENOTFOUND)');
+    await using named = await startService([...words, "localhost:0"], options);
+    expect(named.stdout).toMatch(/listening on ws:\/\/(127\.0\.0\.1|\[::1\]):[0-9]+\//);
   });
 
   test("with --help tells the options", async () => {
@@ -113,17 +124,22 @@ describe("a command line", () => {
 describe("the door", () => {
   const paths: [string, number][] = [
     ["/pong", 101],
-    ["/pong?x=1", 101],
-    // What dots in a path mean is settled before anybody sees it; RFC 3986, section 5.2.4.
-    ["/x/../pong", 101],
+    ["/pong?", 400],
+    ["/pong?x=1", 400],
+    ["/../pong", 400],
+    ["/x/../pong", 400],
+    ["/./pong", 400],
     ["/secret", 404],
+    ["/secret?x", 404],
     ["/../secret", 404],
-    ["/..%2fpong", 404],
-    ["/%2e%2e%2fpong", 404],
-    ["/po%6eg", 404],
-    ["/pong/", 404],
-    ["//pong", 404],
-    ["/pong%00", 404],
+    ["/..%2fpong", 400],
+    ["/%2e%2e/pong", 400],
+    ["/%2e%2e%2fpong", 400],
+    ["/po%6eg", 400],
+    ["/pong/", 400],
+    ["/pong/more", 400],
+    ["//pong", 400],
+    ["/pong%00", 400],
     ["/pong.lock", 404],
     ["/", 404],
     [`/${"x".repeat(5000)}`, 404],
@@ -138,7 +154,12 @@ describe("the door", () => {
       expect([path, remote.status]).toEqual([path, status]);
       if (status === 101) continue;
       await remote.gone();
-      expect(remote.body).toBe("there is no service of that name here\n");
+      expect([path, remote.body]).toEqual([
+        path,
+        status === 404
+          ? "there is no service of that name here\n"
+          : "a path is / or /NAME, where NAME is that of a service, as it is\n",
+      ]);
     }
   });
 
@@ -176,6 +197,22 @@ describe("the door", () => {
       expect(remote.header("Sec-WebSocket-Version")).toBe("13");
     }
     await here.daemon.counts({ [`refused${status}`]: 1, open: 0, accepted: 0 });
+  });
+
+  test.each([
+    ["a name that somebody has lead here", [], "evil.example", 403],
+    ["localhost", [], "localhost:1", 200],
+    ["a number", [], "[::1]:1", 200],
+    ["the name of an --origin", ["--origin", "https://a.example"], "a.example", 200],
+  ])("tells what there is to who calls it by %s, or not", async (_, words, host, status) => {
+    await using here = await stage(words);
+    // For some paths another status would tell that there is such a service.
+    for (const path of status === 200 ? [""] : ["", "pong", "nosuch"]) {
+      const url = `http://127.0.0.1:${here.port}/${path}`;
+      const ended = await run(["curl", "-sS", "-i", "-H", `Host: ${host}`, url]);
+      expect(ended.stdout).toStartWith(`HTTP/1.1 ${status} `);
+      expect(ended.stdout.includes("pong")).toBe(status === 200);
+    }
   });
 
   test("answers 405 to what is no GET", async () => {
@@ -787,8 +824,7 @@ describe("many", () => {
     await daemon.command.complains("EMFILE: no file descriptors are left");
     await isServed(first);
     const refused = await until503(crowd);
-    // It is whoever lacks a descriptor first: the way to ipcd, or to pong.
-    expect(refused.body).toEndWith("; try again later\n");
+    expect(refused.body).toBe("this daemon has no file descriptors left; try again later\n");
     for (const remote of crowd) remote.close();
     await daemon.counts({ open: 1 });
     using later = await RawWebSocket.open(port, "/pong");

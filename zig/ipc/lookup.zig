@@ -184,7 +184,8 @@ fn noWay(reason: *Reason, count: usize) error{NoWay} {
     if (count == 0) {
         reason.set("it ended the connection without an answer");
     } else if (std.mem.startsWith(u8, answer, error_prefix) and std.unicode.utf8ValidateSlice(answer)) {
-        reason.set(answer[error_prefix.len..]);
+        const why = answer[error_prefix.len..];
+        reason.set(if (why.len > 0) why else "there is no way, and the answer does not say why");
     } else {
         reason.set("the answer is neither ok nor an error; is it ipcd that answers?");
     }

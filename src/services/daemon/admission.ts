@@ -19,6 +19,7 @@ import { remotesService } from "../ipcd/remotes.ts";
 import type { Start } from "../startable.ts";
 import type { Address } from "./address.ts";
 import { formatAddress } from "./address.ts";
+import { exhaustedText, isExhausted } from "./way.ts";
 
 /** ipcd answers at once, or something is wrong with it. */
 const askTimeoutMs = 5000;
@@ -34,14 +35,17 @@ export class NotAdmitted extends Error {
   /** Whether ipcd has said so; otherwise it has said nothing. */
   readonly isDenied: boolean;
 
-  constructor(message: string, isDenied: boolean) {
-    super(message);
+  constructor(message: string, isDenied: boolean, cause?: unknown) {
+    super(message, { cause });
     this.isDenied = isDenied;
   }
-}
 
-/** What to say to a remote of whom nobody has said whether it may come in. */
-export const undecidedText = "it could not be found out whether you may come in; try again later";
+  /** What to say to the remote, where nobody has said whether it may come in. */
+  get excuse(): string {
+    if (isExhausted(this.cause)) return exhaustedText;
+    return "it could not be found out whether you may come in; try again later";
+  }
+}
 
 export class Admission {
   readonly #scheme: string;
@@ -70,7 +74,7 @@ export class Admission {
         if (error instanceof NotAdmitted) throw error;
         if (isGone(error) && attempt < attemptsMax) continue;
         const why = error instanceof Error ? error.message : String(error);
-        throw new NotAdmitted(`ipcd could not be asked: ${why}`, false);
+        throw new NotAdmitted(`ipcd could not be asked: ${why}`, false, error);
       }
     }
   }

@@ -14,7 +14,7 @@ import { allow, Exposure, name } from "./exposure.ts";
 import { ambiguity } from "./greeting.ts";
 import { listenAt } from "./listen.ts";
 import type { LookupCount, Reach } from "./lookups.ts";
-import { lookupCounts, serveLookups } from "./lookups.ts";
+import { checkUsers, lookupCounts, serveLookups } from "./lookups.ts";
 import type { Listener } from "./remote.ts";
 import type { RemoteCount } from "./remotes.ts";
 import { Remotes, remoteCounts } from "./remotes.ts";
@@ -47,6 +47,11 @@ export const carrierOptions = {
   ),
 } as const;
 
+export const unusedByCarriers = {
+  "connections-max": "use --remotes-max",
+  "message-max": "bytes pass as they are, and how long a message may be is for the service to say",
+} as const;
+
 export type CarrierValues = Values<typeof carrierOptions>;
 
 /** What bytes are carried by. */
@@ -63,13 +68,14 @@ export type Carrier = {
 };
 
 /** Throws a UsageError where the options do not go together. */
-export function checkCarrier(own: CarrierValues): void {
+export function checkCarrier(own: CarrierValues, { options: common }: Start): void {
   if (own.service !== undefined && own.allow.length > 0) {
     throw new UsageError("--service binds all remotes to one service; leave --allow out");
   }
   if (own.listen === undefined && own["no-lookups"] === true) {
     throw new UsageError("with neither --listen nor lookups there is nothing to do");
   }
+  checkUsers(common, own["no-lookups"] !== true);
 }
 
 export async function startCarrier(
@@ -77,7 +83,7 @@ export async function startCarrier(
   how: Start,
   own: CarrierValues,
 ): Promise<Running> {
-  checkCarrier(own);
+  checkCarrier(own, how);
   const counters = new Counters<RemoteCount | LookupCount>([...remoteCounts, ...lookupCounts]);
   const limits = {
     handshakeMs: milliseconds("handshake", own.handshake ?? handshakeDefaultS),

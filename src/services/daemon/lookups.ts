@@ -15,6 +15,7 @@ import type { Service } from "../../ipc/service.ts";
 import type { Uri } from "../../ipc/uri.ts";
 import { parseUri, uriBytesMax } from "../../ipc/uri.ts";
 import { constants } from "../../native/layout.ts";
+import { UsageError } from "../option.ts";
 import type { Start } from "../startable.ts";
 import type { Counters } from "./counters.ts";
 import { FirstFrame } from "./first-frame.ts";
@@ -32,6 +33,12 @@ export type Reach = (uri: Uri, signal: AbortSignal) => Promise<Reached>;
 
 export type LookupCount = "lookups" | "lookupsFailed" | "lookupsOpen";
 export const lookupCounts: readonly LookupCount[] = ["lookups", "lookupsFailed", "lookupsOpen"];
+
+/** Throws a UsageError if users are named, and nobody is to look anything up. */
+export function checkUsers({ allow }: Start["options"], isAsked: boolean): void {
+  if (allow === undefined || isAsked) return;
+  throw new UsageError("--users is for lookups; who may come in is said by --listen");
+}
 
 /** A client, until it is joined with what it asked for. */
 type Asking = {

@@ -5,6 +5,9 @@
  * Without `--origin` it is the daemon's own page: `Origin` and `Host` are the same. A stranger's page can have a name of
  * its own lead to this machine, and then the two are the same as well ("DNS rebinding"); so the host must also be one
  * that nobody else can have: a number, `localhost`, or what was given to `--listen`.
+ *
+ * What such a page of a stranger reads with GET, of where it takes itself to be from, comes without `Origin`; so what is
+ * told by GET is told only to who calls us by a name of that kind (`knows`), or by that of an `--origin`.
  */
 
 import { isIP } from "node:net";
@@ -51,6 +54,18 @@ export class Origins {
     const here = `${from.protocol}//${host}`;
     if (!URL.canParse(here) || new URL(here).origin !== from.origin) return false;
     return this.#isOwn(from.hostname);
+  }
+
+  /**
+   * Whether a page could not have made up that name for us: `host` is what the header says, and null where there is
+   * none, as no browser does.
+   */
+  knows(host: string | null): boolean {
+    if (host === null) return true;
+    if (!URL.canParse(`http://${host}`)) return false;
+    const { hostname } = new URL(`http://${host}`);
+    if (this.#isOwn(hostname)) return true;
+    return [...this.#given].some((one) => new URL(one).hostname === hostname);
   }
 
   #isOwn(hostname: string): boolean {

@@ -16,13 +16,13 @@ import { errorAnswer, ok } from "../../ipc/lookup.ts";
 import type { Start } from "../startable.ts";
 import { formatAddress } from "./address.ts";
 import type { Admission, Leave } from "./admission.ts";
-import { NotAdmitted, undecidedText } from "./admission.ts";
+import { NotAdmitted } from "./admission.ts";
 import type { Counters } from "./counters.ts";
 import type { Exposure } from "./exposure.ts";
 import { Greeting } from "./greeting.ts";
 import { proxyHeader } from "./proxy.ts";
 import type { Bound, Remote } from "./remote.ts";
-import { whyNot } from "./way.ts";
+import { exhaustedText, isExhausted, whyNot } from "./way.ts";
 
 export const remoteCounts = [
   "remotes",
@@ -149,11 +149,7 @@ export class Remotes {
       local = await this.#connect(service);
     } catch (error) {
       leave();
-      const { code } = error as { code?: string };
-      const known = code === "ENOENT" || code === "ECONNREFUSED" || code === "EBUSY";
-      // Where things are on this machine is not for others to know.
-      const text = known ? `"${service}" is not there now; try again later` : "it failed here";
-      this.refuse(remote, text, "failed", whyNot(error));
+      this.refuse(remote, excuse(error, service), "failed", whyNot(error));
       return;
     }
     if (!this.#guests.has(remote) || !remote.open) {
@@ -180,7 +176,7 @@ export class Remotes {
       return await this.#options.admission.admit(service, remote.address);
     } catch (error) {
       if (!(error instanceof NotAdmitted)) throw error;
-      this.refuse(remote, error.isDenied ? noService : undecidedText, "denied", error.message);
+      this.refuse(remote, error.isDenied ? noService : error.excuse, "denied", error.message);
       return undefined;
     }
   }
@@ -213,4 +209,12 @@ export class Remotes {
       this.#counters.add("bytesOut", bound.sent[0]);
     });
   }
+}
+
+/** What a remote is told of a failure: where things are on this machine is not for others to know. */
+function excuse(error: unknown, service: string): string {
+  if (isExhausted(error)) return exhaustedText;
+  const { code } = error as { code?: string };
+  const isKnown = code === "ENOENT" || code === "ECONNREFUSED" || code === "EBUSY";
+  return isKnown ? `"${service}" is not there now; try again later` : "it failed here";
 }

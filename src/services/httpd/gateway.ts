@@ -5,13 +5,14 @@ import type { ConnectOptions } from "../../ipc/context.ts";
 import { limitDefaults } from "../../ipc/limits.ts";
 import { Counters } from "../daemon/counters.ts";
 import type { Origins } from "../daemon/origins.ts";
+import { pathRule, strayName } from "../daemon/target.ts";
+import type { Counts } from "../startable.ts";
 import { inPieces, isSmall, octets } from "./answer.ts";
 import { announcedLength, collect } from "./body.ts";
 import { type Exchange, Exchanges } from "./exchange.ts";
 import { Held } from "./held.ts";
 import { Pool } from "./pool.ts";
 import { Refusal, refusalOf } from "./refusal.ts";
-import type { Counts } from "../startable.ts";
 import { Stream } from "./stream.ts";
 
 export type GatewayOptions = {
@@ -106,6 +107,8 @@ export class Gateway {
   /** For those at `/`. */
   list(request: Request): Response {
     this.#counters.add("requests");
+    const foreign = this.#foreign(request);
+    if (foreign !== undefined) return this.#turnDown(request, foreign);
     if (request.method === "OPTIONS") return this.#counted(allowing("GET, HEAD, OPTIONS"));
     if (request.method !== "GET" && request.method !== "HEAD") {
       return this.#turnDown(
@@ -119,7 +122,7 @@ export class Gateway {
   /** For all others. */
   stray(request: Request): Response {
     this.#counters.add("requests");
-    return this.#turnDown(request, strayed(request.url, this.#pools));
+    return this.#turnDown(request, this.#foreign(request) ?? strayed(request.url, this.#pools));
   }
 
   /** Answers what it has begun, and refuses the rest; at once with `now`. */
@@ -140,13 +143,28 @@ export class Gateway {
     return this.#exchanges.begin(request);
   }
 
-  #obstacle({ method, headers }: Request): Refusal | undefined {
+  #foreign({ method, headers }: Request): Refusal | undefined {
+    const { origins } = this.#options;
     // A browser keeps a page of others from reading an answer, but it does send what the page likes to any address of
     // this machine, with its origin.
     const origin = headers.get("origin");
-    if (origin !== null && !this.#options.origins.allows(origin, headers.get("host"))) {
+    const host = headers.get("host");
+    if (origin !== null) {
+      if (origins.allows(origin, host)) return undefined;
       return new Refusal("foreign_origin", "pages of that origin are not answered (see --origin)");
     }
+    // What a page reads of where it takes itself to be from has no origin, but for POST.
+    if (method === "POST" || origins.knows(host)) return undefined;
+    return new Refusal(
+      "foreign_host",
+      `this is asked by number, as localhost, or as --listen or --origin has it, and not as ${JSON.stringify(host)}`,
+    );
+  }
+
+  #obstacle(request: Request): Refusal | undefined {
+    const foreign = this.#foreign(request);
+    if (foreign !== undefined) return foreign;
+    const { method } = request;
     if (method === "OPTIONS") return undefined;
     if (method !== "POST") {
       return new Refusal("method_not_allowed", "a service is asked with POST", "POST, OPTIONS");
@@ -164,6 +182,8 @@ export class Gateway {
     exchange.check();
     exchange.enter("answer");
     const answer = await this.#answer(this.#pools.get(service)!, exchange, body);
+    this.#giveBack(exchange);
+    if (!isSmall(answer)) this.#hold(exchange, answer.length);
     this.#counters.add("bytes_out", answer.length);
     this.#counters.add("answers_2xx");
     if (exchange.putOff) this.#server?.timeout(exchange.request, this.#options.idle);
@@ -172,8 +192,6 @@ export class Gateway {
       return new Response(answer, octets);
     }
     exchange.enter("writing");
-    this.#held.add(answer.length);
-    exchange.held += answer.length;
     return new Response(
       inPieces(answer, exchange, (whole) => this.#over(exchange, whole)),
       octets,
@@ -239,9 +257,20 @@ export class Gateway {
   }
 
   #end(exchange: Exchange): void {
+    this.#giveBack(exchange);
+    this.#exchanges.end(exchange);
+  }
+
+  /** How long an answer is, nobody knows before it is there: one that has no room then is given up. */
+  #hold(exchange: Exchange, bytes: number): void {
+    this.#held.take(bytes);
+    exchange.held += bytes;
+  }
+
+  /** Nothing is held for it any more. */
+  #giveBack(exchange: Exchange): void {
     this.#held.give(exchange.held);
     exchange.held = 0;
-    this.#exchanges.end(exchange);
   }
 
   #refuse(exchange: Exchange, because: Refusal): Response {
@@ -279,18 +308,9 @@ function allowing(methods: string): Response {
   return new Response(null, { status: 204, headers: { Allow: methods } });
 }
 
-/**
- * What is wrong with a path that Bun did not find. It compares what stands in the request, and shows us what that comes
- * to: `/a/../pong` is no `/pong`.
- */
+/** What is wrong with a path that Bun did not find. */
 function strayed(url: string, services: ReadonlyMap<string, unknown>): Refusal {
-  const path = url.replace(/^[a-z]+:\/\/[^/?#]*/, "").replace(/[?#].*$/, "");
-  const name = /^\/([A-Za-z0-9_-][A-Za-z0-9._-]*)$/.exec(path)?.[1];
-  if (name === undefined || services.has(name)) {
-    return new Refusal(
-      "bad_path",
-      "a path is / or /NAME, where NAME is that of a service, as it is",
-    );
-  }
+  const name = strayName(url, services);
+  if (name === undefined) return new Refusal("bad_path", pathRule);
   return new Refusal("not_found", `there is no "${name}" here`);
 }

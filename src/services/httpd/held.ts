@@ -17,7 +17,7 @@ export class Held {
     return this.#bytes;
   }
 
-  /** Throws a Refusal where there is no room for more of what remotes send. */
+  /** Throws a Refusal where there is no room for more. */
   take(bytes: number): void {
     this.check(bytes);
     this.#bytes += bytes;
@@ -26,11 +26,6 @@ export class Held {
   check(bytes = 0): void {
     if (this.#bytes + bytes <= this.#bytesMax) return;
     throw new Refusal("too_much_held", "too many bytes of requests and answers are held already");
-  }
-
-  /** An answer is there already, so it is counted, and what comes next has to wait for it. */
-  add(bytes: number): void {
-    this.#bytes += bytes;
   }
 
   give(bytes: number): void {

@@ -1,12 +1,14 @@
 /** What a remote is told instead of an answer: a status, and why, in JSON. */
 
 import { IpcError } from "../../native/errors.ts";
+import { exhaustedText } from "../daemon/way.ts";
 
 /** The word for each, for programs, and its status (RFC 9110, section 15). */
 const statuses = {
   bad_path: 400,
   body_broken: 400,
   foreign_origin: 403,
+  foreign_host: 403,
   not_found: 404,
   method_not_allowed: 405,
   body_timeout: 408,
@@ -15,6 +17,7 @@ const statuses = {
   service_reset: 502,
   service_not_running: 503,
   service_busy: 503,
+  no_descriptors: 503,
   too_many_requests: 503,
   too_much_held: 503,
   closing: 503,
@@ -62,6 +65,8 @@ export function refusalOf(error: unknown, service: string): Refusal {
       return new Refusal("service_not_running", `"${service}" is not running`);
     case "EBUSY":
       return new Refusal("service_busy", `"${service}" has no room for another connection`);
+    case "EMFILE":
+      return new Refusal("no_descriptors", exhaustedText);
     case "ECONNRESET":
     case "ECLOSED":
       return new Refusal("service_reset", `"${service}" went away without an answer`);

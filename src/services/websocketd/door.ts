@@ -5,6 +5,7 @@
 
 import type { Exposure } from "../daemon/exposure.ts";
 import type { Origins } from "../daemon/origins.ts";
+import { pathRule, strayName } from "../daemon/target.ts";
 
 /** What goes back to the remote: always binary frames, or text frames where the message is UTF-8. */
 export type Speech = "earshot.binary" | "earshot.text";
@@ -42,6 +43,8 @@ export function refuse({ status, why, headers }: Refusal): Response {
 /** The same for one that there is and that is not for them: what is here is not for others to know. */
 export const noService: Refusal = { status: 404, why: "there is no service of that name here" };
 
+const badPath: Refusal = { status: 400, why: pathRule };
+
 const upgrade = { Upgrade: "websocket", "Sec-WebSocket-Version": "13" };
 /** 16 bytes in base64. */
 const key = /^[A-Za-z0-9+/]{22}==$/;
@@ -55,15 +58,31 @@ export class Door {
     this.#origins = origins;
   }
 
-  /** `path` is that of the request, with its slash. */
-  admit(path: string, request: Request): Admission | Refusal {
-    const { headers } = request;
-    const service = path.slice(1);
-    if (!this.#exposure.has(service)) {
-      return noService;
-    }
-    const refusal = this.#refuseHandshake(request) ?? this.#refuseOrigin(headers);
+  /** At `/NAME` of a service. */
+  admit(service: string, request: Request): Admission | Refusal {
+    const { url, headers } = request;
+    const refusal =
+      this.refuseHost(request) ??
+      (url.includes("?") ? badPath : undefined) ??
+      this.#refuseHandshake(request) ??
+      this.#refuseOrigin(headers);
     return refusal ?? admit(service, headers.get("Sec-WebSocket-Protocol"));
+  }
+
+  /** At any other path. */
+  stray(request: Request): Refusal {
+    const foreign = this.refuseHost(request);
+    if (foreign !== undefined) return foreign;
+    return strayName(request.url, this.#exposure) === undefined ? badPath : noService;
+  }
+
+  /** A page that takes what is here to be where it is from itself reads what is no WebSocket, and shows no origin. */
+  refuseHost({ headers }: Request): Refusal | undefined {
+    if (headers.has("Upgrade") || this.#origins.knows(headers.get("Host"))) return undefined;
+    return {
+      status: 403,
+      why: "connect by number, as localhost, or as --listen or --origin has it, and not by that name",
+    };
   }
 
   #refuseHandshake({ method, headers }: Request): Refusal | undefined {

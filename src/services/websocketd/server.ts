@@ -7,7 +7,9 @@ import { limitDefaults } from "../../ipc/limits.ts";
 import { IpcError } from "../../native/errors.ts";
 import { formatAddress } from "../daemon/address.ts";
 import type { Leave } from "../daemon/admission.ts";
-import { NotAdmitted, undecidedText } from "../daemon/admission.ts";
+import { NotAdmitted } from "../daemon/admission.ts";
+import { listenAt } from "../daemon/listen.ts";
+import { exhaustedText, isExhausted } from "../daemon/way.ts";
 import type { Counts, Running } from "../startable.ts";
 import type { Admission, Refusal } from "./door.ts";
 import { Door, noService, refuse } from "./door.ts";
@@ -37,8 +39,9 @@ export class Server implements Running {
   #coming = 0;
   #closed: Promise<void> | undefined;
 
+  /** Rejects with why it cannot listen. */
   static start(settings: Settings): Promise<Server> {
-    return new Promise((resolve) => resolve(new Server(settings)));
+    return listenAt(settings.listen, (listen) => new Server({ ...settings, listen }));
   }
 
   private constructor(settings: Settings) {
@@ -94,48 +97,57 @@ export class Server implements Running {
   }
 
   #listen(): Bun.Server<Remote> {
-    const { listen, connection, deflate } = this.#settings;
+    const { listen, exposure, connection, deflate } = this.#settings;
+    const answer = (name: string) => (request: Request, server: Bun.Server<Remote>) =>
+      this.#answer(name, request, server);
     const shared = { compress: "shared", decompress: "shared" } as const;
-    try {
-      return Bun.serve<Remote>({
-        hostname: listen.host,
-        port: listen.port,
-        fetch: (request, server) => this.#answer(request, server),
-        // A page's request has no body; what a remote sends as one is not kept.
-        maxRequestBodySize: 0,
-        error: (error) => {
-          this.#settings.complain("a request", `could not be answered: ${error.message}`, "error");
-          return refuse({ status: 500, why: "something went wrong here" });
-        },
-        websocket: {
-          maxPayloadLength: connection.messageBytesMax,
-          // What waits is bounded by reading from the service no more.
-          backpressureLimit: 0,
-          // Bun's own begins anew with each message that is sent, so that it never drops who only listens and is gone.
-          idleTimeout: 0,
-          sendPings: false,
-          perMessageDeflate: deflate ? shared : false,
-          open: (socket) => this.#open(socket),
-          message: (socket, message) => socket.data.receive(message),
-          ping: (socket) => socket.data.heard(),
-          pong: (socket) => socket.data.heard(),
-          drain: (socket) => socket.data.drained(),
-          close: (socket, code, reason) => this.#left(socket.data, code, reason),
-          error: (error, socket) => this.#failed(socket.data, error),
-        },
-      });
-    } catch (error) {
-      throw cannotListen(formatAddress(listen), error);
-    }
+    return Bun.serve<Remote>({
+      hostname: listen.host,
+      port: listen.port,
+      routes: {
+        "/": (request: Request) => this.#front(request),
+        ...Object.fromEntries(exposure.names.map((name) => [`/${name}`, answer(name)])),
+      },
+      fetch: (request) => this.#refuse(this.#door.stray(request)),
+      // A page's request has no body; what a remote sends as one is not kept.
+      maxRequestBodySize: 0,
+      error: (error) => {
+        this.#settings.complain("a request", `could not be answered: ${error.message}`, "error");
+        return refuse({ status: 500, why: "something went wrong here" });
+      },
+      websocket: {
+        maxPayloadLength: connection.messageBytesMax,
+        // What waits is bounded by reading from the service no more.
+        backpressureLimit: 0,
+        // Bun's own begins anew with each message that is sent, so that it never drops who only listens and is gone.
+        idleTimeout: 0,
+        sendPings: false,
+        perMessageDeflate: deflate ? shared : false,
+        open: (socket) => this.#open(socket),
+        message: (socket, message) => socket.data.receive(message),
+        ping: (socket) => socket.data.heard(),
+        pong: (socket) => socket.data.heard(),
+        drain: (socket) => socket.data.drained(),
+        close: (socket, code, reason) => this.#left(socket.data, code, reason),
+        error: (error, socket) => this.#failed(socket.data, error),
+      },
+    });
   }
 
-  async #answer(request: Request, server: Bun.Server<Remote>): Promise<Response | undefined> {
-    const { pathname } = new URL(request.url);
-    if (pathname === "/" && request.headers.get("Upgrade") === null) {
-      this.#tally.add("pages");
-      return page(request, this.#settings.exposure.names);
-    }
-    const admission = this.#door.admit(pathname, request);
+  #front(request: Request): Response {
+    if (request.headers.has("Upgrade")) return this.#refuse(noService);
+    const foreign = this.#door.refuseHost(request);
+    if (foreign !== undefined) return this.#refuse(foreign);
+    this.#tally.add("pages");
+    return page(request, this.#settings.exposure.names);
+  }
+
+  async #answer(
+    name: string,
+    request: Request,
+    server: Bun.Server<Remote>,
+  ): Promise<Response | undefined> {
+    const admission = this.#door.admit(name, request);
     const refusal = "why" in admission ? admission : await this.#bind(admission, request, server);
     return refusal === undefined ? undefined : this.#refuse(refusal);
   }
@@ -167,7 +179,7 @@ export class Server implements Running {
     } catch (error) {
       if (!(error instanceof NotAdmitted)) throw error;
       this.#settings.complain(remote.who, error.message, "denied");
-      return error.isDenied ? noService : { status: 503, why: undecidedText };
+      return error.isDenied ? noService : { status: 503, why: error.excuse };
     } finally {
       this.#coming -= 1;
     }
@@ -215,6 +227,7 @@ export class Server implements Running {
         complain(remote.who, `no way to ${remote.service}: ${error.message}`, error.code);
       }
       // What is wrong here in particular is for the people of this machine.
+      if (isExhausted(error)) return { status: 503, why: exhaustedText };
       const why = isAbsent.has(error.code) ? "is not running" : "cannot be reached now";
       return { status: 503, why: `${remote.service} ${why}; try again later` };
     }
@@ -268,17 +281,3 @@ export class Server implements Running {
     }
   }
 }
-
-/** Bun asks whether the port is in use, whatever it was. */
-function cannotListen(where: string, error: unknown): unknown {
-  const { code } = error as NodeJS.ErrnoException;
-  if (code === undefined) return error;
-  const why = explanations[code] ?? code;
-  return Object.assign(new Error(`cannot listen on ${where}: ${why}`), { code, syscall: "listen" });
-}
-
-const explanations: Readonly<Record<string, string>> = {
-  EADDRINUSE: "somebody does already; choose another port",
-  EADDRNOTAVAIL: "that is no address of this machine",
-  EACCES: "this user may not; choose a port from 1024 on",
-};

@@ -435,6 +435,28 @@ function listens(way: Way): void {
       await command.end();
     });
 
+    test("that nobody runs starts as usual with --takeover, and another one says why not", async () => {
+      using scratch = new Scratch();
+      const { path: rundir } = scratch;
+      await using first = await startService([way.daemon, ...way.leading, "--takeover"], {
+        rundir,
+      });
+      expect(first.stdout).toStartWith(
+        `${way.scheme}: nobody offers it to be taken over; starting as usual\n`,
+      );
+      const second = await run(earshot("service", way.daemon, ...way.leading, "--takeover"), {
+        rundir,
+      });
+      expect(second).toMatchObject({ code: 1, stdout: "" });
+      expect(second.stderr).toContain(`"${way.scheme}" cannot be taken over: `);
+      // One that died has left its name behind, and nobody runs it.
+      await first.end("SIGKILL");
+      await using third = await startService([way.daemon, ...way.leading, "--takeover"], {
+        rundir,
+      });
+      expect(third.stdout).toContain("starting as usual\n");
+    });
+
     test("does not start at a port that is taken, and leaves nothing behind", async () => {
       using scratch = new Scratch();
       const { path: rundir } = scratch;
@@ -456,6 +478,13 @@ function listens(way: Way): void {
       [["--listen", "127.0.0.1"], "is no HOST:PORT"],
       [["--listen", "127.0.0.1:65536"], "is no HOST:PORT"],
       [["--handshake", "0"], "--handshake is 1 to"],
+      [["--connections-max", "5"], ": use --remotes-max"],
+      [["--message-max", "5"], "--message-max means nothing to "],
+      [["--finish", "5"], "--finish means nothing to "],
+      [
+        ["--listen", "127.0.0.1:0", "--no-lookups", "--users", "anyone"],
+        "--users is for lookups; who may come in is said by --listen",
+      ],
       [["--dial-timeout", "9999999999"], "--dial-timeout is 1 to"],
     ])("%j is a usage error", async (words, why) => {
       using scratch = new Scratch();
