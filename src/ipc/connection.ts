@@ -111,6 +111,11 @@ export class Connection implements AsyncDisposable {
     return loop().context.address(this.handle);
   }
 
+  /** Where this end is, if that is over TCP. Throws as `remote` does. */
+  get local(): InternetAddress {
+    return loop().context.ownAddress(this.handle);
+  }
+
   /**
    * A copy of its socket, to be given to another process, which goes on with `connect(name, { descriptor })`; this one
    * closes its own then. Throws EBUSY if it is in the middle of a message, or something waits to be sent.

@@ -304,8 +304,9 @@ export class Context implements Disposable {
   }
 
   /**
-   * Accepts TCP connections at an address; port 0 takes one that is free, and `address` tells which. Whoever they come
-   * from is let in: the kernel knows of no user there.
+   * Accepts TCP connections at an address; port 0 takes one that is free, and `address` tells which. All of IPv6, `::`,
+   * stands for IPv4 as well, and who comes by that has an address of IPv4. Whoever they come from is let in: the kernel
+   * knows of no user there.
    */
   listen(
     address: InternetAddress,
@@ -339,10 +340,20 @@ export class Context implements Disposable {
 
   /** Where the other end of a TCP connection is, or where a service listens. Throws ENOTSUP for what is not TCP. */
   address(handle: number): InternetAddress {
+    return this.#addressBy("earshot_ipc_address", handle);
+  }
+
+  /** The same for this end of a connection: where it came to, which one that listens everywhere does not say. */
+  ownAddress(handle: number): InternetAddress {
+    return this.#addressBy("earshot_ipc_own_address", handle);
+  }
+
+  #addressBy(
+    call: "earshot_ipc_address" | "earshot_ipc_own_address",
+    handle: number,
+  ): InternetAddress {
     const record = new Struct(AddressLayout);
-    this.#checked(
-      this.#library.calls.earshot_ipc_address(this.#open(), handleOf(handle), record.bytes),
-    );
+    this.#checked(this.#library.calls[call](this.#open(), handleOf(handle), record.bytes));
     return readAddress(record);
   }
 

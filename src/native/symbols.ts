@@ -115,6 +115,7 @@ export const ipcSymbols = {
   earshot_ipc_listen: call("i32", "pointer", "bytes", "u32", "bytes"),
   earshot_ipc_dial: call("i32", "pointer", "bytes", "bytes"),
   earshot_ipc_address: call("i32", "pointer", "u32", "bytes"),
+  earshot_ipc_own_address: call("i32", "pointer", "u32", "bytes"),
   earshot_ipc_pause: call("i32", "pointer", "u32", "u32"),
   earshot_ipc_close: call("i32", "pointer", "u32", "u32"),
   earshot_ipc_close_all: call("i32", "pointer", "u32"),

@@ -175,6 +175,7 @@ pub fn ContextType(comptime World: type) type {
         pub const listenAt = Dialer.listenAt;
         pub const dial = Dialer.dial;
         pub const addressOf = Dialer.addressOf;
+        pub const ownAddressOf = Dialer.ownAddressOf;
         pub const wait = Wait.wait;
 
         // What the parts call of each other.

@@ -55,12 +55,21 @@ pub fn DialerType(comptime Context: type) type {
 
         /// Where the other end of a TCP connection is, or where a service listens; null for what has no such address.
         pub fn addressOf(context: *Context, handle: Handle) contexts.CloseError!?sys.internet.Address {
+            return addressAt(context, handle, .peer);
+        }
+
+        /// Where this end of a TCP connection is, or where a service listens; null for what has no such address.
+        pub fn ownAddressOf(context: *Context, handle: Handle) contexts.CloseError!?sys.internet.Address {
+            return addressAt(context, handle, .own);
+        }
+
+        fn addressAt(context: *Context, handle: Handle, end: sys.internet.End) contexts.CloseError!?sys.internet.Address {
             try context.check();
             return switch (context.table.get(handle) orelse return error.Closed) {
                 .connection => |connection| if (connection.state == .ended)
                     error.Closed
                 else
-                    sys.internet.addressOf(connection.fd, .peer),
+                    sys.internet.addressOf(connection.fd, end),
                 .service => |service| sys.internet.addressOf(service.listener.descriptor(), .own),
                 .timer, .external, .bound => error.Closed,
             };

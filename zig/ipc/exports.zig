@@ -74,6 +74,7 @@ pub const functions = .{
     .{ "earshot_ipc_listen", &handover.listen },
     .{ "earshot_ipc_dial", &handover.dial },
     .{ "earshot_ipc_address", &handover.addressOf },
+    .{ "earshot_ipc_own_address", &handover.ownAddressOf },
     .{ "earshot_ipc_pause", &context.pause },
     .{ "earshot_ipc_close", &context.closeHandle },
     .{ "earshot_ipc_close_all", &context.closeAll },

@@ -38,6 +38,9 @@ pub const ListenError = error{
 
 pub const DialError = error{ Permission, DescriptorLimit, Unexpected };
 
+/// What comes before an IPv4 address where a socket for IPv6 has one (RFC 4291, section 2.5.5.2). It is told as what it is.
+const mapped = [_]u8{0} ** 10 ++ [_]u8{0xff} ** 2;
+
 const Socket = extern union {
     any: c.sockaddr,
     ip4: c.sockaddr.in,
@@ -64,18 +67,25 @@ const Socket = extern union {
                 found.bytes[0..4].* = @bitCast(socket.ip4.addr);
                 return found;
             },
-            c.AF.INET6 => return .{
-                .family = .ip6,
-                .port = std.mem.bigToNative(u16, socket.ip6.port),
-                .scope = socket.ip6.scope_id,
-                .bytes = socket.ip6.addr,
+            c.AF.INET6 => {
+                const port = std.mem.bigToNative(u16, socket.ip6.port);
+                const bytes = socket.ip6.addr;
+                if (!std.mem.startsWith(u8, &bytes, &mapped)) return .{
+                    .family = .ip6,
+                    .port = port,
+                    .scope = socket.ip6.scope_id,
+                    .bytes = bytes,
+                };
+                var found: Address = .{ .family = .ip4, .port = port };
+                found.bytes[0..4].* = bytes[mapped.len..].*;
+                return found;
             },
             else => return null,
         }
     }
 };
 
-/// A TCP socket that listens at `address`; port 0 takes one that is free. IPv6 means IPv6 alone.
+/// A TCP socket that listens at `address`; port 0 takes one that is free. All of IPv6, `::`, stands for IPv4 as well.
 pub fn listen(system: *System, address: Address, backlog: u31) ListenError!Fd {
     const fd = open(system, address.family) catch |failure| {
         // Without IPv6 none of its addresses is this machine's.
@@ -86,7 +96,9 @@ pub fn listen(system: *System, address: Address, backlog: u31) ListenError!Fd {
     const on: c_int = 1;
     // A port is free again as soon as its last owner has gone, whatever the remotes still have to say.
     _ = c.setsockopt(fd, c.SOL.SOCKET, c.SO.REUSEADDR, &on, @sizeOf(c_int));
-    if (address.family == .ip6) _ = c.setsockopt(fd, c.IPPROTO.IPV6, platform.ipv6_only, &on, @sizeOf(c_int));
+    // Systems differ in what they begin with.
+    const off: c_int = 0;
+    if (address.family == .ip6) _ = c.setsockopt(fd, c.IPPROTO.IPV6, platform.ipv6_only, &off, @sizeOf(c_int));
     const place, const bytes = Socket.of(address);
     if (c.bind(fd, &place.any, bytes) != 0) return switch (system.record(.bind)) {
         .ADDRINUSE => error.AddressInUse,
@@ -139,8 +151,10 @@ pub fn outcome(fd: Fd) i32 {
     return errno;
 }
 
+pub const End = enum { own, peer };
+
 /// Where the other end is, or this one; null if that is no TCP socket, or it has no other end.
-pub fn addressOf(fd: Fd, end: enum { own, peer }) ?Address {
+pub fn addressOf(fd: Fd, end: End) ?Address {
     var found: Socket = undefined;
     var bytes: c.socklen_t = @sizeOf(Socket);
     const result = switch (end) {
@@ -185,6 +199,27 @@ test "who listens is reached, over both families, and each end knows where the o
         defer system.close(accepted);
         try testing.expectEqual(addressOf(dialed, .own).?, addressOf(accepted, .peer).?);
         try testing.expectEqual(place, addressOf(dialed, .peer).?);
+    }
+}
+
+test "all of IPv6 stands for IPv4 as well, and who comes by that is told so" {
+    var system: System = .{};
+    const listener = listen(&system, .{ .family = .ip6 }, 8) catch |failure| {
+        if (failure == error.AddressMissing) return;
+        return failure;
+    };
+    defer system.close(listener);
+    const port = addressOf(listener, .own).?.port;
+    for ([_]Address.Family{ .ip4, .ip6 }) |family| {
+        const dialed = try dial(&system, loopback(family, port));
+        defer system.close(dialed);
+        waitWritable(&system, dialed) catch {};
+        // A machine may have IPv6, and no address of it.
+        if (family == .ip6 and outcome(dialed) != 0) continue;
+        const accepted = (try system.accept(listener)).?;
+        defer system.close(accepted);
+        try testing.expectEqual(addressOf(dialed, .own).?, addressOf(accepted, .peer).?);
+        try testing.expectEqual(loopback(family, port), addressOf(accepted, .own).?);
     }
 }
 

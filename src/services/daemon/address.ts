@@ -1,5 +1,6 @@
 /** Where a daemon listens, or a remote is: HOST:PORT. */
 
+import { isIPv4 } from "node:net";
 import type { Option } from "../option.ts";
 import { UsageError } from "../option.ts";
 
@@ -21,6 +22,12 @@ function parseAddress(text: string): Address | undefined {
 
 export function formatAddress({ host, port }: Address): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/** An address of IPv4 as one, whatever socket it came by: one for IPv6 has it in a form of its own (RFC 4291, 2.5.5.2). */
+export function unmapped({ host, port }: Address): Address {
+  const inner = /^::ffff:(.*)$/i.exec(host)?.[1] ?? "";
+  return { host: isIPv4(inner) ? inner : host, port };
 }
 
 export function address(help: string): Option<Address> {

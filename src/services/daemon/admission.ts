@@ -10,7 +10,6 @@
  * come back. A new ipcd is not told of those who were let in before.
  */
 
-import { isIPv4 } from "node:net";
 import { connect } from "../../ipc/connect.ts";
 import type { Connection } from "../../ipc/connection.ts";
 import { answeredError, lookupService } from "../../ipc/lookup.ts";
@@ -18,7 +17,7 @@ import { IpcError } from "../../native/errors.ts";
 import { remotesService } from "../ipcd/remotes.ts";
 import type { Start } from "../startable.ts";
 import type { Address } from "./address.ts";
-import { formatAddress } from "./address.ts";
+import { formatAddress, unmapped } from "./address.ts";
 import { exhaustedText, isExhausted } from "./way.ts";
 
 /** ipcd answers at once, or something is wrong with it. */
@@ -132,9 +131,8 @@ export class Admission {
 
   /** As rules have it: an address of IPv4 is written as one, whatever socket it came by, and without a zone. */
   #uriOf({ host, port }: Address): string {
-    const bare = host.replace(/%.*$/, "");
-    const inner = /^::ffff:(.*)$/i.exec(bare)?.[1] ?? "";
-    return `${this.#scheme}://${formatAddress({ host: isIPv4(inner) ? inner : bare, port })}`;
+    const bare = unmapped({ host: host.replace(/%.*$/, ""), port });
+    return `${this.#scheme}://${formatAddress(bare)}`;
   }
 }
 

@@ -26,7 +26,7 @@ export async function listenTcp(
     name,
     {
       open(connection) {
-        const remote = new TcpRemote(connection, listener.address);
+        const remote = new TcpRemote(connection);
         known.set(connection, remote);
         remotes.arrive(remote);
         remotes.ready(remote);
@@ -59,10 +59,10 @@ class TcpRemote implements Remote {
   readonly destination: InternetAddress;
   readonly #connection: Connection;
 
-  constructor(connection: Connection, destination: InternetAddress) {
+  constructor(connection: Connection) {
     this.#connection = connection;
     this.address = connection.remote;
-    this.destination = destination;
+    this.destination = connection.local;
   }
 
   get open(): boolean {

@@ -11,6 +11,7 @@ import type { Server, TLSSocket } from "node:tls";
 import { createServer } from "node:tls";
 import type { Connection } from "../../ipc/connection.ts";
 import type { InternetAddress } from "../../ipc/internet-address.ts";
+import { unmapped } from "../daemon/address.ts";
 import { relay, streamOf } from "../daemon/relay.ts";
 import type { Bound, Listener, Remote } from "../daemon/remote.ts";
 import type { Remotes } from "../daemon/remotes.ts";
@@ -98,8 +99,8 @@ class TlsRemote implements Remote {
     this.#lingerers = lingerers;
     this.#remotes = remotes;
     this.#gone = gone;
-    this.address = { host: socket.remoteAddress ?? "::", port: socket.remotePort ?? 0 };
-    this.destination = { host: socket.localAddress ?? "::", port: socket.localPort ?? 0 };
+    this.address = addressOf(socket.remoteAddress, socket.remotePort);
+    this.destination = addressOf(socket.localAddress, socket.localPort);
     const closed = Promise.withResolvers<void>();
     this.#closed = closed.promise;
     // Its end follows, and says the same.
@@ -180,6 +181,11 @@ class TlsRemote implements Remote {
     this.#remotes.forget(this);
     this.#socket.destroySoon();
   };
+}
+
+/** One that has gone already has none. */
+function addressOf(host = "::", port = 0): InternetAddress {
+  return unmapped({ host, port });
 }
 
 /** What is wrong with a remote whose handshake is done. */

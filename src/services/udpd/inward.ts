@@ -14,7 +14,7 @@ import { limitDefaults } from "../../ipc/limits.ts";
 import type { Message } from "../../ipc/message.ts";
 import { IpcError, isClosed } from "../../native/errors.ts";
 import type { Address } from "../daemon/address.ts";
-import { formatAddress } from "../daemon/address.ts";
+import { formatAddress, unmapped } from "../daemon/address.ts";
 import type { Admission } from "../daemon/admission.ts";
 import { NotAdmitted } from "../daemon/admission.ts";
 import type { Counters } from "../daemon/counters.ts";
@@ -244,7 +244,7 @@ export class Inward {
   }
 
   #complain(address: Address, what: string, kind: string): void {
-    this.#options.complain(formatAddress(address), what, kind);
+    this.#options.complain(formatAddress(unmapped(address)), what, kind);
   }
 }
 

@@ -5,7 +5,7 @@ import { connect } from "../../ipc/connect.ts";
 import type { Connection } from "../../ipc/connection.ts";
 import { limitDefaults } from "../../ipc/limits.ts";
 import { IpcError } from "../../native/errors.ts";
-import { formatAddress } from "../daemon/address.ts";
+import { formatAddress, unmapped } from "../daemon/address.ts";
 import type { Leave } from "../daemon/admission.ts";
 import { NotAdmitted } from "../daemon/admission.ts";
 import { listenAt } from "../daemon/listen.ts";
@@ -168,13 +168,11 @@ export class Server implements Running {
       return { status: 503, why: "as many are connected as are allowed; try again later" };
     }
     const { address = "somebody", port = 0 } = server.requestIP(request) ?? {};
-    const remote = new Remote(formatAddress({ host: address, port }), admission, this.#house);
+    const where = unmapped({ host: address, port });
+    const remote = new Remote(formatAddress(where), admission, this.#house);
     this.#coming += 1;
     try {
-      const leave = await this.#settings.admission.admit(admission.service, {
-        host: address,
-        port,
-      });
+      const leave = await this.#settings.admission.admit(admission.service, where);
       return await this.#bindAdmitted(remote, leave, admission, request, server);
     } catch (error) {
       if (!(error instanceof NotAdmitted)) throw error;

@@ -386,6 +386,30 @@ function carries(way: Way): void {
       expect(scratch.entries()).toEqual(["echo"]);
     });
 
+    test("the service is told who is there by IPv4, where all of IPv6 is listened at", async () => {
+      using scratch = new Scratch();
+      const { path: rundir } = scratch;
+      const heard: Buffer[] = [];
+      await using _ = await BareService.serve(`${rundir}/log`, (socket) => {
+        socket.on("data", (bytes) => heard.push(bytes as Buffer));
+        socket.write("hello");
+      });
+      const words = ["--service", "log", "--proxy"];
+      const daemon = await startDaemon(way, rundir, words, "[::]:0");
+      await using command = daemon.command;
+      for (const host of ["127.0.0.1", "::1"]) {
+        heard.length = 0;
+        const place = { host, port: daemon.port };
+        using peer = await way.visit(place);
+        await peer.hears("hello");
+        const { localPort: port = 0 } = peer.socket;
+        const head = Buffer.from(proxyHeader({ host, port }, place)).toString("hex");
+        await until("all is there", () => 2 * Buffer.concat(heard).length >= head.length);
+        expect(Buffer.concat(heard).toString("hex")).toBe(head);
+      }
+      await command.end();
+    });
+
     test("the service is told who is there", async () => {
       using scratch = new Scratch();
       const { path: rundir } = scratch;

@@ -1052,7 +1052,8 @@ int32_t earshot_ipc_pair(earshot_ipc_context *context, int32_t descriptors[2]);
  */
 
 /* Accepts connections at an address, from anybody. Port 0 takes one that is free, which
- * earshot_ipc_address tells. IPv6 does not stand for IPv4 as well. */
+ * earshot_ipc_address tells. All of IPv6, ::, stands for IPv4 as well; who comes by that has an
+ * IPv4 address. */
 int32_t earshot_ipc_listen(
     earshot_ipc_context *context,
     const struct earshot_ipc_address *address,
@@ -1069,6 +1070,12 @@ int32_t earshot_ipc_dial(
 /* Where the other end of a connection is, or where a service listens. EARSHOT_IPC_CODE_NOT_AVAILABLE
  * for what is not TCP. */
 int32_t earshot_ipc_address(
+    earshot_ipc_context *context,
+    earshot_ipc_handle handle,
+    struct earshot_ipc_address *address);
+
+/* The same for this end of a connection: where it came to, which one that listens everywhere does not say. */
+int32_t earshot_ipc_own_address(
     earshot_ipc_context *context,
     earshot_ipc_handle handle,
     struct earshot_ipc_address *address);

@@ -138,3 +138,11 @@ pub fn addressOf(given: ?*Context, handle: Handle, out: ?*sys.internet.Address) 
     room.* = found orelse return context.fail(error.NotAvailable, 0);
     return 0;
 }
+
+pub fn ownAddressOf(given: ?*Context, handle: Handle, out: ?*sys.internet.Address) callconv(.c) i32 {
+    const context = Context.enter(given) catch |failure| return codes.of(failure);
+    const room = out orelse return context.fail(error.InvalidArgument, 0);
+    const found = context.inner.ownAddressOf(handle) catch |failure| return context.fail(failure, 0);
+    room.* = found orelse return context.fail(error.NotAvailable, 0);
+    return 0;
+}
