@@ -43,6 +43,20 @@ test("very many bytes in all leave nothing behind", async () => {
   });
 });
 
+test("large messages of many sizes, several at once, leave nothing behind", async () => {
+  // libc holds on to what lies below anything still in use: the more there is at once, the more of it.
+  const bytesMin = 1_500_000;
+  const bytesMore = 2_000_000;
+  await onStage({}, async (stage) => {
+    const client = await stage.client();
+    for (let number = 0; number < 100; number++) {
+      const payload = pattern(bytesMin + ((number * 4099) % bytesMore), number);
+      const answers = await Promise.all(Array.from({ length: 4 }, () => client.request(payload)));
+      expect(answers.every(({ bytes }) => same(bytes, payload))).toBe(true);
+    }
+  });
+});
+
 test("bytes that are zero", async () => {
   await onStage({}, async (stage) => {
     const payloads = ["\0", "\0\0\0\0", "a\0b", "\0\0\0\u0001\0"].map((text) => Buffer.from(text));

@@ -83,9 +83,13 @@ export class Stage implements Disposable {
 
   /** Resolves when the service has counted `reason`. */
   async counted(reason: Reason): Promise<void> {
+    let reasons: Statistics["reasons"] = {};
     await until(
-      `the service has counted ${reason}`,
-      async () => ((await this.statistics()).reasons[reason] ?? 0) > 0,
+      () => `the service has counted ${reason}: ${JSON.stringify(reasons)}`,
+      async () => {
+        ({ reasons } = await this.statistics());
+        return (reasons[reason] ?? 0) > 0;
+      },
     );
   }
 
@@ -201,12 +205,16 @@ async function expectBack(stage: Stage, before: Holdings, slackBytes: number): P
       return Bun.deepEquals(census, before.census);
     },
   );
-  let { memory } = before;
+  const seen: number[] = [];
+  const allowed = before.memory + slackBytes;
   await until(
-    () => `${memory} bytes of memory are about ${before.memory} again`,
+    () =>
+      `${seen.at(-1)} bytes of memory are about ${before.memory} again, ${allowed} at most: they were ${seen[0]} when ` +
+      `the act was over, and between ${Math.min(...seen)} and ${Math.max(...seen)} since, looked at ${seen.length} times`,
     async () => {
-      memory = await stage.memory();
-      return memory <= before.memory + slackBytes;
+      const memory = await stage.memory();
+      seen.push(memory);
+      return memory <= allowed;
     },
   );
 }

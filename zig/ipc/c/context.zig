@@ -12,7 +12,8 @@ const codes = @import("code.zig");
 const options = @import("options.zig");
 const Code = codes.Code;
 const Handle = ipc.handle.Handle;
-const allocator = @import("memory.zig").allocator;
+const memory = @import("memory.zig");
+const allocator = memory.allocator;
 
 pub const Context = struct {
     inner: ipc.Context,
@@ -44,6 +45,14 @@ pub const Context = struct {
         errdefer allocator.destroy(waiter);
         try waiter.start(allocator, bell);
         context.waiter = waiter;
+    }
+
+    /// Until when a waiter may sleep. Memory that is held in vain is given back when nothing has come for a while.
+    fn nextDeadline(context: *Context) ?u64 {
+        const next_ns = context.inner.deadlines.next();
+        if (!memory.mayRelax()) return next_ns;
+        const relax_ns = memory.relax(context.inner.system.monotonic()) orelse return next_ns;
+        return @min(relax_ns, next_ns orelse relax_ns);
     }
 
     /// What was closed is not kept by a waiter that sleeps on it.
@@ -244,7 +253,7 @@ pub fn arm(given: ?*Context, callback: ?ipc.waiter.Callback) callconv(.c) i32 {
         return context.fail(failure, 0);
     const poller = &context.inner.poller;
     const waiter = context.waiter.?;
-    const deadline_ns = context.inner.deadlines.next();
+    const deadline_ns = context.nextDeadline();
     const armed = if (poller.descriptors()) |descriptors|
         waiter.arm(descriptors, deadline_ns)
     else
