@@ -75,6 +75,11 @@ pub const QueuePolicy = enum(u32) {
     _,
 };
 
+/// How often descriptors that the system has no room for are tried again, and how long nothing of a connection may go
+/// for that reason: peers who read have read by then, and whoever waits is to know at last.
+pub const crowded_retry_ns = 10 * std.time.ns_per_ms;
+pub const crowded_max_ns = 3 * std.time.ns_per_s;
+
 /// Room for more reports than this is given back when none is left, so that an idle connection costs next to nothing.
 const idle_reports_max = 32;
 
@@ -96,7 +101,7 @@ pub const Sent = enum {
     out_of_memory,
     /// One of the descriptors is not open, or cannot be passed; nothing was taken.
     unpassable,
-    /// The system keeps no more descriptors on their way; nothing was taken.
+    /// The system keeps no more descriptors on their way, until others have been read; nothing was taken of theirs.
     crowded,
     /// There is no descriptor left for the copies that are to wait; nothing was taken.
     descriptor_limit,
@@ -142,7 +147,10 @@ pub const Connection = struct {
     read_number: u64 = 0,
     end_reason: Reason = .none,
     end_errno: i32 = 0,
+    /// Since when the system has kept no more of its descriptors on their way.
+    crowded_ns: ?u64 = null,
     /// In the context's lists.
+    in_crowded: bool = false,
     in_ready: bool = false,
     in_attention: bool = false,
     in_unsent: bool = false,

@@ -4,11 +4,12 @@
 //! `World` says what the context stands on: `System` (the operating system), `Poller` and `Claim` (a served name).
 //! There are two: the real one, and the seeded fake of `zig/testing`.
 //!
-//! Inside, things that want doing stand in three queues of handles, each object at most once in each:
+//! Inside, things that want doing stand in four queues of handles, each object at most once in each:
 //!
 //!     ready       a descriptor is readable or writable; worked off in turn, each within a bound
 //!     unsent      messages were queued without being tried yet
 //!     attention   something is to be reported: an end, a drained queue, a message that went out
+//!     crowded     descriptors wait because the system keeps no more on their way; tried again after a while
 //!
 //! A stale handle in one of them finds nothing and is passed over.
 //!
@@ -113,6 +114,9 @@ pub fn ContextType(comptime World: type) type {
         ready: std.Deque(Handle) = .empty,
         unsent: std.Deque(Handle) = .empty,
         attention: std.Deque(Handle) = .empty,
+        crowded: std.Deque(Handle) = .empty,
+        /// When those are tried again.
+        crowded_due_ns: ?u64 = null,
         deadlines: Deadlines = .{},
         statistics: Statistics = .{},
         /// Who sent in the last batch, and is read first in the next wait.
@@ -182,6 +186,7 @@ pub fn ContextType(comptime World: type) type {
         pub const sendOutbox = Sender.sendOutbox;
         pub const sendQueued = Sender.sendQueued;
         pub const sendUnsent = Sender.sendUnsent;
+        pub const sendCrowded = Sender.sendCrowded;
         pub const dropQueue = Sender.dropQueue;
         pub const readHot = Receiver.readHot;
         pub const receive = Receiver.receive;
@@ -260,6 +265,7 @@ pub fn ContextType(comptime World: type) type {
             context.ready.deinit(context.allocator);
             context.unsent.deinit(context.allocator);
             context.attention.deinit(context.allocator);
+            context.crowded.deinit(context.allocator);
             context.poller.deinit();
             context.wake.close();
             context.batch.deinit(&context.system);
@@ -331,6 +337,7 @@ pub fn ContextType(comptime World: type) type {
             try reserve(&context.ready, context.allocator, count);
             try reserve(&context.unsent, context.allocator, count);
             try reserve(&context.attention, context.allocator, count);
+            try reserve(&context.crowded, context.allocator, count);
             return context.table.add(context.allocator, object);
         }
 
@@ -374,7 +381,8 @@ pub fn ContextType(comptime World: type) type {
         pub fn watch(context: *Context, connection: *Connection) void {
             const readable = connection.state == .open and !connection.paused;
             const writable = connection.state == .connecting or
-                (connection.queue.bytes() > 0 and !connection.broken and !connection.in_unsent);
+                (connection.queue.bytes() > 0 and !connection.broken and !connection.in_unsent and
+                    connection.crowded_ns == null);
             if (readable == connection.watches_readable and writable == connection.watches_writable) return;
             context.poller.modify(connection.fd, connection.handle.number(), .{
                 .readable = readable,
@@ -566,6 +574,13 @@ pub fn ContextType(comptime World: type) type {
         /// Whether the next `wait` has something to do or to report without waiting for it.
         pub fn pending(context: *const Context) bool {
             return context.ready.len > 0 or context.unsent.len > 0 or context.attention.len > 0;
+        }
+
+        /// The next moment at which there is something to do though nothing has come.
+        pub fn nextDeadline(context: *const Context) ?u64 {
+            const next_ns = context.deadlines.next();
+            const crowded_ns = context.crowded_due_ns orelse return next_ns;
+            return @min(crowded_ns, next_ns orelse crowded_ns);
         }
 
         pub fn line(context: *Context, object: anytype) void {

@@ -325,12 +325,47 @@ pub fn SenderType(comptime Context: type) type {
             noteSent(context, connection, mark);
             context.descriptors.release(connection.credentials.uid, connection.descriptors_gone);
             connection.descriptors_gone = 0;
+            // Something has gone, so that the wait of what is left begins anew.
+            if (sent != .crowded or mark.bytes != connection.bytes_sent) connection.crowded_ns = null;
             switch (sent) {
                 .taken => noteQueue(context, connection),
                 .broken, .failed => breakOff(context, connection, sent),
-                .crowded => context.end(connection, .descriptor_limit, context.system.failure.errno),
+                .crowded => awaitRoom(context, connection),
                 // The queue holds whole frames, with copies of their descriptors, and needs nothing more.
                 .malformed, .out_of_memory, .unpassable, .descriptor_limit => unreachable,
+            }
+        }
+
+        /// The system keeps no more descriptors of this user on their way, until somebody, who may be anybody, has read
+        /// some of them; nothing tells when, so it is tried again.
+        fn awaitRoom(context: *Context, connection: *Connection) void {
+            // There would be no end of trying: the poller goes on telling that a peer is gone.
+            if (connection.hung_up) return breakOff(context, connection, .broken);
+            const errno = context.system.failure.errno;
+            const now_ns = context.system.monotonic();
+            const since_ns = connection.crowded_ns orelse now_ns;
+            connection.crowded_ns = since_ns;
+            // One that is draining has a deadline of its own.
+            if (connection.state != .draining and now_ns >= since_ns +| connections.crowded_max_ns)
+                return context.end(connection, .descriptor_limit, errno);
+            if (!connection.in_crowded) {
+                connection.in_crowded = true;
+                context.crowded.pushBackAssumeCapacity(connection.handle);
+                if (context.crowded_due_ns == null) context.crowded_due_ns = now_ns +| connections.crowded_retry_ns;
+            }
+            noteQueue(context, connection);
+        }
+
+        pub fn sendCrowded(context: *Context, now_ns: u64) void {
+            if (now_ns < context.crowded_due_ns orelse return) return;
+            context.crowded_due_ns = null;
+            var left = context.crowded.len;
+            while (left > 0) : (left -= 1) {
+                const handle = context.crowded.popFront() orelse return;
+                const connection = context.connectionOf(handle) catch continue;
+                connection.in_crowded = false;
+                // What was tried since then, for another reason, may have gone.
+                if (connection.state != .ended and connection.crowded_ns != null) sendQueued(context, connection);
             }
         }
 
@@ -358,6 +393,7 @@ pub fn SenderType(comptime Context: type) type {
             context.statistics.queued_bytes -= queued;
             if (context.serviceOf(connection)) |service| service.statistics.queued_bytes -= queued;
             connection.queue.deinit(context.allocator);
+            connection.crowded_ns = null;
             const dropped = connection.dropAttachments(context.allocator, &context.system);
             context.descriptors.release(connection.credentials.uid, dropped);
         }

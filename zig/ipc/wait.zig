@@ -61,7 +61,7 @@ pub fn WaitType(comptime Context: type) type {
 
         /// The time, or 0 where nothing depends on it: the clock is a good part of what a short wait costs.
         fn clock(context: *Context, needed: bool) u64 {
-            return if (needed or context.deadlines.next() != null) context.system.monotonic() else 0;
+            return if (needed or context.nextDeadline() != null) context.system.monotonic() else 0;
         }
 
         fn lookOrSleep(context: *Context, timeout_ns: i64, spin_ns: i64) WaitError!void {
@@ -82,7 +82,7 @@ pub fn WaitType(comptime Context: type) type {
                 now_ns = context.system.monotonic();
             }
             while (context.batch.events_count == 0 and !context.woken and now_ns < deadline_ns) {
-                const until_ns = @min(deadline_ns, context.deadlines.next() orelse std.math.maxInt(u64));
+                const until_ns = @min(deadline_ns, context.nextDeadline() orelse std.math.maxInt(u64));
                 // What was collected may have brought the first deadline.
                 if (now_ns == 0) now_ns = clock(context, timed);
                 try poll(context, if (until_ns == std.math.maxInt(u64)) null else until_ns -| now_ns);
@@ -150,6 +150,7 @@ pub fn WaitType(comptime Context: type) type {
         /// late.
         fn collect(context: *Context, now_ns: u64) void {
             context.workDue(now_ns);
+            context.sendCrowded(now_ns);
             workReady(context, now_ns);
             context.workAttention();
         }

@@ -94,7 +94,7 @@ pub const Actor = struct {
 
     fn nextDuty(pointer: *const anyopaque) ?u64 {
         const actor: *const Actor = @ptrCast(@alignCast(pointer));
-        return actor.context.deadlines.next();
+        return actor.context.nextDeadline();
     }
 
     /// The context is gone when this returns, and so must be all that it held.

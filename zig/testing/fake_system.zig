@@ -265,6 +265,10 @@ pub const FakeSystem = struct {
         }
         if (kernel.happens(.rights_crowded)) {
             system.fail(.send, .TOOMANYREFS);
+            // Linux finds out about this before it looks whether anybody is there.
+            if (socket.hasEnded()) socket.told.broken = true;
+            socket.refused_ns = kernel.now_ns;
+            if (socket.crowded_ns == null) socket.crowded_ns = kernel.now_ns;
             return .crowded;
         }
         const begin = socket.sent.items.len;
@@ -273,6 +277,7 @@ pub const FakeSystem = struct {
             .broken => return .broken,
             .failed => return .failed,
             .bytes => |count| {
+                socket.crowded_ns = null;
                 socket.putRights(kernel.arena, begin, tokens, true);
                 return .{ .bytes = count };
             },

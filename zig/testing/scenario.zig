@@ -342,7 +342,7 @@ const Scenario = struct {
                 if (peer.settle()) quiet = false;
             }
             for (scenario.all()) |actor| {
-                const deadline_ns = actor.context.deadlines.next() orelse std.math.maxInt(u64);
+                const deadline_ns = actor.context.nextDeadline() orelse std.math.maxInt(u64);
                 next_ns = @min(next_ns, deadline_ns);
                 const ready = actor.context.pending() or actor.context.poller.somethingReady();
                 if (!ready and deadline_ns > kernel.now_ns) continue;

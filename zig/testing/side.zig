@@ -309,7 +309,7 @@ pub const Side = struct {
             .descriptors_unasked => side.limits.descriptors_max == 0 and socket.told.cut_room and side.isFirstOf(rest),
             .descriptors_too_many => side.limits.descriptors_max > 0 and side.hasTooMany() and side.isFirstOf(rest),
             .descriptor_limit => (socket.told.cut_table and side.isFirstOf(rest)) or
-                (kernel.happened.get(.rights_crowded) > 0 and side.hasUnsentRights()),
+                side.hasBeenCrowded(),
             else => false,
         };
     }
@@ -329,6 +329,12 @@ pub const Side = struct {
         if (count > side.limits.descriptors_max) return true;
         // Others of the user may have had their share.
         return side.socket.told.cut_room and side.limits.descriptors_held_max < held_max_far;
+    }
+
+    /// Its descriptors were tried for long enough.
+    fn hasBeenCrowded(side: *const Side) bool {
+        const since_ns = side.socket.crowded_ns orelse return false;
+        return side.hasUnsentRights() and side.kernel.told_ns + clock_ns_max >= since_ns +| ipc.connection.crowded_max_ns;
     }
 
     fn hasUnsentRights(side: *const Side) bool {

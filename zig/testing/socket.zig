@@ -36,6 +36,8 @@ pub const Socket = struct {
     rights_late: []const u32 = &.{},
     /// When this end last could not send all that it had.
     refused_ns: u64 = 0,
+    /// Since when the system has let none of its descriptors go.
+    crowded_ns: ?u64 = null,
     /// When the other end last put something on its way here.
     arrived_ns: u64 = 0,
     closed: bool = false,

@@ -49,7 +49,7 @@ pub const Context = struct {
 
     /// Until when a waiter may sleep. Memory that is held in vain is given back when nothing has come for a while.
     fn nextDeadline(context: *Context) ?u64 {
-        const next_ns = context.inner.deadlines.next();
+        const next_ns = context.inner.nextDeadline();
         if (!memory.mayRelax()) return next_ns;
         const relax_ns = memory.relax(context.inner.system.monotonic()) orelse return next_ns;
         return @min(relax_ns, next_ns orelse relax_ns);
