@@ -155,6 +155,8 @@ export class Context implements Disposable {
   readonly #formats = new Map<number, Format>();
   /** Where native code puts the descriptors of a message. */
   readonly #taken = new Int32Array(constants.descriptors_max);
+  /** Those of this batch that somebody has looked at, a message's together. */
+  #arrived: (readonly Descriptor[])[] = [];
   /** One of their functions is running, in the middle of a wait. */
   #converting = false;
   /** Why things that this side asked for could not be done; they come first in the next batch. */
@@ -687,8 +689,7 @@ export class Context implements Disposable {
     const { calls } = this.#library;
     const outbox = this.#outbox;
     memoryOf(this.#inbox);
-    this.#inbox.generation += 1;
-    this.#at = 0;
+    this.#beginBatch();
     this.#count = 0;
     const ns = nsOf(timeout);
     // What could not be sent is reported at once, so there is nothing to wait for.
@@ -701,6 +702,15 @@ export class Context implements Disposable {
     if (!outbox.isEmpty) outbox.settle(this.#settle);
     this.#count = this.#checked(count);
     return this.#count + this.#errors.length;
+  }
+
+  #beginBatch(): void {
+    this.#inbox.generation += 1;
+    this.#at = 0;
+    if (this.#arrived.length === 0) return;
+    // Whoever has kept one may forget it.
+    for (const descriptors of this.#arrived) for (const each of descriptors) each.watch();
+    this.#arrived = [];
   }
 
   /** @internal Whether the end of a connection is still to come in this batch, so that natively it is gone already. */
@@ -768,7 +778,10 @@ export class Context implements Disposable {
       const count = this.#checked(
         this.#library.calls.earshot_ipc_take(this.#open(), detail, numbers),
       );
-      return Array.from(numbers.subarray(0, count), (number) => new Descriptor(number));
+      const descriptors: Descriptor[] = [];
+      for (let at = 0; at < count; at++) descriptors.push(new Descriptor(numbers[at]!, false));
+      this.#arrived.push(descriptors);
+      return descriptors;
     },
   };
 
@@ -843,9 +856,9 @@ export class Context implements Disposable {
     const result = this.#library.calls.earshot_ipc_context_close(address);
     if (result < 0) throw errorOf(result, systemFailure(this.#areas.control));
     this.#address = undefined;
+    this.#beginBatch();
     this.#count = 0;
     this.#errors = [];
-    this.#inbox.generation += 1;
     this.#formats.clear();
     this.#converters?.in.close();
     this.#converters?.out.close();

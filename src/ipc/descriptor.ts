@@ -17,11 +17,22 @@ const forgotten = new FinalizationRegistry<number>((number) => closeQuietly(numb
  */
 export class Descriptor implements Disposable {
   #number: number | undefined;
+  #watched = false;
 
-  /** Owns `number` from now on. */
-  constructor(number: number) {
+  /**
+   * Owns `number` from now on. Not `watched`, it is for whoever refers to it to call `watch` before he forgets it: most
+   * are closed by the function that they are given to, and watching costs more than all else here.
+   */
+  constructor(number: number, watched = true) {
     this.#number = whole("descriptor", number, 0, 2 ** 31 - 1);
-    forgotten.register(this, number, this);
+    if (watched) this.watch();
+  }
+
+  /** @internal From now on it is closed when nothing refers to it any more. */
+  watch(): void {
+    if (this.#watched || this.#number === undefined) return;
+    this.#watched = true;
+    forgotten.register(this, this.#number, this);
   }
 
   /** What the system knows it by. Throws ECLOSED once it was closed or taken. */
@@ -37,7 +48,8 @@ export class Descriptor implements Disposable {
   /** Gives its number away: it is the caller's to close from now on. */
   take(): number {
     const { number } = this;
-    forgotten.unregister(this);
+    if (this.#watched) forgotten.unregister(this);
+    this.#watched = false;
     this.#number = undefined;
     return number;
   }

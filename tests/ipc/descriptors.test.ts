@@ -219,6 +219,26 @@ describe("a descriptor", () => {
     });
   });
 
+  test("that came with a message and was kept is closed with its last reference, without those beside it", async () => {
+    using files = new Files();
+    using pair = new Pair({ service: many });
+    const { context } = pair;
+    const receive = () => {
+      const descriptors = [files.open("kept"), files.open("forgotten"), files.open("closed")];
+      context.write(pair.client, "x", { descriptors });
+      const [kept, forgotten, closed] = event(context, EventType.MessageRx).message.descriptors;
+      closed!.close();
+      return { kept: kept!, forgotten: forgotten!.number };
+    };
+    const { kept, forgotten } = receive();
+    context.wait(0);
+    await until("it is closed", () => {
+      Bun.gc(true);
+      return !isOpen(forgotten);
+    });
+    expect(textOf(kept)).toBe("kept");
+  });
+
   test("that is not open cannot be sent, and the connection goes on", () => {
     using pair = new Pair({ service: many });
     const { context } = pair;
