@@ -384,14 +384,20 @@ pub const System = struct {
         }
     }
 
-    /// SIGPIPE, held back for the length of one call.
+    /// SIGPIPE, held back for the length of one call, unless the process ignores it, as Bun does: to ask that is one call
+    /// instead of three.
     const Held = struct {
+        ignored: bool = false,
         pipe: c.sigset_t,
         mask: c.sigset_t,
         was_pending: bool,
 
         fn begin() Held {
             var held: Held = .{ .pipe = std.posix.sigemptyset(), .mask = undefined, .was_pending = undefined };
+            var action: c.Sigaction = undefined;
+            assert(c.sigaction(.PIPE, null, &action) == 0);
+            held.ignored = action.handler.handler == c.SIG.IGN;
+            if (held.ignored) return held;
             std.posix.sigaddset(&held.pipe, .PIPE);
             var pending: c.sigset_t = undefined;
             assert(signals.sigpending(&pending) == 0);
@@ -402,6 +408,7 @@ pub const System = struct {
 
         /// With `raised`, the call has raised it, and unless it was there before it is taken away again.
         fn end(held: *Held, raised: bool) void {
+            if (held.ignored) return;
             var taken: c_int = 0;
             if (raised and !held.was_pending) assert(c.sigwait(&held.pipe, &taken) == 0);
             var unwanted: c.sigset_t = undefined;

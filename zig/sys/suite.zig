@@ -204,6 +204,33 @@ test "sending to a peer that is gone is an answer and raises no signal" {
     try expectEqual(0, SignalCounter.count.load(.monotonic));
 }
 
+test "passing bytes to a peer that is gone raises no signal, whether the process ignores it or not" {
+    if (!System.splices) return error.SkipZigTest;
+    var system: System = .{};
+    for ([_]bool{ false, true }) |ignored| {
+        const signals: SignalCounter = .begin(.PIPE);
+        defer signals.end();
+        if (ignored) std.posix.sigaction(.PIPE, &.{
+            .handler = .{ .handler = std.c.SIG.IGN },
+            .mask = std.posix.sigemptyset(),
+            .flags = 0,
+        }, null);
+        const source, const target = try system.pair();
+        defer system.close(source);
+        system.close(target);
+        const from, const to = system.pipe(4096).?;
+        defer system.close(from);
+        defer system.close(to);
+        try expectEqual(sys.Sent{ .bytes = 3 }, system.write(to, "bye"));
+        try expectEqual(sys.Spliced.broken, system.splice(from, source, 3));
+        const gone, const left = system.pipe(4096).?;
+        defer system.close(left);
+        system.close(gone);
+        try expectEqual(sys.Sent.broken, system.write(left, "anybody there?"));
+        try expectEqual(0, SignalCounter.count.load(.monotonic));
+    }
+}
+
 test "an accepted connection raises no signal either" {
     var place: Place = try .init();
     defer place.deinit();
