@@ -80,7 +80,7 @@ const options = {
   "queue-max": count("BYTES", "what may wait for one side before the other waits (default 1 MiB)"),
   "connections-max": count(
     "COUNT",
-    "how many remotes may be connected, and as many be led to (default 10000)",
+    "how many remotes may be connected, and as many be led to (default 10000); of a message that has not come whole, each may have up to --message-max held here for as long as it answers pings, which --held-max does not count",
   ),
 } as const;
 

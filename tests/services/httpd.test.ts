@@ -609,6 +609,29 @@ describe("too many", () => {
   });
 });
 
+test("connections that wait for another request go when no descriptor is left", async () => {
+  using scratch = new Scratch();
+  const options = { rundir: scratch.path, shell: 'ulimit -n 64; exec "$@"' };
+  await using _ = await startService(["pong"], { rundir: scratch.path });
+  const words = ["httpd", "--listen", "127.0.0.1:0", "--allow", "pong", "--idle", "255", "--fresh"];
+  await using daemon = await startService(words, options);
+  const port = Number(/:(\d+)\//.exec(daemon.stdout)![1]);
+  using crowd = new DisposableStack();
+  const ask = async () => {
+    const client = crowd.use(await RawClient.connect(port));
+    client.write(`${head("/pong", "Content-Length: 5")}hello`);
+    await until("it is answered", () => /\r\n\r\n./.test(client.received));
+    return client;
+  };
+  const first = await ask();
+  await until("one is refused", async () => {
+    const { received } = await ask();
+    return received.includes('{"error":{"code":"no_descriptors",');
+  });
+  await first.gone();
+  expect((await ask()).received).toStartWith("HTTP/1.1 200 ");
+});
+
 test.if(canCount)(
   "a request for which no descriptor is left is told so, and later ones are answered",
   async () => {

@@ -277,6 +277,8 @@ export class Gateway {
     const refusal = exchange.givenUp ?? because;
     this.#end(exchange);
     if (exchange.putOff) this.#server?.timeout(exchange.request, this.#options.idle);
+    // Remotes who were answered, and may ask again, can come back.
+    if (refusal.code === "no_descriptors") this.#server?.closeIdleConnections();
     if (refusal.code === "timeout" || refusal.code === "body_timeout") {
       this.#counters.add("timeouts");
     }
