@@ -22,6 +22,12 @@ const unpolled_batches_max = 8;
 const spin_rounds_per_poll = 16;
 /// How many waits in a row may spin in vain before the context stops spinning.
 const spin_credit_max = 4;
+/// On the only processor that there is, whoever looks lets others run between two looks. If they kept it for so long, one
+/// of them computes, as a compiler does, and gives nothing back: the system takes each yield for a share given up, and
+/// would put off who yields for longer and longer.
+const crowded_ns = 2 * std.time.ns_per_ms;
+/// Then it is slept in the poller for so long, out of which whoever has waited is woken before those who compute.
+const crowded_rest_ns = 20 * std.time.ns_per_ms;
 
 pub fn WaitType(comptime Context: type) type {
     return struct {
@@ -73,7 +79,7 @@ pub fn WaitType(comptime Context: type) type {
             const start_ns = clock(context, timed);
             const deadline_ns = if (timeout_ns < 0) std.math.maxInt(u64) else start_ns +| @as(u64, @intCast(timeout_ns));
             var now_ns = start_ns;
-            if (spin > 0) {
+            if (spin > 0 and start_ns >= context.crowded_until_ns) {
                 if (try look(context, @min(start_ns +| spin, deadline_ns))) {
                     context.spin_credit = spin_credit_max;
                     return;
@@ -95,7 +101,8 @@ pub fn WaitType(comptime Context: type) type {
         }
 
         /// Looks for traffic until `until_ns` without sleeping, and says whether there was any.
-        fn look(context: *Context, until_ns: u64) WaitError!bool {
+        fn look(context: *Context, looks_until_ns: u64) WaitError!bool {
+            var until_ns = looks_until_ns;
             var rounds: u32 = 0;
             while (true) : (rounds += 1) {
                 context.readHot();
@@ -107,7 +114,17 @@ pub fn WaitType(comptime Context: type) type {
                 collect(context, now_ns);
                 if (context.batch.events_count > 0 or context.woken) return true;
                 if (now_ns >= until_ns) return false;
-                if (context.yields) context.system.yield() else std.atomic.spinLoopHint();
+                if (!context.yields) {
+                    std.atomic.spinLoopHint();
+                    continue;
+                }
+                context.system.yield();
+                const after_ns = context.system.monotonic();
+                if (after_ns - now_ns < crowded_ns) continue;
+                context.crowded_until_ns = after_ns + crowded_rest_ns;
+                // What came meanwhile is looked for once more.
+                until_ns = 0;
+                rounds = spin_rounds_per_poll - 2;
             }
         }
 
