@@ -27,7 +27,7 @@ const spin_credit_max = 4;
 /// would put off who yields for longer and longer.
 const crowded_ns = 2 * std.time.ns_per_ms;
 /// Then it is slept in the poller for so long, out of which whoever has waited is woken before those who compute.
-const crowded_rest_ns = 20 * std.time.ns_per_ms;
+const crowded_rest_ns = 10 * std.time.ns_per_ms;
 
 pub fn WaitType(comptime Context: type) type {
     return struct {
