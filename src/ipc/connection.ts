@@ -186,8 +186,8 @@ export class Connection implements AsyncDisposable {
 
   #takeWith(payload: Payload, descriptors: readonly (number | Descriptor)[]): boolean {
     this.#checkOpen();
-    numbersOf(descriptors);
     if (this.#handle === 0 || this.#broken) {
+      numbersOf(descriptors);
       throw new IpcError(
         "ECLOSED",
         `ECLOSED: "${this.service}" is gone and is looked for; descriptors do not wait until it is there again`,
