@@ -163,8 +163,10 @@ async function serve(name: string, service: Startable, values: Given): Promise<v
   await Promise.race([stop.first, finished]);
   // The service itself goes on where somebody else has it.
   if (!succession.over) announce(running.name, { STOPPING: 1 });
+  // The name goes first: whoever is just taking it over keeps it then, and is not called off.
+  const closed = close(running, stop.second);
   await succession.close();
-  await close(running, stop.second);
+  await closed;
   report.close();
 }
 

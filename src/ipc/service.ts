@@ -57,6 +57,8 @@ export class Service implements AsyncDisposable {
   #statistics: Statistics | undefined;
   /** @internal Told when it gives up its name. */
   onClosed: (() => void) | undefined;
+  /** @internal The same for whoever offers it to others, when it was not left to one. */
+  onEnding: (() => void) | undefined;
 
   /** @internal */
   constructor(name: string, handlers: ServeHandlers, options: ServeOptions) {
@@ -68,6 +70,11 @@ export class Service implements AsyncDisposable {
     this.#options = options;
     this.#handle = listening(context, name, options);
     loop().add(this.#handle, this);
+  }
+
+  /** @internal Whether it accepts no more. */
+  get closed(): boolean {
+    return this.#handle === 0;
   }
 
   /** Those that are open. */
@@ -130,6 +137,7 @@ export class Service implements AsyncDisposable {
     loop().context.closeHandle(this.#handle, how);
     this.#handle = 0;
     this.onClosed?.();
+    if (how.leave !== true) this.onEnding?.();
   }
 
   /**

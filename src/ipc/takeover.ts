@@ -54,6 +54,8 @@ const restlessMs = 1;
 const movedAttempts = 100;
 const movedMs = 10;
 const patienceMs = 30_000;
+/** Of what the other side says. */
+const whyShownMax = 200;
 
 export type TakeOverOptions = RunDirectoryOptions & {
   /** How long the one that runs it may take to answer, in milliseconds. Default 30 s. */
@@ -190,7 +192,7 @@ async function ask(
       return takeover;
     }
     if (said.say === "moved") return "moved";
-    const why = said.say === "refused" ? said.why : "it does not say why";
+    const why = said.say === "refused" ? quoted(said.why) : "it does not say why";
     throw new IpcError("EBUSY", `EBUSY: "${name}" is not to be had: ${why}`, { service: name });
   } catch (error) {
     // Whoever it was has just gone.
@@ -241,32 +243,35 @@ export class Offer implements AsyncDisposable {
     return this.#finished.promise;
   }
 
-  /** @internal */
-  async open(): Promise<void> {
-    const { before, shared } = this.#options;
+  /** @internal With the descriptors of an offer that another process has made, if it goes on with that. */
+  async open(descriptor: readonly Descriptor[] | undefined): Promise<void> {
+    this.#service.onEnding = () => void this.close();
+    const { shared } = this.#options;
     // Beside the service, wherever that is.
-    const rundir = this.#options.rundir ?? dirname(this.#service.path);
-    const open = (descriptor: readonly Descriptor[] | undefined) =>
-      serve(
-        this.#service.name + takeoverEnding,
-        {
-          message: (connection, message) => this.#hear(connection, message),
-          close: (connection) => this.#ended(connection),
-          // Whoever does not speak it is shown out.
-          error: (connection) => void connection.close(),
-        },
-        { ...limits, rundir, shared, descriptor },
-      );
-    this.#door = await open(before?.offer).catch((error) => {
-      // Who ended meanwhile has taken its name away.
-      if (before?.over === true) return open(undefined);
-      throw error;
-    });
+    const rundir = this.#options.rundir ?? folderOf(this.#service.path);
+    this.#door = await serve(
+      this.#service.name + takeoverEnding,
+      {
+        message: (connection, message) => this.#hear(connection, message),
+        close: (connection) => this.#ended(connection),
+        // Whoever does not speak it is shown out.
+        error: (connection) => void connection.close(),
+      },
+      { ...limits, rundir, shared, descriptor },
+    );
   }
 
-  /** Offers it no more. A taker that serves already is not disturbed. */
+  /**
+   * Offers it no more; a service that is closed is no longer offered either. A taker that has said that it serves is not
+   * disturbed; one that has not yet is told that it is called off, and if the service is closed already, the name is its.
+   */
   async close(): Promise<void> {
     clearTimeout(this.#timer);
+    const taker = this.#taker;
+    // Who ends without a word leaves it everything, and this one may go on.
+    if (taker !== undefined && !this.#left && !this.#service.closed) {
+      say(taker, { say: "withdrawn" });
+    }
     await this.#door?.close();
   }
 
@@ -386,16 +391,33 @@ export class Offer implements AsyncDisposable {
  * leaves the service, if that one waited for too long and goes on by itself.
  */
 export async function offerTakeover(service: Service, options: OfferOptions = {}): Promise<Offer> {
+  const { before } = options;
   const offer = new Offer(service, options);
-  await offer.open();
+  const confirm = async () => {
+    try {
+      await before?.confirm((descriptors) => adoptAll(service, descriptors));
+    } catch (error) {
+      service.leave();
+      offer.leave();
+      throw error;
+    }
+  };
   try {
-    await options.before?.confirm((descriptors) => adoptAll(service, descriptors));
+    await offer.open(before?.offer);
   } catch (error) {
-    service.leave();
-    offer.leave();
-    throw error;
+    if (before === undefined) throw error;
+    // Who ended meanwhile, or has called it off, has taken its name away; which of them it was is known only now.
+    await confirm();
+    await offer.open(undefined);
+    return offer;
   }
+  await confirm();
   return offer;
+}
+
+/** Undefined for a socket that is in none. */
+function folderOf(path: string): string | undefined {
+  return path.startsWith("@") ? undefined : dirname(path);
 }
 
 /** How many of them, from the first on, could be gone on with. */
@@ -437,6 +459,16 @@ function parsed(text: string): { version?: number } {
   }
 }
 
+/** What the other side says may hold anything: it is shown as a short text of one line. */
+function quoted(text: unknown): string {
+  if (typeof text !== "string") return "it does not say why";
+  const short = text.length > whyShownMax ? `${text.slice(0, whyShownMax)}…` : text;
+  return JSON.stringify(short).replace(
+    /[\u007f-\u009f\u2028\u2029]/g,
+    (control) => `\\u${control.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
+
 function isAbsent(error: unknown): boolean {
   return error instanceof IpcError && (error.code === "ENOENT" || error.code === "ECONNREFUSED");
 }
@@ -448,6 +480,6 @@ function isOver(error: unknown): boolean {
 function withdrawn(pid: number): IpcError {
   return new IpcError(
     "ETIMEDOUT",
-    `ETIMEDOUT: process ${pid} waited for too long, and goes on by itself; try again`,
+    `ETIMEDOUT: process ${pid} has called it off: it waited for too long, or offers it no more; try again`,
   );
 }

@@ -146,7 +146,7 @@ test("of two that come at once both have it in the end, or one is told why not",
     return command.stdout.includes(": listening on ") || command.stderr;
   });
   for (const outcome of await Promise.all(outcomes)) {
-    if (outcome !== true) expect(outcome).toMatch(/process \d+ is just taking it over\n$/);
+    if (outcome !== true) expect(outcome).toMatch(/process \d+ is just taking it over"\n$/);
   }
   expect(list({ rundir })).toMatchObject([{ state: "live" }]);
 });

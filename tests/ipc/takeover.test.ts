@@ -93,7 +93,7 @@ describe("taking over", () => {
     const { service, offer } = await offered(rundir);
     const one = await takeOver("pong", { rundir });
     expect(await failureOf(takeOver("pong", { rundir }))).toContain(
-      `EBUSY: "pong" is not to be had: process ${process.pid} is just taking it over`,
+      `EBUSY: "pong" is not to be had: "process ${process.pid} is just taking it over"`,
     );
     await one!.close();
     await until("the first one's end has come", async () => {
@@ -158,6 +158,66 @@ describe("taking over", () => {
     await nextOffer.close();
     await next.close();
     expect(scratch.entries()).toEqual([]);
+  });
+
+  test("is offered no more when its service is closed", async () => {
+    using scratch = new Scratch();
+    const rundir = scratch.path;
+    const { service } = await offered(rundir);
+    await service.close();
+    await until("nobody offers it", () => scratch.entries().length === 0);
+    expect(await takeOver("pong", { rundir })).toBeUndefined();
+  });
+
+  test("leaves everything to a taker that has not said yet that it serves, when the service is closed", async () => {
+    using scratch = new Scratch();
+    const rundir = scratch.path;
+    const { service } = await offered(rundir);
+    const before = await takeOver("pong", { rundir });
+    const next = await serve("pong", saying("second"), { rundir, descriptor: before!.descriptors });
+    // What another process has written when it goes on with copies.
+    writeFileSync(scratch.join("pong.lock"), `${process.ppid}\n`);
+    await service.close();
+    await until("its end has come", () => before!.over);
+    const nextOffer = await offerTakeover(next, { rundir, before });
+    await using client = await connect("pong", { rundir });
+    expect(await ask(client, "one")).toBe("second one");
+    await client.close();
+    await nextOffer.close();
+    await next.close();
+  });
+
+  test("calls a taker off that has not said yet that it serves, when it is offered no more", async () => {
+    using scratch = new Scratch();
+    const rundir = scratch.path;
+    const { service, offer } = await offered(rundir);
+    const before = await takeOver("pong", { rundir });
+    const next = await serve("pong", saying("second"), { rundir, descriptor: before!.descriptors });
+    await offer.close();
+    expect(await failureOf(offerTakeover(next, { rundir, before }))).toContain("has called it off");
+    await before!.close();
+    await using client = await connect("pong", { rundir });
+    expect(await ask(client, "one")).toBe("first one");
+    await client.close();
+    await service.close();
+    expect(scratch.entries()).toEqual([]);
+  });
+
+  test("shows what the other side says as a short text of one line", async () => {
+    using scratch = new Scratch();
+    const rundir = scratch.path;
+    const why = `\u001b[2J\n${"x".repeat(3000)}`;
+    await using _ = await serve(
+      "pong.takeover",
+      {
+        message: (connection) =>
+          void connection.send(JSON.stringify({ version: 1, say: "refused", why })),
+      },
+      { rundir },
+    );
+    const said = await failureOf(takeOver("pong", { rundir }));
+    expect(said).toContain('EBUSY: "pong" is not to be had: "\\u001b[2J\\nxxx');
+    expect(said.length).toBeLessThan(300);
   });
 
   test("leaves the name to another process even if the one that ran it is closed instead", async () => {
