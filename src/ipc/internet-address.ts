@@ -4,30 +4,40 @@ import { isIPv4, isIPv6 } from "node:net";
 import { IpcError } from "../native/errors.ts";
 import { Address as Layout } from "../native/layout.ts";
 import { Struct } from "../native/struct.ts";
-import { whole } from "./numbers.ts";
+import { textOf, whole } from "./numbers.ts";
 
 /** Numbers: names are looked up by whoever has them. IPv6 has no brackets. */
 export type InternetAddress = { readonly host: string; readonly port: number };
 
 const [bytesAt] = Layout.fields.bytes;
+const hostShownMax = 64;
 
 /** @internal Throws EINVAL for what is no address. */
 export function nativeAddress({ host, port }: InternetAddress): Struct<typeof Layout> {
   whole("port", port, 0, 65_535);
   const record = new Struct(Layout).set("port", port);
-  const [number = "", zone] = host.split("%", 2);
+  const [number = "", zone] = textOf("host", host).split("%", 2);
   if (isIPv4(number) && zone === undefined) {
     record.set("family", 4).bytes.set(number.split(".").map(Number), bytesAt);
   } else if (isIPv6(number)) {
     record.set("family", 6).set("scope", scopeOf(zone)).bytes.set(bytesOf(number), bytesAt);
   } else {
-    throw new IpcError("EINVAL", `EINVAL: host is ${JSON.stringify(host)}; it is an IP address`);
+    throw invalid(host, "an IP address, as a number (look names up first)");
   }
   return record;
 }
 
 function scopeOf(zone: string | undefined): number {
-  return zone === undefined ? 0 : whole("the zone of host", Number(zone), 1, 2 ** 31 - 1);
+  if (zone === undefined) return 0;
+  const scope = /^[0-9]{1,10}$/.test(zone) ? Number(zone) : 0;
+  if (scope >= 1 && scope < 2 ** 31) return scope;
+  throw invalid(zone, "the number of an interface, from 1 on", "the zone of host");
+}
+
+/** A host may come from anywhere, and be of any length. */
+function invalid(given: string, what: string, name = "host"): IpcError {
+  const said = given.length > hostShownMax ? `${given.slice(0, hostShownMax)}…` : given;
+  return new IpcError("EINVAL", `EINVAL: ${name} is ${JSON.stringify(said)}; it is ${what}`);
 }
 
 /** The sixteen bytes of an IPv6 number, which a URL has in one form only (WHATWG URL, "host serializer"). */

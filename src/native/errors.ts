@@ -182,6 +182,9 @@ export const nameRules: Record<(typeof nameFaults)[number], string> = {
   reserved_ending: "it ends in .lock or .memory, which are reserved",
 };
 
+/** In the detail of `not_available`: the connection is one that carries bytes alone. */
+const carriesNoneDetail = 1;
+
 /** One text for each code: what was wrong, where, and what to do. */
 const texts: Record<CodeName, (subject: Subject, failure: SystemFailure) => string> = {
   ok: () => "no error",
@@ -189,7 +192,10 @@ const texts: Record<CodeName, (subject: Subject, failure: SystemFailure) => stri
   closed: () => "it is closed",
   wrong_thread: () => "a context is used by the thread that made it, and by no other",
   out_of_memory: () => "out of memory",
-  not_available: () => "this system has no such poller; leave the option out to get its best",
+  not_available: (_, { detail }) =>
+    detail === carriesNoneDetail
+      ? "a TCP connection carries no descriptors; send them over a local one, or leave them out"
+      : "this system has no such poller; leave the option out to get its best",
   handle_limit: () =>
     "the context holds as many connections, services and timers as it can name; close some",
   descriptor_limit: () => "no file descriptors are left; raise the limit (ulimit -n) or close some",

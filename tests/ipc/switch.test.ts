@@ -279,6 +279,22 @@ describe("a format", () => {
     expect(bound.arrived[1].split("\n")).toHaveLength(count + 1);
   });
 
+  test("holds messages to what their connection allows, both ways", () => {
+    for (const [end, text] of [
+      [0, "x".repeat(101)],
+      [1, `${"x".repeat(101)}\n`],
+    ] as const) {
+      const near: [ConnectOptions, ConnectOptions] = [{ messageBytesMax: 100 }, { raw: true }];
+      using bound = new Bound({ ...framed, format: lines(), near });
+      bound.outer.write(bound.far[1], `${"y".repeat(100)}\n`);
+      bound.until("what fits has come", () => bound.messages[0].length === 1);
+      bound.outer.write(bound.far[end], text);
+      const isEnd = ({ type }: Told) => type === EventType.Disconnection;
+      bound.until("it is over", () => bound.told.some(isEnd));
+      expect(bound.told.find(isEnd)!.reason).toBe("message_too_long");
+    }
+  });
+
   test("of one way alone leaves the other as frames", () => {
     using bound = new Bound({ far: [{}, {}], format: { out: (message) => message } });
     bound.outer.write(bound.far[1], "a message as it is");

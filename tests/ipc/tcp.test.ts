@@ -33,6 +33,37 @@ describe("an address", () => {
     expect(client.peer.pid).toBe(0);
   });
 
+  test("carries no descriptors, and says that it is that", async () => {
+    await using service = await serve("echo", echo, { address: anywhere });
+    await using client = await connect("echo", { address: service.address });
+    expect(() => client.send("x", { descriptors: [0] })).toThrow(
+      expect.objectContaining({
+        code: "ENOTSUP",
+        message: expect.stringContaining("a TCP connection carries no descriptors"),
+      }),
+    );
+    expect((await client.request("goes on")).text()).toBe("goes on");
+  });
+
+  test.each([
+    ["fe80::1%eth0", 'the zone of host is "eth0"; it is the number of an interface'],
+    ["localhost", 'host is "localhost"; it is an IP address, as a number'],
+    ["x".repeat(1000), '…"; it is an IP address'],
+    [undefined, "host is undefined; it is a string"],
+  ])("of %s is told what is wrong with it", async (host, text) => {
+    const address = { host: host as string, port: 1 };
+    const failure = (attempt: Promise<unknown>) =>
+      attempt.then(
+        () => "none",
+        (error: Error) => error.message,
+      );
+    for (const attempt of [serve("echo", echo, { address }), connect("echo", { address })]) {
+      const said = await failure(attempt);
+      expect(said).toContain(text);
+      expect(said.length).toBeLessThan(200);
+    }
+  });
+
   test("that is taken is refused", async () => {
     await using service = await serve("echo", echo, { address: anywhere });
     await expect(serve("other", echo, { address: service.address })).rejects.toMatchObject({

@@ -86,6 +86,8 @@ pub const SendRightsError = SendError || error{
     InvalidArgument,
     /// More than one message may have, or than are held for the peer's user.
     DescriptorsTooMany,
+    /// The connection carries bytes alone, as TCP does.
+    CarriesNone,
     /// One of them is not open, or cannot be passed.
     Unpassable,
     /// The system keeps no more of them on their way.

@@ -115,7 +115,7 @@ pub fn SenderType(comptime Context: type) type {
         }
 
         /// The same with descriptors, which go along with the message and stay the caller's: what has to wait keeps
-        /// copies of them. After `Unpassable`, `Crowded`, `DescriptorLimit` and `DescriptorsTooMany` nothing was taken.
+        /// copies of them. After `CarriesNone`, `Unpassable`, `Crowded`, `DescriptorLimit` and `DescriptorsTooMany` nothing was taken.
         pub fn sendRights(
             context: *Context,
             handle: Handle,
@@ -131,7 +131,7 @@ pub fn SenderType(comptime Context: type) type {
             // They ride on at least one byte.
             if (total == 0) return error.InvalidArgument;
             // TCP would leave them behind without a word.
-            if (connection.credentials.isNobody()) return error.Unpassable;
+            if (connection.credentials.isNobody()) return error.CarriesNone;
             const user = connection.credentials.uid;
             if (context.descriptors.heldFor(user) + fds.len > connection.limits.descriptors_held_max)
                 return error.DescriptorsTooMany;
@@ -143,6 +143,8 @@ pub fn SenderType(comptime Context: type) type {
             if (mark.queued > 0) {
                 const space = try connection.queue.reserve(context.allocator, total);
                 const begin = connection.bytes_taken;
+                // Later nobody would be there to be told.
+                if (!context.system.passes(fds)) return error.Unpassable;
                 try connection.attach(context.allocator, &context.system, begin, begin + total, fds);
                 @memcpy(space[0..header.slice().len], header.slice());
                 @memcpy(space[header.slice().len..], payload);

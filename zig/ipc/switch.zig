@@ -77,8 +77,8 @@ pub const buffer_bytes = 128 * 1024;
 const splice_bytes_min = 32 * 1024;
 /// How much one direction moves in one batch, so that a busy switch starves nobody.
 const moved_bytes_max = batches.read_bytes_max;
-/// A frame for a callback that is announced as longer than this ends the switch.
-pub const frame_bytes_max = (connections.Limits{}).message_bytes_max;
+/// The same as a connection has it by itself, for what is bound and is none.
+const frame_bytes_max_default = (connections.Limits{}).message_bytes_max;
 /// What one switch has to tell of one batch: of both ends what came and went, and that it is over.
 pub const events_max = 5;
 
@@ -89,6 +89,11 @@ pub const End = struct {
     /// It blocked before, and will again.
     blocks: bool,
     callbacks: Callbacks = .{},
+    /// Whether anything can be written to it.
+    writes: bool = true,
+    /// The longest message that it speaks, both ways: a frame for the other's format that is announced as longer ends
+    /// the switch.
+    frame_bytes_max: u32 = frame_bytes_max_default,
     /// What is to be written here; where that goes through an encoder, frames for it.
     waiting: ByteQueue = .{},
     /// What the encoder has made, and is to be written.
@@ -117,12 +122,12 @@ pub const End = struct {
         return if (end.callbacks.encode != null) &end.encoded else &end.waiting;
     }
 
-    /// The next whole frame for a callback or the encoder; null if there is none yet. Its length may be over the limit.
-    fn nextFrame(end: *const End) ?Frame {
+    /// The next whole frame for a callback or the encoder; null if there is none yet. The other end sent it.
+    fn nextFrame(end: *const End, bytes_max: u32) ?Frame {
         const bytes = end.waiting.bytes();
         const length = frame.payloadLength(bytes) orelse return null;
         const total = frame.header_bytes + @as(usize, length);
-        if (length > frame_bytes_max) return .too_long;
+        if (length > bytes_max) return .too_long;
         return if (bytes.len < total) null else .{ .bytes = bytes[0..total] };
     }
 
@@ -134,6 +139,8 @@ pub const Conversion = struct {
     queue: *ByteQueue,
     /// Each piece is a message.
     framed: bool,
+    /// The longest of those.
+    frame_bytes_max: u32 = frame_bytes_max_default,
     out_of_memory: bool = false,
     too_long: bool = false,
 };
@@ -146,6 +153,10 @@ pub const Switch = struct {
     ends: [2]End,
     over: ?Over = null,
     in_ready: bool = false,
+
+    fn nextFrame(bound: *const Switch, at: u1) ?End.Frame {
+        return bound.ends[at].nextFrame(bound.ends[1 - at].frame_bytes_max);
+    }
 
     pub fn deinit(bound: *Switch, allocator: Allocator) void {
         for (&bound.ends) |*end| {
@@ -176,6 +187,8 @@ pub fn SwitcherType(comptime Context: type) type {
             errdefer restore(context, &ends[0]);
             ends[1] = try endOf(context, bound_handles[1]);
             errdefer restore(context, &ends[1]);
+            // A pipe has one direction, and two of them may have none between them.
+            if (!leads(&ends[0], &ends[1]) and !leads(&ends[1], &ends[0])) return error.InvalidArgument;
             if (context.switch_buffer.len == 0)
                 context.switch_buffer = try context.allocator.alloc(u8, buffer_bytes);
             for (bound_handles, early, 0..) |handle, bytes, at| {
@@ -240,21 +253,36 @@ pub fn SwitcherType(comptime Context: type) type {
             context.line(bound);
         }
 
+        /// Whether anything could ever pass from the one to the other.
+        fn leads(from: *const End, to: *const End) bool {
+            return !from.ended and to.writes;
+        }
+
         fn endOf(context: *Context, handle: Handle) AddError!End {
+            var frame_bytes_max: u32 = frame_bytes_max_default;
             const fd, const name = switch (context.table.get(handle) orelse return error.Closed) {
                 .connection => |connection| if (!connection.takesMessages())
                     return error.Closed
                 else if (connection.attachments.len > 0)
                     // Bytes alone go over a switch, and these wait for theirs.
                     return error.InvalidArgument
-                else
-                    .{ connection.fd, connection.fd },
+                else framed: {
+                    if (!connection.queue.raw) frame_bytes_max = connection.limits.message_bytes_max;
+                    break :framed .{ connection.fd, connection.fd };
+                },
                 .external => |external| .{ external.duplicate, external.fd },
                 .service, .timer, .bound => return error.Closed,
             };
             const access = try context.system.access(fd);
             try context.system.setBlocking(fd, false);
-            return .{ .fd = fd, .name = name, .blocks = access.blocks, .ended = !access.reads };
+            return .{
+                .fd = fd,
+                .name = name,
+                .blocks = access.blocks,
+                .ended = !access.reads,
+                .writes = access.writes,
+                .frame_bytes_max = frame_bytes_max,
+            };
         }
 
         /// Others may have what it stands for as well.
@@ -376,7 +404,7 @@ pub fn SwitcherType(comptime Context: type) type {
             const end = &bound.ends[at];
             if (bound.ends[1 - at].pipe) |pipe| if (pipe.bytes > 0) return false;
             if (end.callbacks.output != null) return true;
-            if (end.callbacks.encode != null) return end.encoded.isEmpty() and end.nextFrame() == null;
+            if (end.callbacks.encode != null) return end.encoded.isEmpty() and bound.nextFrame(at) == null;
             return end.waiting.isEmpty();
         }
 
@@ -506,7 +534,11 @@ pub fn SwitcherType(comptime Context: type) type {
         fn deliver(context: *Context, bound: *Switch, at: u1, bytes: []const u8) void {
             const end = &bound.ends[at];
             if (bound.ends[1 - at].callbacks.decode) |decode| {
-                convertBy(context, bound, 1 - at, decode, bytes, .{ .queue = &end.waiting, .framed = true });
+                convertBy(context, bound, 1 - at, decode, bytes, .{
+                    .queue = &end.waiting,
+                    .framed = true,
+                    .frame_bytes_max = end.frame_bytes_max,
+                });
                 return pass(context, bound, at);
             }
             var rest = bytes;
@@ -534,7 +566,7 @@ pub fn SwitcherType(comptime Context: type) type {
                     continue;
                 }
                 if (!end.callbacks.takesFrames()) return;
-                const next = switch (end.nextFrame() orelse return) {
+                const next = switch (bound.nextFrame(at) orelse return) {
                     .bytes => |bytes| bytes,
                     .too_long => {
                         bound.over = .{ .at = 1 - at, .reason = .message_too_long };
@@ -584,7 +616,7 @@ pub fn SwitcherType(comptime Context: type) type {
         /// From within a converter: this is what it has made, or a part of it.
         pub fn convert(context: *Context, bytes: []const u8) error{ InvalidArgument, OutOfMemory, MessageTooLong }!void {
             const conversion = context.conversion orelse return error.InvalidArgument;
-            if (conversion.framed and bytes.len > frame_bytes_max) {
+            if (conversion.framed and bytes.len > conversion.frame_bytes_max) {
                 conversion.too_long = true;
                 return error.MessageTooLong;
             }
@@ -618,7 +650,7 @@ pub fn SwitcherType(comptime Context: type) type {
             if (!to.encoded.isEmpty()) return;
             if (to.waiting.isEmpty()) return passEnd(context, bound, at);
             // The rest of a message, of which nothing more comes.
-            if (to.callbacks.takesFrames() and to.nextFrame() == null)
+            if (to.callbacks.takesFrames() and bound.nextFrame(1 - at) == null)
                 bound.over = .{ .at = at, .reason = .truncated };
         }
 

@@ -2,6 +2,7 @@
 //! for them, and how they are getting on.
 
 const std = @import("std");
+const builtin = @import("builtin");
 const posix = @import("posix.zig");
 const sys = @import("sys.zig");
 const platform = sys.platform;
@@ -132,6 +133,21 @@ test "a socket that listens is inherited, and tells its path" {
     try testing.expect(c.fcntl(socket, c.F.SETFD, @as(c_int, 0)) >= 0);
     try testing.expectEqualStrings(path, try inherit(&system, socket, &buffer));
     try testing.expectEqual(c.FD_CLOEXEC, c.fcntl(socket, c.F.GETFD));
+}
+
+test "one in the abstract namespace is told with the sign that others write it with" {
+    if (builtin.os.tag != .linux) return error.SkipZigTest;
+    var system: System = .{};
+    const socket = try system.socket();
+    defer system.close(socket);
+    var place: std.c.sockaddr.un = .{ .path = @splat(0) };
+    const name = "\x00earshot abstract test";
+    @memcpy(place.path[0..name.len], name);
+    const bytes = @offsetOf(std.c.sockaddr.un, "path") + name.len;
+    try testing.expectEqual(0, std.c.bind(socket, @ptrCast(&place), bytes));
+    try system.listen(socket, 1);
+    var buffer: [posix.socket_path_bytes_max + 1]u8 = undefined;
+    try testing.expectEqualStrings("@earshot abstract test", try inherit(&system, socket, &buffer));
 }
 
 test "what is no listening Unix socket is not inherited" {

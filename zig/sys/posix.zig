@@ -4,6 +4,7 @@
 //! functions are the way in, and errno is read at once in the call that failed.
 
 const std = @import("std");
+const builtin = @import("builtin");
 const sys = @import("sys.zig");
 const platform = sys.platform;
 const assert = std.debug.assert;
@@ -281,6 +282,15 @@ pub const System = struct {
         }
     }
 
+    /// Whether all of `fds` are of a kind that can be passed, as far as can be told: it is tried between two sockets of
+    /// our own, with which they go again.
+    pub fn passes(system: *System, fds: []const Fd) bool {
+        const ends = system.pair() catch return true;
+        defer for (ends) |end| system.close(end);
+        const part = [_]std.posix.iovec_const{.{ .base = "?", .len = 1 }};
+        return system.sendRights(ends[0], &part, fds) != .unpassable;
+    }
+
     /// A full kernel buffer shows as ENOBUFS on macOS and FreeBSD, and passes.
     fn isFull(errno: E) bool {
         return errno == .AGAIN or errno == .NOBUFS;
@@ -481,14 +491,17 @@ pub const System = struct {
         platform.keepToBytes(fd);
     }
 
-    /// The path a Unix socket is bound to, in `buffer`; empty if it has none.
+    /// The path a Unix socket is bound to, in `buffer`; empty if it has none. One in Linux's abstract namespace, whose
+    /// name begins with a zero, has that as ss(8) and systemd write it: with an `@` in its place.
     pub fn socketPath(system: *System, fd: Fd, buffer: *[socket_path_bytes_max + 1]u8) []const u8 {
         _ = system;
         var place: c.sockaddr.un = undefined;
         var bytes: c.socklen_t = @sizeOf(c.sockaddr.un);
         if (c.getsockname(fd, @ptrCast(&place), &bytes) != 0 or place.family != c.AF.UNIX) return "";
         const filled = @min(bytes, @sizeOf(c.sockaddr.un)) -| @offsetOf(c.sockaddr.un, "path");
-        const path = std.mem.sliceTo(place.path[0..filled], 0);
+        const is_abstract = builtin.os.tag == .linux and filled > 1 and place.path[0] == 0;
+        if (is_abstract) place.path[0] = '@';
+        const path = if (is_abstract) place.path[0..filled] else std.mem.sliceTo(place.path[0..filled], 0);
         @memcpy(buffer[0..path.len], path);
         return buffer[0..path.len];
     }

@@ -287,7 +287,7 @@ pub const Actor = struct {
             error.Crowded => kernel.happened.get(.rights_crowded) > 0,
             error.DescriptorLimit => kernel.happened.get(.accept_limit) > 0,
             error.DescriptorsTooMany => rights.len > most or held + rights.len > side.limits.descriptors_held_max,
-            error.InvalidArgument => false,
+            error.InvalidArgument, error.CarriesNone => false,
             else => |other| {
                 actor.noteSent(side, &.{payload}, 0, rights, answers, other);
                 return actor.expectRoom(side, payload, queued_before, other);

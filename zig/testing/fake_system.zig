@@ -284,6 +284,13 @@ pub const FakeSystem = struct {
         }
     }
 
+    /// All that is open does.
+    pub fn passes(system: *FakeSystem, fds: []const sys.Fd) bool {
+        const known = std.mem.indexOfScalar(sys.Fd, fds, -1) == null;
+        if (!known) system.fail(.send, .BADF);
+        return known;
+    }
+
     /// Only external descriptors and tokens are duplicated.
     pub fn duplicate(system: *FakeSystem, fd: sys.Fd) sys.DuplicateError!sys.Fd {
         const kernel = system.kernel;

@@ -965,7 +965,8 @@ int32_t earshot_ipc_write(
  * must have asked for them (descriptors_max), or the connection ends. Where they go along, the message
  * is a send of its own, and they belong to it. EARSHOT_IPC_CODE_DESCRIPTOR_UNPASSABLE,
  * EARSHOT_IPC_CODE_DESCRIPTORS_CROWDED, EARSHOT_IPC_CODE_DESCRIPTORS_TOO_MANY and
- * EARSHOT_IPC_CODE_DESCRIPTOR_LIMIT mean that nothing was taken.
+ * EARSHOT_IPC_CODE_DESCRIPTOR_LIMIT mean that nothing was taken, and so does
+ * EARSHOT_IPC_CODE_NOT_AVAILABLE: a TCP connection carries none.
  */
 int32_t earshot_ipc_send(
     earshot_ipc_context *context,

@@ -128,6 +128,7 @@ fn codeOf(failure: Error) Code {
         error.QueueFull => .queue_full,
         error.Malformed => .malformed,
         error.NotStream => .not_stream,
+        error.CarriesNone => .not_available,
         error.Unpassable => .descriptor_unpassable,
         error.Crowded => .descriptors_crowded,
         error.DescriptorsTooMany => .descriptors_too_many,

@@ -11,6 +11,9 @@ const Context = @import("context.zig").Context;
 const Handle = ipc.handle.Handle;
 const Limits = ipc.connection.Limits;
 
+/// What of all that may not be available is not, for whoever puts it in words.
+const carries_none_detail = 1;
+
 pub fn send(
     given: ?*Context,
     connection: Handle,
@@ -25,7 +28,7 @@ pub fn send(
     const fds = argument.list(sys.Fd, descriptors, descriptors_count) catch |failure|
         return context.fail(failure, 0);
     const queued = context.inner.sendRights(connection, payload, fds) catch |failure|
-        return context.fail(failure, 0);
+        return context.fail(failure, if (failure == error.CarriesNone) carries_none_detail else 0);
     return std.math.lossyCast(i32, queued);
 }
 

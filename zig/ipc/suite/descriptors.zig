@@ -609,6 +609,30 @@ pub fn Suite(comptime kind: Kind) type {
             for (taken) |fd| try expect(rig.system.isOpen(fd));
         }
 
+        test "of a kind that cannot be passed is refused when it is sent, at once or behind others" {
+            if (builtin.os.tag != .linux) return error.SkipZigTest;
+            var rig: Rig = undefined;
+            try rig.begin(kind);
+            defer rig.end();
+            rig.takes = true;
+            const linux = std.os.linux;
+            var parameters = std.mem.zeroes(linux.io_uring_params);
+            const made: isize = @bitCast(linux.io_uring_setup(1, &parameters));
+            // Not every system has it, or lets everybody.
+            if (made < 0) return error.SkipZigTest;
+            const ring: sys.Fd = @intCast(made);
+            defer rig.system.close(ring);
+            const ends = try rig.both(many, many);
+            try expectError(error.Unpassable, rig.context.sendRights(ends[0], "wrong", &.{ring}));
+            try rig.context.pause(ends[1], true);
+            const before = try fill(&rig, ends[0]);
+            try expectError(error.Unpassable, rig.context.sendRights(ends[0], "wrong", &.{ring}));
+            try expectNoneHeld(&rig);
+            try rig.context.pause(ends[1], false);
+            try rig.until(.message_rx, before);
+            try expectEqual(0, rig.countOf(.disconnection));
+        }
+
         test "as many as the system lets be on their way are not exceeded at once, and behind others wait until there is room" {
             if (builtin.os.tag != .linux) return error.SkipZigTest;
             try Scratch.needRoot("who may not become another user cannot be short of what the system keeps on its way");

@@ -43,7 +43,7 @@ pub fn Suite(comptime kind: Kind) type {
             try rig.until(.message_rx, 1);
             try rig.expectMessages(accepted, &.{"far away"});
             // No descriptor can go there, and none is lost in silence.
-            try expectError(error.Unpassable, rig.context.sendRights(dialed, "with", &.{0}));
+            try expectError(error.CarriesNone, rig.context.sendRights(dialed, "with", &.{0}));
             _ = try rig.context.write(dialed, "without");
             try rig.until(.message_rx, 2);
             try rig.context.close(dialed, .drain);

@@ -267,6 +267,24 @@ pub fn Suite(comptime kind: Kind) type {
             try expect((try rig.find(.disconnection, handle)).reason != .none);
         }
 
+        test "two between which nothing could ever pass are refused, and go on as they were" {
+            var rig: Rig = undefined;
+            try rig.begin(kind);
+            defer rig.end();
+            var ends: [2][2]sys.Fd = undefined;
+            for (&ends) |*pipe| try expectEqual(0, std.c.pipe(pipe));
+            defer for (ends) |pipe| for (pipe) |fd| rig.system.close(fd);
+            for ([_]u1{ 0, 1 }) |at| {
+                const one = try rig.context.addExternal(ends[0][at]);
+                const other = try rig.context.addExternal(ends[1][at]);
+                try expectError(error.InvalidArgument, rig.context.addSwitch(.{ one, other }, nothing));
+                for ([_]Handle{ one, other }) |handle| try rig.context.close(handle, .now);
+            }
+            const from = try rig.context.addExternal(ends[0][0]);
+            const to = try rig.context.addExternal(ends[1][1]);
+            _ = try rig.context.addSwitch(.{ from, to }, nothing);
+        }
+
         test "closing one sends what the system takes" {
             var rig: Rig = undefined;
             try rig.begin(kind);
