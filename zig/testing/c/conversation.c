@@ -449,7 +449,7 @@ static void reach_far(void)
     }
     MUST(near != 0 && earshot_ipc_address(context, far, &found) == 0);
     MUST(memcmp(&found, &place, sizeof place) == 0);
-    MUST(earshot_ipc_send(context, far, "x", 1, &i, 1) == EARSHOT_IPC_CODE_DESCRIPTOR_UNPASSABLE);
+    MUST(earshot_ipc_send(context, far, "x", 1, &i, 1) == EARSHOT_IPC_CODE_NOT_AVAILABLE);
     MUST(earshot_ipc_write(context, far, "\0\0\0\5hello", 9) == 0);
     event = expect_from(EARSHOT_IPC_EVENT_TYPE_MESSAGE_RX, near);
     MUST(event.length == 5 && memcmp(message_of(&event), "hello", 5) == 0);
