@@ -18,6 +18,7 @@ import { runBridge } from "./suites/bridge.ts";
 import { runConnections } from "./suites/connections.ts";
 import { runDescriptors } from "./suites/descriptors.ts";
 import { runRtt, spinNanoseconds } from "./suites/rtt.ts";
+import { runSeal } from "./suites/seal.ts";
 import { runStream } from "./suites/stream.ts";
 import type { SuiteResult } from "./suites/suite.ts";
 import { formatTable } from "./table.ts";
@@ -31,6 +32,7 @@ const suites: Record<SuiteName, Run> = {
   connections: runConnections,
   descriptors: runDescriptors,
   bridge: runBridge,
+  seal: runSeal,
 };
 
 async function run(options: Options): Promise<void> {

@@ -4,7 +4,14 @@ import { statSync } from "node:fs";
 import { dirname } from "node:path";
 import { parseArgs } from "node:util";
 
-export const suiteNames = ["rtt", "stream", "connections", "descriptors", "bridge"] as const;
+export const suiteNames = [
+  "rtt",
+  "stream",
+  "connections",
+  "descriptors",
+  "bridge",
+  "seal",
+] as const;
 export type SuiteName = (typeof suiteNames)[number];
 
 export interface Options {
@@ -26,6 +33,7 @@ suites, all of them if none is named:
   connections   a round trip beside ten thousand idle connections, their memory, and start time
   descriptors   open files handed from one process to another
   bridge        services reached by TCP, WebSockets and HTTP; a service that changes hands
+  seal          messages sealed and opened by each cipher, in one thread
 
 options:
   --quick       fewer and shorter rounds: under two minutes for all suites

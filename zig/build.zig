@@ -59,18 +59,60 @@ const libraries = [_]Library{
             },
         },
         .agreement = "testing/c/header.zig",
-        .declarations = "testing/c/header.h",
+        .declarations = "testing/c/ipc.h",
         .symbols = "testing/c/symbols.zig",
         .version = .{ .major = 2, .minor = 0, .patch = 0 },
     },
+    .{
+        .name = "earshot-seal",
+        .root = "seal/exports.zig",
+        .headers = &.{
+            .{
+                .path = "earshot/seal.h",
+                .programs = .{ "testing/c/seal.c", "testing/c/run.c" },
+            },
+        },
+        .agreement = "testing/c/header.zig",
+        .declarations = "testing/c/seal.h",
+        .symbols = "testing/c/symbols.zig",
+        .version = .{ .major = 1, .minor = 0, .patch = 0 },
+    },
+    .{
+        .name = "earshot-memory",
+        .root = "memory/exports.zig",
+        .headers = &.{
+            .{
+                .path = "earshot/memory.h",
+                .programs = .{ "testing/c/memory.c", "testing/c/run.c" },
+            },
+        },
+        .agreement = "testing/c/header.zig",
+        .declarations = "testing/c/memory.h",
+        .symbols = "testing/c/symbols.zig",
+        .version = .{ .major = 1, .minor = 0, .patch = 0 },
+    },
+};
+
+/// A module that others import by its name, and those that it imports itself.
+const Room = struct { name: []const u8, root: []const u8, imports: []const []const u8 = &.{} };
+
+const rooms = [_]Room{
+    .{ .name = "sys", .root = "sys/sys.zig" },
+    .{ .name = "library", .root = "library/library.zig" },
+    .{ .name = "ipc", .root = "ipc/ipc.zig", .imports = &.{ "sys", "library" } },
+    .{ .name = "seal", .root = "seal/seal.zig", .imports = &.{ "sys", "library" } },
+    .{ .name = "memory", .root = "memory/memory.zig", .imports = &.{ "sys", "library" } },
 };
 
 const Tested = struct { name: []const u8, root: []const u8 };
 
 const tested = [_]Tested{
     .{ .name = "sys", .root = "sys/sys.zig" },
+    .{ .name = "library", .root = "library/library.zig" },
     .{ .name = "ipc", .root = "ipc/ipc.zig" },
     .{ .name = "exports", .root = "ipc/exports.zig" },
+    .{ .name = "seal", .root = "seal/seal.zig" },
+    .{ .name = "memory", .root = "memory/memory.zig" },
     .{ .name = "testing", .root = "testing/testing.zig" },
 };
 
@@ -219,19 +261,61 @@ pub fn build(b: *Build) void {
 
 const floors_path = "../bench/floor";
 
-/// A module and all that may be imported from it. Every module can see every other that its place
-/// in the house allows; nothing below imports from above.
+/// A module and all that may be imported from it: what its room imports, and in the folder of a room
+/// that is none itself, the room. What belongs to no room stands on the context.
 fn createModule(b: *Build, root: []const u8, settings: Settings) *Module {
-    const sys = createSystem(b, settings);
-    const ipc = b.createModule(moduleOptions(b, "ipc/ipc.zig", settings));
-    ipc.addImport("sys", sys);
-    if (std.mem.eql(u8, root, "sys/sys.zig")) return sys;
-    if (std.mem.eql(u8, root, "ipc/ipc.zig")) return ipc;
-
+    for (rooms) |room| if (std.mem.eql(u8, root, room.root)) return createRoom(b, room, settings);
+    const home = for (rooms) |room| {
+        if (std.mem.eql(u8, std.fs.path.dirname(root).?, std.fs.path.dirname(room.root).?)) break room;
+    } else findRoom("ipc");
     const module = b.createModule(moduleOptions(b, root, settings));
-    module.addImport("sys", sys);
-    module.addImport("ipc", ipc);
+    const inner = createRoom(b, home, settings);
+    for (home.imports) |name| module.addImport(name, inner.import_table.get(name).?);
+    module.addImport(home.name, inner);
     return module;
+}
+
+fn createRoom(b: *Build, room: Room, settings: Settings) *Module {
+    if (std.mem.eql(u8, room.name, "sys")) return createSystem(b, settings);
+    const module = b.createModule(moduleOptions(b, room.root, settings));
+    for (room.imports) |name| module.addImport(name, createRoom(b, findRoom(name), settings));
+    if (std.mem.eql(u8, room.name, "seal")) addCiphers(b, module, settings);
+    return module;
+}
+
+fn findRoom(name: []const u8) Room {
+    for (rooms) |room| if (std.mem.eql(u8, room.name, name)) return room;
+    std.debug.panic("there is no room {s}", .{name});
+}
+
+/// What a processor of today has and a baseline one lacks, which makes ciphers some twenty times as
+/// fast. They are compiled for it a second time, and chosen when the processor is known.
+fn addCiphers(b: *Build, module: *Module, settings: Settings) void {
+    const cpu = settings.target.result.cpu;
+    var query = settings.target.query;
+    switch (cpu.arch) {
+        .x86_64 => query.cpu_features_add.addFeatureSet(std.Target.x86.featureSet(
+            &.{ .aes, .pclmul, .avx, .avx2 },
+        )),
+        .aarch64 => query.cpu_features_add.addFeatureSet(std.Target.aarch64.featureSet(&.{.aes})),
+        else => {},
+    }
+    const target = b.resolveTargetQuery(query);
+    const is_baseline = !std.meta.eql(target.result.cpu.features, cpu.features);
+    const options = b.addOptions();
+    options.addOption(bool, "has_second_build", is_baseline);
+    module.addOptions("options", options);
+    if (!is_baseline) return;
+    var own = settings;
+    own.target = target;
+    // Their loops are checked by the callers' lengths and by tests of every length.
+    if (own.optimize == .ReleaseSafe) own.optimize = .ReleaseFast;
+    const object = b.addObject(.{
+        .name = "earshot-seal-ciphers",
+        .root_module = b.createModule(moduleOptions(b, "seal/second_build.zig", own)),
+    });
+    object.root_module.stack_check = false;
+    module.addObject(object);
 }
 
 fn createSystem(b: *Build, settings: Settings) *Module {

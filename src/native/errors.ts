@@ -77,6 +77,10 @@ export type IpcErrorCode =
   | "ENETWORK"
   /** A function of a switch's format threw; `cause` is what. */
   | "EFORMAT"
+  /** A sealed connection met what its peer cannot have sent, or the two ends have no cipher in common. */
+  | "ESEAL"
+  /** A key, or a file that should hold keys, is no good. */
+  | "EKEY"
   /** The native library is missing, broken or made for something else, or there is none for this platform. */
   | "ELIBRARY";
 
@@ -179,7 +183,7 @@ export const nameRules: Record<(typeof nameFaults)[number], string> = {
   too_long: "it is longer than 64 bytes",
   leading_dot: "it starts with a dot",
   character: "it holds something other than letters, digits, '.', '_' and '-'",
-  reserved_ending: "it ends in .lock or .memory, which are reserved",
+  reserved_ending: "it ends in .lock, which is reserved",
 };
 
 /** In the detail of `not_available`: the connection is one that carries bytes alone. */

@@ -88,6 +88,8 @@ export const syscalls = [
   "write",
   "splice",
   "launch_activate_socket",
+  "memfd_create",
+  "ftruncate",
 ] as const;
 
 /** The rule that a name breaks, in the order of their numbers. */

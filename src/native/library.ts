@@ -1,6 +1,6 @@
 /**
- * Opens libearshot-ipc, once and only when first asked for. A library is never closed: a view or a callback could
- * outlive it.
+ * Opens the native libraries, each once and only when first asked for: a program that seals nothing never maps
+ * libearshot-seal. A library is never closed: a view or a callback could outlive it.
  */
 
 import type { FFIFunction, Pointer } from "bun:ffi";
@@ -8,12 +8,15 @@ import { CString, dlopen, toArrayBuffer } from "bun:ffi";
 import { readFileSync } from "node:fs";
 import { IpcError } from "./errors.ts";
 import { faultOf, host } from "./fault.ts";
+import { abiVersion } from "./layout.ts";
 import type { Manifest } from "./manifest.ts";
 import { faultOfAbi } from "./manifest.ts";
+import { memoryAbiVersion } from "./memory-layout.ts";
 import type { Place } from "./place.ts";
 import { placeOf } from "./place.ts";
-import type { Address, Calls, NativeType } from "./symbols.ts";
-import { ipcSymbols } from "./symbols.ts";
+import { sealAbiVersion } from "./seal-layout.ts";
+import type { Address, Calls, NativeType, SymbolTable } from "./symbols.ts";
+import { ipcSymbols, memorySymbols, sealSymbols } from "./symbols.ts";
 
 const types: Record<NativeType, FFIFunction["returns"]> = {
   pointer: "ptr",
@@ -25,50 +28,61 @@ const types: Record<NativeType, FFIFunction["returns"]> = {
   void: "void",
 };
 
-export type IpcLibrary = {
+export type Library<Symbols extends SymbolTable> = {
   readonly path: string;
-  readonly calls: Calls<typeof ipcSymbols>;
+  readonly calls: Calls<Symbols>;
   /** The address of an exported function, for the system to call. */
-  address(symbol: keyof typeof ipcSymbols): Address;
+  address(symbol: keyof Symbols): Address;
   manifest(): Manifest;
 };
 
-let opened: IpcLibrary | undefined;
+export type IpcLibrary = Library<typeof ipcSymbols>;
+export type SealLibrary = Library<typeof sealSymbols>;
 
-export function ipcLibrary(): IpcLibrary {
-  opened ??= open();
-  return opened;
+export const ipcLibrary = lazily("ipc", abiVersion, ipcSymbols);
+export const sealLibrary = lazily("seal", sealAbiVersion, sealSymbols);
+export const memoryLibrary = lazily("memory", memoryAbiVersion, memorySymbols);
+
+/** `name` is as in the names of its file and of its functions; `abi` the number that this side was written for. */
+function lazily<Symbols extends SymbolTable>(
+  name: string,
+  abi: number,
+  symbols: Symbols,
+): () => Library<Symbols> {
+  let opened: Library<Symbols> | undefined;
+  return () => {
+    opened ??= open(name, abi, symbols);
+    return opened;
+  };
 }
 
-function open(): IpcLibrary {
-  const place = placeOf("earshot-ipc");
+function open<Symbols extends SymbolTable>(
+  name: string,
+  abi: number,
+  symbols: Symbols,
+): Library<Symbols> {
+  const place = placeOf(`earshot-${name}`);
   const { path } = place;
   const bytes = attempt(place, "read", () => readFileSync(path));
   refuse(place, faultOf(bytes, host()));
   // By itself and first: one of another ABI may lack functions, and that would be told instead.
-  const { earshot_ipc_abi } = ipcSymbols;
-  refuse(place, faultOfAbi(callsOf(load(place, { earshot_ipc_abi })).earshot_ipc_abi()));
-  const symbols = load(place, ipcSymbols);
-  const calls = callsOf(symbols);
+  const asked = `earshot_${name}_abi`;
+  const answer = load(place, { [asked]: symbols[asked]! })[asked] as unknown as () => number;
+  refuse(place, faultOfAbi(answer(), abi));
+  const loaded = load(place, symbols);
+  const describe = loaded[`earshot_${name}_manifest`] as unknown as () => Pointer;
   return {
     path,
-    calls,
-    address: (symbol) => (symbols[symbol] as unknown as { ptr: Address }).ptr,
-    manifest: () =>
-      JSON.parse(
-        new CString(calls.earshot_ipc_manifest() as unknown as Pointer).toString(),
-      ) as Manifest,
+    calls: loaded as unknown as Calls<Symbols>,
+    address: (symbol) => (loaded[symbol as string] as unknown as { ptr: Address }).ptr,
+    manifest: () => JSON.parse(new CString(describe()).toString()) as Manifest,
   };
 }
 
 type Loaded = ReturnType<typeof dlopen>["symbols"];
 
-function load(place: Place, wanted: Partial<typeof ipcSymbols>): Loaded {
+function load(place: Place, wanted: SymbolTable): Loaded {
   return attempt(place, "loaded", () => dlopen(place.path, declare(wanted)).symbols);
-}
-
-function callsOf(symbols: Loaded): Calls<typeof ipcSymbols> {
-  return symbols as unknown as Calls<typeof ipcSymbols>;
 }
 
 function attempt<Value>(place: Place, what: string, act: () => Value): Value {
@@ -88,7 +102,7 @@ function errorOf({ path, advice }: Place, fault: string, cause?: unknown): IpcEr
   return new IpcError("ELIBRARY", `ELIBRARY: ${path} ${fault}; ${advice}`, { path, cause });
 }
 
-function declare(wanted: Partial<typeof ipcSymbols>): Record<string, FFIFunction> {
+function declare(wanted: SymbolTable): Record<string, FFIFunction> {
   return Object.fromEntries(
     Object.entries(wanted).map(([name, signature]) => [
       name,

@@ -1,6 +1,4 @@
-/** What the library says of its own ABI, as `zig/ipc/c/manifest.zig` makes it. */
-
-import { abiVersion } from "./layout.ts";
+/** What the library says of its own ABI, as `zig/library/manifest.zig` makes it. */
 
 export type Manifest = {
   abi: number;
@@ -14,7 +12,7 @@ export type Manifest = {
 };
 
 /** What is wrong with a library of another ABI. Everything else is held against it by a test. */
-export function faultOfAbi(found: number): string | undefined {
-  if (found === abiVersion) return undefined;
-  return `speaks ABI ${found}, and this version of earshot speaks ${abiVersion}`;
+export function faultOfAbi(found: number, wanted: number): string | undefined {
+  if (found === wanted) return undefined;
+  return `speaks ABI ${found}, and this version of earshot speaks ${wanted}`;
 }

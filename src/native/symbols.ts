@@ -1,12 +1,14 @@
 /**
- * What libearshot-ipc exports, as data: the one list of signatures on this side. The types of the calls derive from
- * it, and a test holds it against the library's own manifest.
+ * What the native libraries export, as data: the one list of signatures on this side. The types of the calls derive
+ * from it, and a test holds it against what each library says of itself.
  */
 
 /** Types of the boundary. `bytes` is a typed array that is passed for the length of one call. */
 export type NativeType = "pointer" | "bytes" | "function" | "i32" | "u32" | "i64" | "void";
 
 type Signature = { readonly arguments: readonly NativeType[]; readonly result: NativeType };
+
+export type SymbolTable = Readonly<Record<string, Signature>>;
 
 function call<const Result extends NativeType, const Arguments extends readonly NativeType[]>(
   result: Result,
@@ -141,6 +143,65 @@ export const ipcSymbols = {
   earshot_ipc_notify: call("i32", "bytes", "u32", "bytes", "u32", "bytes"),
 } as const;
 
+export const sealSymbols = {
+  earshot_seal_abi: call("i32"),
+  earshot_seal_manifest: call("pointer"),
+  earshot_seal_suites: call("u32"),
+  earshot_seal_choose: call("i32", "u32", "u32"),
+  earshot_seal_public_key: call("i32", "bytes", "bytes"),
+  earshot_seal_begin: call(
+    "i32",
+    "u32", // role
+    "bytes", // secret key
+    "bytes", // the peer's public key
+    "bytes", // prologue
+    "u32",
+    "u32", // suites
+  ),
+  earshot_seal_from_keys: call("i32", "u32", "bytes", "bytes", "u32", "i64"),
+  earshot_seal_write: call("i32", "u32", "bytes", "u32", "bytes", "u32"),
+  earshot_seal_read: call("i32", "u32", "bytes", "u32", "bytes", "u32"),
+  earshot_seal_suite: call("i32", "u32"),
+  earshot_seal_seal: call("i32", "u32", "u32", "bytes", "u32", "bytes", "u32"),
+  earshot_seal_open: call("i32", "u32", "u32", "bytes", "u32", "bytes", "u32"),
+  earshot_seal_seal_batch: call(
+    "i32",
+    "u32", // handle
+    "bytes", // from
+    "u32",
+    "bytes", // into
+    "u32",
+    "bytes", // records
+    "u32",
+  ),
+  earshot_seal_open_batch: call("i32", "u32", "bytes", "u32", "bytes", "u32", "bytes", "u32"),
+  earshot_seal_close: call("i32", "u32"),
+  earshot_seal_anchor: call("i32", "u32", "bytes"),
+  earshot_seal_release: call("void", "pointer", "pointer"),
+} as const;
+
+export const memorySymbols = {
+  earshot_memory_abi: call("i32"),
+  earshot_memory_manifest: call("pointer"),
+  earshot_memory_ring_create: call("i32", "u32"),
+  earshot_memory_ring_map: call("i32", "i32", "u32", "bytes"),
+  earshot_memory_ring_unmap: call("i32", "pointer", "u32"),
+  earshot_memory_writer_begin: call("i32", "bytes", "pointer", "u32"),
+  earshot_memory_reserve: call("i32", "bytes", "u32", "bytes"),
+  earshot_memory_commit: call("i32", "bytes", "u32", "u32"),
+  earshot_memory_publish: call("i32", "bytes"),
+  earshot_memory_await_room: call("i32", "bytes", "u32", "i64"),
+  earshot_memory_reader_begin: call("i32", "bytes", "pointer", "u32"),
+  earshot_memory_next: call("i32", "bytes", "bytes"),
+  earshot_memory_release: call("i32", "bytes"),
+  earshot_memory_await_message: call("i32", "bytes", "i64"),
+  earshot_memory_sleep: call("void", "pointer", "u32", "i64"),
+  earshot_memory_wake: call("void", "pointer"),
+  earshot_memory_value_create: call("i32", "bytes", "u32"),
+  earshot_memory_value_map: call("i32", "i32", "u32", "bytes"),
+  earshot_memory_value_unmap: call("void", "pointer", "pointer"),
+} as const;
+
 /** An address in this process. */
 export type Address = number & { readonly __address: unique symbol };
 
@@ -161,7 +222,7 @@ type ArgumentsOf<Types extends readonly NativeType[]> = {
 };
 
 /** The calls of a list of symbols, typed. */
-export type Calls<Symbols extends Record<string, Signature>> = {
+export type Calls<Symbols extends SymbolTable> = {
   readonly [Name in keyof Symbols]: (
     ...args: ArgumentsOf<Symbols[Name]["arguments"]>
   ) => ResultOf<Symbols[Name]["result"]>;

@@ -48,13 +48,17 @@ test("writes earshot and the package of a platform that may be another, and says
     "package/README.md",
     "package/libearshot-ipc.dylib",
     "package/libearshot-ipc.js",
+    "package/libearshot-seal.dylib",
+    "package/libearshot-seal.js",
     "package/package.json",
   ]);
   const manifest = JSON.parse(await libraries.get("package/package.json")!.text());
   expect(manifest).toMatchObject({ name: "@earshot/darwin-arm64", version, os: ["darwin"] });
   expect(manifest).not.toHaveProperty("libc");
-  const library = await libraries.get("package/libearshot-ipc.dylib")!.bytes();
-  expect(readBinary(library)).toMatchObject({ format: "Mach-O", cpu: "arm64", loadable: true });
+  for (const name of ["ipc", "seal"]) {
+    const library = await libraries.get(`package/libearshot-${name}.dylib`)!.bytes();
+    expect(readBinary(library)).toMatchObject({ format: "Mach-O", cpu: "arm64", loadable: true });
+  }
 });
 
 function read(tarball: string): Promise<Map<string, File>> {

@@ -199,11 +199,11 @@ describe("packed and installed", () => {
     },
   );
 
-  test("bundled, with the library beside the bundle", async () => {
+  test("bundled, with the libraries beside the bundle", async () => {
     const out = scratch.join("bundled");
     const words = ["bun", "build", "--target=bun", "pong.ts", "hello.ts", "--outdir", out];
     await done(words, { folder: installed() });
-    expect(readdirSync(out).filter((name) => name.endsWith(here.suffix))).toHaveLength(1);
+    expect(readdirSync(out).filter((name) => name.endsWith(here.suffix))).toHaveLength(2);
     await talk(["bun", join(out, "pong.js")], ["bun", join(out, "hello.js")]);
   });
 

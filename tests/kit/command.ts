@@ -31,7 +31,7 @@ export type RunOptions = {
 
 /** The words of one of earshot's commands. */
 export function earshot(
-  name: "service" | "client" | "list" | "query" | "pack",
+  name: "service" | "client" | "list" | "query" | "keys" | "pack",
   ...words: string[]
 ): string[] {
   return [process.execPath, join(root, "src", "cli", `${name}.ts`), ...words];

@@ -4,7 +4,9 @@ import { describe, expect, test } from "bun:test";
 import type { CodeName } from "../../src/native/errors.ts";
 import { codes, errorOf, IpcError } from "../../src/native/errors.ts";
 import { nameFaults, syscalls } from "../../src/native/layout.ts";
-import { ipcLibrary } from "../../src/native/library.ts";
+import { ipcLibrary, memoryLibrary, sealLibrary } from "../../src/native/library.ts";
+import { memoryCodes, memoryErrorOf } from "../../src/native/memory-errors.ts";
+import { sealCodes, sealErrorOf } from "../../src/native/seal-errors.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
 
 leaveNoTrace();
@@ -109,4 +111,41 @@ test("an error carries the system's own number and call, as Node's errors do", (
 
 test("a result that nobody knows is an error all the same", () => {
   expect(errorOf(-12345, silence)).toMatchObject({ code: "EUNKNOWN" });
+});
+
+const others = [
+  ["libearshot-seal", sealCodes, sealErrorOf, sealLibrary],
+  ["libearshot-memory", memoryCodes, memoryErrorOf, memoryLibrary],
+] as const;
+
+describe.each(others)("%s", (_, known, errorFor, library) => {
+  const failures = Object.entries(known).filter(([name]) => name !== "ok");
+
+  test("both sides know the same codes by the same numbers", () => {
+    const numbers = Object.entries(known).map(([name, { number }]) => [name, number]);
+    expect(Object.fromEntries(numbers)).toEqual(library().manifest().enums["Code"]!);
+  });
+
+  test("every code becomes an error with a text of its own", () => {
+    const texts = new Set<string>();
+    for (const [, { number, code }] of failures) {
+      const error = errorFor(number);
+      expect(error).toBeInstanceOf(IpcError);
+      expect(error.code).toBe(code);
+      expect(error.message).toStartWith(`${code}: `);
+      expect(error.message.length).toBeGreaterThan(`${code}: `.length + 10);
+      texts.add(error.message);
+    }
+    expect(texts.size).toBe(failures.length);
+  });
+
+  test("what means the same as in libearshot-ipc has the same number", () => {
+    for (const [name, { number }] of Object.entries(known)) {
+      if (name in codes) expect<number>(number).toBe(codes[name as CodeName].number);
+    }
+  });
+
+  test("a result that nobody knows is an error all the same", () => {
+    expect(errorFor(-12345)).toMatchObject({ code: "EUNKNOWN" });
+  });
 });

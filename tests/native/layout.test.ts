@@ -2,7 +2,9 @@
 
 import { describe, expect, test } from "bun:test";
 import * as layout from "../../src/native/layout.ts";
-import { ipcLibrary } from "../../src/native/library.ts";
+import { ipcLibrary, memoryLibrary, sealLibrary } from "../../src/native/library.ts";
+import * as memory from "../../src/native/memory-layout.ts";
+import * as sealing from "../../src/native/seal-layout.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
 
 leaveNoTrace();
@@ -123,4 +125,36 @@ test("constants are the same", () => {
 test("the reasons of the statistics fill their field", () => {
   const [, bytes] = layout.Statistics.fields.reasons;
   expect<number>(bytes).toBe(8 * layout.reasons.length);
+});
+
+describe("libearshot-seal", () => {
+  const { abi, structs, enums, constants } = sealLibrary().manifest();
+
+  test("both sides speak the same ABI", () => {
+    expect(abi).toBe(sealing.sealAbiVersion);
+    expect(sealLibrary().calls.earshot_seal_abi()).toBe(sealing.sealAbiVersion);
+  });
+
+  test("structures, numbers and constants are the same", () => {
+    expect<unknown>(sealing.sealStructs).toEqual(structs);
+    expect<unknown>(sealing.suites).toEqual(enums["Suite"]);
+    expect<unknown>(sealing.roles).toEqual(enums["Role"]);
+    expect<unknown>(sealing.sealConstants).toEqual(constants);
+    expect(Object.keys(enums).sort()).toEqual(["Code", "Role", "Suite"]);
+  });
+});
+
+describe("libearshot-memory", () => {
+  const { abi, enums, constants } = memoryLibrary().manifest();
+
+  test("both sides speak the same ABI", () => {
+    expect(abi).toBe(memory.memoryAbiVersion);
+    expect(memoryLibrary().calls.earshot_memory_abi()).toBe(memory.memoryAbiVersion);
+  });
+
+  test("numbers are the same on both sides", () => {
+    expect<unknown>(memory.kinds).toEqual(enums["Kind"]);
+    expect<unknown>(memory.rests).toEqual(enums["Rest"]);
+    expect<unknown>(memory.memoryConstants).toEqual(constants);
+  });
 });

@@ -3,7 +3,7 @@
 import { expect, test } from "bun:test";
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { ipcLibrary } from "../../src/native/library.ts";
+import { ipcLibrary, sealLibrary } from "../../src/native/library.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
 import { Scratch } from "../kit/scratch.ts";
 
@@ -174,4 +174,37 @@ test("nothing is loaded by merely importing it", async () => {
   using doctored = new Doctored();
   const importing = `await import(${JSON.stringify(doctored.join("src/native/library.ts"))})`;
   expect(await Bun.spawn({ cmd: [process.execPath, "-e", importing] }).exited).toBe(0);
+});
+
+/** What a process has mapped of the libraries after it has asked for some of them. */
+async function mapped(...asked: string[]): Promise<string[]> {
+  const path = JSON.stringify(join(root, "src/native/library.ts"));
+  const probe = `
+    import * as libraries from ${path};
+    for (const name of ${JSON.stringify(asked)}) libraries[name]().calls;
+    const maps = require("node:fs").readFileSync("/proc/self/maps", "utf8");
+    const found = new Set([...maps.matchAll(/libearshot-\\w+/g)].map(([name]) => name));
+    console.log(JSON.stringify([...found].sort()));`;
+  const process = Bun.spawn({ cmd: [globalThis.process.execPath, "-e", probe], stdout: "pipe" });
+  const text = await new Response(process.stdout).text();
+  expect(await process.exited).toBe(0);
+  return JSON.parse(text);
+}
+
+test.skipIf(process.platform !== "linux")(
+  "each library is mapped when it is asked for",
+  async () => {
+    expect(await mapped()).toEqual([]);
+    expect(await mapped("ipcLibrary")).toEqual(["libearshot-ipc"]);
+    expect(await mapped("sealLibrary")).toEqual(["libearshot-seal"]);
+  },
+);
+
+test("a library that seals is told apart from one that does not", async () => {
+  using doctored = new Doctored();
+  const sealing = sealLibrary().path;
+  cpSync(sealing, doctored.library);
+  const error = await doctored.load();
+  expect(error).toMatchObject({ name: "IpcError", code: "ELIBRARY", path: doctored.library });
+  expect(error.message).toContain("earshot_ipc_abi");
 });

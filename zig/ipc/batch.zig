@@ -12,7 +12,7 @@
 const std = @import("std");
 const event = @import("event.zig");
 const frame = @import("frame.zig");
-const Handle = @import("handle.zig").Handle;
+const Handle = @import("library").handle.Handle;
 const assert = std.debug.assert;
 
 pub const control_bytes = std.heap.page_size_max;

@@ -2,7 +2,7 @@
 //! services that have paused accepting. One ordered set, so that the poller's timeout is one look-up.
 
 const std = @import("std");
-const Handle = @import("handle.zig").Handle;
+const Handle = @import("library").handle.Handle;
 
 const Key = struct {
     at_ns: u64,

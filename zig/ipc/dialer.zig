@@ -5,7 +5,7 @@ const sys = @import("sys");
 const contexts = @import("context.zig");
 const services = @import("service.zig");
 const Connection = @import("connection.zig").Connection;
-const Handle = @import("handle.zig").Handle;
+const Handle = @import("library").handle.Handle;
 const Limits = @import("connection.zig").Limits;
 
 pub const ListenError = contexts.AddError || sys.internet.ListenError;

@@ -16,7 +16,7 @@
 //! What the last five fields hold depends on the type and is written at each member of `Type`.
 
 const std = @import("std");
-const Handle = @import("handle.zig").Handle;
+const Handle = @import("library").handle.Handle;
 
 /// The numbers up to 8 are LibIPC's; those above are earshot's own.
 pub const Type = enum(u8) {

@@ -10,32 +10,21 @@ const handover = @import("c/handover.zig");
 const manager = @import("c/manager.zig");
 const libipc = @import("c/libipc.zig");
 const lookup = @import("c/lookup.zig");
-const manifests = @import("c/manifest.zig");
+const library = @import("library");
 const options = @import("c/options.zig");
 const run_directory = @import("c/run_directory.zig");
 
-pub const abi_version = manifests.abi_version;
+/// What its functions and its header are called after.
+pub const name = "ipc";
+
+/// The number of the ABI; it changes when something that was there means something else.
+pub const abi_version = 2;
 
 /// Every thread of the host has a copy of the library's thread-local variables, and no handler of
 /// ours ever runs on the 256 KiB of stack that the standard library would put among them.
 pub const std_options: std.Options = .{ .signal_stack_size = null };
 
-/// A broken invariant of our own ends the host's process, so it says what it was and nothing more: the standard
-/// library's handler would bring half of it along to print a stack trace.
-pub const panic = std.debug.FullPanic(panicked);
-
-fn panicked(message: []const u8, _: ?usize) noreturn {
-    @branchHint(.cold);
-    const parts = [_]std.posix.iovec_const{
-        .{ .base = prefix.ptr, .len = prefix.len },
-        .{ .base = message.ptr, .len = message.len },
-        .{ .base = "\n", .len = 1 },
-    };
-    _ = std.c.writev(std.c.STDERR_FILENO, &parts, parts.len);
-    std.c.abort();
-}
-
-const prefix = "libearshot-ipc: panic: ";
+pub const panic = library.panic.PanicType("libearshot-ipc");
 
 pub const functions = .{
     .{ "earshot_ipc_abi", &abi },
@@ -89,7 +78,7 @@ pub const functions = .{
 };
 
 /// LibIPC's calls, which `libipc.h` declares.
-pub const libipc_functions = .{
+pub const foreign_functions = .{
     .{ "ipc_context_init", &libipc.init },
     .{ "ipc_context_deinit", &libipc.deinit },
     .{ "ipc_service_init", &libipc.serve },
@@ -154,14 +143,30 @@ pub const constants = .{
     .{ "message_bytes_limit", ipc.connection.Limits.message_bytes_limit },
 };
 
+/// What only the header has: its guard, what C has to write out, and types without a layout.
+pub const header_names = .{
+    "EARSHOT_IPC_H",
+    "EARSHOT_IPC_ABI",
+    "EARSHOT_IPC_LIMITS_DEFAULT",
+    "EARSHOT_IPC_CONTEXT_OPTIONS_DEFAULT",
+    "EARSHOT_IPC_SERVICE_OPTIONS_DEFAULT",
+    "EARSHOT_IPC_CONNECT_OPTIONS_DEFAULT",
+    "earshot_ipc_context",
+    "earshot_ipc_handle",
+    "earshot_ipc_callback",
+    "earshot_ipc_input",
+    "earshot_ipc_output",
+    "earshot_ipc_converter",
+};
+
 fn abi() callconv(.c) i32 {
     return abi_version;
 }
 
 fn manifest() callconv(.c) [*:0]const u8 {
-    return manifests.Manifest(structs, enums, constants, functions).json;
+    return library.manifest.Manifest(abi_version, structs, enums, constants, functions).json;
 }
 
 comptime {
-    for (functions ++ libipc_functions) |function| @export(function[1], .{ .name = function[0] });
+    for (functions ++ foreign_functions) |function| @export(function[1], .{ .name = function[0] });
 }

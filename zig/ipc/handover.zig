@@ -11,7 +11,7 @@ const std = @import("std");
 const sys = @import("sys");
 const contexts = @import("context.zig");
 const services = @import("service.zig");
-const Handle = @import("handle.zig").Handle;
+const Handle = @import("library").handle.Handle;
 const Limits = @import("connection.zig").Limits;
 
 /// Of one handle: what listens, and the lock of its name.

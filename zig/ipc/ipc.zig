@@ -12,7 +12,7 @@ pub const descriptors = @import("descriptors.zig");
 pub const dialer = @import("dialer.zig");
 pub const event = @import("event.zig");
 pub const frame = @import("frame.zig");
-pub const handle = @import("handle.zig");
+pub const handle = @import("library").handle;
 pub const handover = @import("handover.zig");
 pub const loan = @import("loan.zig");
 pub const lookup = @import("lookup.zig");
@@ -47,7 +47,6 @@ test {
     _ = @import("descriptors.zig");
     _ = @import("event.zig");
     _ = @import("frame.zig");
-    _ = @import("handle.zig");
     _ = @import("inbound.zig");
     _ = @import("latch.zig");
     _ = @import("loan.zig");

@@ -12,7 +12,7 @@ const SendError = contexts.SendError;
 const SendRightsError = contexts.SendRightsError;
 const WaitError = contexts.WaitError;
 const Connection = connections.Connection;
-const Handle = @import("handle.zig").Handle;
+const Handle = @import("library").handle.Handle;
 const Statistics = @import("statistics.zig").Statistics;
 const assert = std.debug.assert;
 

@@ -3,7 +3,7 @@
 const std = @import("std");
 const sys = @import("sys");
 const Deadline = @import("deadlines.zig").Deadline;
-const Handle = @import("handle.zig").Handle;
+const Handle = @import("library").handle.Handle;
 const Limits = @import("connection.zig").Limits;
 const Statistics = @import("statistics.zig").Statistics;
 

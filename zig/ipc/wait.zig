@@ -14,7 +14,7 @@ const connections = @import("connection.zig");
 const contexts = @import("context.zig");
 const SendError = contexts.SendError;
 const WaitError = contexts.WaitError;
-const Handle = @import("handle.zig").Handle;
+const Handle = @import("library").handle.Handle;
 
 /// After so many batches that were filled without asking the poller, it is asked: others may have become ready.
 const unpolled_batches_max = 8;

@@ -270,6 +270,7 @@ fn statOf(found: c.Stat) sys.Stat {
         .device = @bitCast(@as(i64, @intCast(found.dev))),
         .inode = found.ino,
         .links = std.math.lossyCast(u32, found.nlink),
+        .bytes = std.math.lossyCast(u64, found.size),
     };
 }
 

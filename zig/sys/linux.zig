@@ -214,6 +214,7 @@ fn statx(dir: Fd, name: [*:0]const u8, flags: u32, stat: *sys.Stat) c_int {
         .device = @as(u64, found.dev_major) << 32 | found.dev_minor,
         .inode = found.ino,
         .links = found.nlink,
+        .bytes = found.size,
     };
     return 0;
 }

@@ -834,10 +834,10 @@ fn descriptorsOpen() usize {
 }
 
 /// No further descriptor can be opened until it is restored.
-const DescriptorLimit = struct {
+pub const DescriptorLimit = struct {
     before: c.rlimit,
 
-    fn lower() !DescriptorLimit {
+    pub fn lower() !DescriptorLimit {
         var limit: DescriptorLimit = .{ .before = undefined };
         try expectEqual(0, c.getrlimit(.NOFILE, &limit.before));
         const lowest = c.dup(0);
@@ -849,7 +849,7 @@ const DescriptorLimit = struct {
         return limit;
     }
 
-    fn restore(limit: DescriptorLimit) void {
+    pub fn restore(limit: DescriptorLimit) void {
         std.debug.assert(c.setrlimit(.NOFILE, &limit.before) == 0);
     }
 };

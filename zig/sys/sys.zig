@@ -26,7 +26,10 @@ pub const epoll = @import("epoll.zig");
 pub const kqueue = @import("kqueue.zig");
 pub const internet = @import("internet.zig");
 pub const manager = @import("manager.zig");
+pub const processor = @import("processor.zig");
+pub const random = @import("random.zig");
 pub const rights = @import("rights.zig");
+pub const shared = @import("shared.zig");
 
 pub const Fd = std.posix.fd_t;
 pub const PollFd = std.c.pollfd;
@@ -81,6 +84,8 @@ pub const Syscall = enum(u8) {
     write,
     splice,
     launch_activate_socket,
+    memfd_create,
+    ftruncate,
 };
 
 /// Who is at the other end, as the kernel saw it when the connection was made.
@@ -163,6 +168,7 @@ pub const Stat = struct {
     inode: u64,
     /// By how many names the file can be reached.
     links: u32 = 1,
+    bytes: u64 = 0,
 
     pub const Kind = enum { file, directory, link, socket, pipe, device, other };
 
@@ -227,6 +233,9 @@ pub const WriteError = error{ NoSpace, Unexpected };
 test {
     _ = internet;
     _ = manager;
+    _ = processor;
+    _ = random;
     _ = rights;
+    _ = shared;
     _ = @import("suite.zig");
 }

@@ -342,7 +342,9 @@ enum earshot_ipc_syscall {
     EARSHOT_IPC_SYSCALL_READ = 30,
     EARSHOT_IPC_SYSCALL_WRITE = 31,
     EARSHOT_IPC_SYSCALL_SPLICE = 32,
-    EARSHOT_IPC_SYSCALL_LAUNCH_ACTIVATE_SOCKET = 33
+    EARSHOT_IPC_SYSCALL_LAUNCH_ACTIVATE_SOCKET = 33,
+    EARSHOT_IPC_SYSCALL_MEMFD_CREATE = 34,
+    EARSHOT_IPC_SYSCALL_FTRUNCATE = 35
 };
 
 /* What a context waits with. poll is everywhere, epoll on Linux, kqueue on macOS and FreeBSD. */

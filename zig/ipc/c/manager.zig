@@ -2,7 +2,7 @@
 //! documented in `earshot/ipc.h`.
 
 const sys = @import("sys");
-const argument = @import("argument.zig");
+const argument = @import("library").argument;
 const codes = @import("code.zig");
 const options = @import("options.zig");
 

@@ -2,7 +2,7 @@
 
 const ipc = @import("ipc");
 const sys = @import("sys");
-const argument = @import("argument.zig");
+const argument = @import("library").argument;
 const codes = @import("code.zig");
 
 /// How a context is made.

@@ -3,7 +3,7 @@
 const std = @import("std");
 const ipc = @import("ipc");
 const sys = @import("sys");
-const argument = @import("argument.zig");
+const argument = @import("library").argument;
 const codes = @import("code.zig");
 const options = @import("options.zig");
 

@@ -1,4 +1,4 @@
-//! Holds `earshot/ipc.h` against the library. Nothing ties the two together but this: what
+//! Holds the header of a library against the library. Nothing ties the two together but this: what
 //! `exports.zig` lists must be in the header, with the same layout, number or signature, and the
 //! header may hold nothing else.
 //!
@@ -12,8 +12,10 @@
 
 const std = @import("std");
 const exports = @import("exports");
-/// `header.h`, as Zig's translation of C sees it.
+/// The C file of the library, as Zig's translation of C sees it.
 const header = @import("header");
+
+const prefix = "earshot_" ++ exports.name ++ "_";
 
 test "every structure has the size and the fields of its Zig declaration" {
     @setEvalBranchQuota(1_000_000);
@@ -38,7 +40,7 @@ test "every structure has the size and the fields of its Zig declaration" {
 
 test "every number is the library's" {
     @setEvalBranchQuota(1_000_000);
-    try expectNumber("EARSHOT_IPC_ABI", exports.abi_version);
+    try expectNumber(comptime nameOf(.number, "abi"), exports.abi_version);
     inline for (exports.constants) |entry| {
         try expectNumber(comptime nameOf(.number, entry[0]), entry[1]);
     }
@@ -52,7 +54,7 @@ test "every number is the library's" {
 
 test "every function has the signature of what is exported" {
     @setEvalBranchQuota(1_000_000);
-    inline for (exports.functions ++ exports.libipc_functions) |entry| {
+    inline for (exports.functions ++ exports.foreign_functions) |entry| {
         const name = entry[0];
         if (!@hasDecl(header, name)) return missing(name);
         const Zig = @typeInfo(@TypeOf(entry[1])).pointer.child;
@@ -64,7 +66,7 @@ test "every function has the signature of what is exported" {
 test "options begin with the library's own defaults" {
     @setEvalBranchQuota(1_000_000);
     inline for (exports.structs) |entry| {
-        const name = "default_" ++ comptime nameOf(.type, entry[0])["earshot_ipc_".len..];
+        const name = "default_" ++ comptime nameOf(.type, entry[0])[prefix.len..];
         if (!@hasDecl(header, name)) continue;
         const own: entry[1] = .{};
         try std.testing.expectEqualSlices(
@@ -77,23 +79,9 @@ test "options begin with the library's own defaults" {
 
 test "the header holds nothing that the library does not have" {
     @setEvalBranchQuota(10_000_000);
-    const own = [_][]const u8{
-        "EARSHOT_IPC_H",
-        "EARSHOT_IPC_ABI",
-        "EARSHOT_IPC_LIMITS_DEFAULT",
-        "EARSHOT_IPC_CONTEXT_OPTIONS_DEFAULT",
-        "EARSHOT_IPC_SERVICE_OPTIONS_DEFAULT",
-        "EARSHOT_IPC_CONNECT_OPTIONS_DEFAULT",
-        "earshot_ipc_context",
-        "earshot_ipc_handle",
-        "earshot_ipc_callback",
-        "earshot_ipc_input",
-        "earshot_ipc_output",
-        "earshot_ipc_converter",
-    };
     var known: std.StringHashMapUnmanaged(void) = .empty;
     defer known.deinit(std.testing.allocator);
-    for (own) |name| try known.put(std.testing.allocator, name, {});
+    inline for (exports.header_names) |name| try known.put(std.testing.allocator, name, {});
     inline for (exports.functions) |entry| try known.put(std.testing.allocator, entry[0], {});
     inline for (exports.structs) |entry| {
         try known.put(std.testing.allocator, comptime nameOf(.type, entry[0]), {});
@@ -113,7 +101,7 @@ test "the header holds nothing that the library does not have" {
         const name = for ([_][]const u8{ "struct_", "enum_" }) |tag| {
             if (std.mem.startsWith(u8, declaration.name, tag)) break declaration.name[tag.len..];
         } else declaration.name;
-        if (!std.ascii.startsWithIgnoreCase(name, "earshot_ipc")) continue;
+        if (!std.ascii.startsWithIgnoreCase(name, "earshot_" ++ exports.name)) continue;
         try expect(known.contains(name), name, "is not exported");
     }
 }
@@ -152,6 +140,11 @@ fn samePointer(comptime pointer: std.builtin.Type.Pointer, comptime C: type) boo
     if (pointer.is_const != other.is_const) return false;
     // Bytes are characters in a name, and of no type in a message.
     if (pointer.child == u8 and other.child == anyopaque) return true;
+    // An array of so many items is handed over as a pointer to the first.
+    switch (@typeInfo(pointer.child)) {
+        .array => |array| if (@typeInfo(other.child) != .array) return same(array.child, other.child),
+        else => {},
+    }
     // Without a layout that C could rely on, it is nobody's business but the library's.
     switch (@typeInfo(pointer.child)) {
         .@"struct" => |info| if (info.layout == .auto) return @typeInfo(other.child) == .@"opaque",
@@ -187,7 +180,7 @@ fn fieldName(comptime zig_name: []const u8) []const u8 {
 
 /// `EventType` as `earshot_ipc_event_type` or `EARSHOT_IPC_EVENT_TYPE`.
 fn nameOf(comptime kind: enum { type, number }, comptime zig_name: []const u8) []const u8 {
-    var name: []const u8 = "earshot_ipc_";
+    var name: []const u8 = prefix;
     for (zig_name, 0..) |letter, index| {
         const begins = std.ascii.isUpper(letter) and index > 0;
         name = name ++ (if (begins) "_" else "") ++ .{std.ascii.toLower(letter)};

@@ -7,7 +7,7 @@ const std = @import("std");
 const exports = @import("exports");
 const elf = std.elf;
 
-const listed = exports.functions ++ exports.libipc_functions;
+const listed = exports.functions ++ exports.foreign_functions;
 
 pub fn main(init: std.process.Init) !u8 {
     const gpa = init.arena.allocator();
