@@ -43,6 +43,8 @@ export class Loop {
   /** Those that get the rest of the batch, and nothing after it. */
   readonly #leaving = new Set<number>();
   #turning = false;
+  /** Somebody is being told of an event, whose message is a view of the batch. */
+  #handing = false;
   #flushing = false;
   #again = false;
 
@@ -108,9 +110,7 @@ export class Loop {
       do {
         // If something was thrown in the middle of a batch, the rest of it comes first.
         quiet = this.context.usedUp && this.#fill() === 0;
-        for (let event = this.context.next(); event !== undefined; event = this.context.next()) {
-          this.#hand(event);
-        }
+        this.#handOut();
         for (const handle of this.#leaving) this.remove(handle);
         this.#leaving.clear();
         drainMicrotasks();
@@ -119,6 +119,35 @@ export class Loop {
       this.#turning = false;
       if (quiet) this.#sleep();
       else this.soon();
+    }
+  }
+
+  /** Whether somebody is being told of something, and so the next batch has to wait. */
+  get handing(): boolean {
+    return this.#handing;
+  }
+
+  /**
+   * Hands out what is there, or comes within `timeout` milliseconds: for whoever holds up Bun's loop while he waits for
+   * something else. Not while `handing`.
+   */
+  poll(timeout = 0): void {
+    let patience = timeout;
+    while (!this.context.usedUp || this.context.fill(patience) > 0) {
+      this.#handOut();
+      patience = 0;
+    }
+    this.soon();
+  }
+
+  #handOut(): void {
+    this.#handing = true;
+    try {
+      for (let event = this.context.next(); event !== undefined; event = this.context.next()) {
+        this.#hand(event);
+      }
+    } finally {
+      this.#handing = false;
     }
   }
 

@@ -1,0 +1,89 @@
+/**
+ * How two ends that know each other's public key come to a seal, whatever carries their messages:
+ *
+ *     client ── its public key, a message of the handshake ──▶ server, which looks the key up in those it allows
+ *     client ◀───────────────── the other message ─────────── server
+ *     client ─────────────────── a sealed proof ────────────▶ server, which now knows that it is no recording
+ *
+ * The handshake is Noise KK (see `earshot/seal.h`). What both ends have to agree on besides, such as the name of the
+ * service, is authenticated with it.
+ */
+
+import { IpcError } from "../native/errors.ts";
+import { Handshake, type Seal, tagBytes } from "../native/seal.ts";
+import type { KeyPair } from "./key-pair.ts";
+import { parseKey, parsePublicKey } from "./public-key.ts";
+
+/** Numbers that tell sealed records of one connection apart by what they are for; see `Seal`. */
+export const sealKinds = { message: 0, proof: 1 } as const;
+
+/** What a client says first. Both are base64url. */
+export type Asked = { readonly key: string; readonly message: string };
+
+const base64url = { alphabet: "base64url", omitPadding: true } as const;
+const encoder = new TextEncoder();
+
+/** The client's side. */
+export class Asking implements Disposable {
+  readonly asked: Asked;
+  readonly #handshake: Handshake;
+
+  /** Throws an IpcError (EKEY) if `peer` is no public key. */
+  constructor(keys: KeyPair, peer: string, about: string) {
+    this.#handshake = new Handshake({
+      role: "initiator",
+      secretKey: keys.secretKey,
+      peerPublicKey: parsePublicKey(peer),
+      prologue: encoder.encode(about),
+    });
+    this.asked = { key: keys.publicKey, message: this.#handshake.write().toBase64(base64url) };
+  }
+
+  /** With what the server says. Throws an IpcError (ESEAL) if that is no good. */
+  finish(message: string): { seal: Seal; proof: Uint8Array } {
+    this.#handshake.read(bytesOf(message));
+    const seal = this.#handshake.finish();
+    const proof = new Uint8Array(tagBytes);
+    seal.seal(sealKinds.proof, new Uint8Array(), proof);
+    return { seal, proof };
+  }
+
+  [Symbol.dispose](): void {
+    this.#handshake.close();
+  }
+}
+
+/** The server's side: what it says, and the seal, which the proof has to be opened with before anything else. */
+export function answer(
+  keys: KeyPair,
+  allowed: ReadonlySet<string>,
+  { key, message }: Asked,
+  about: string,
+): { message: string; seal: Seal } {
+  const peerPublicKey = allowed.has(key) ? parseKey(key) : undefined;
+  if (peerPublicKey === undefined) {
+    throw new IpcError("EKEY", "EKEY: that public key is not among those that are allowed here");
+  }
+  using handshake = new Handshake({
+    role: "responder",
+    secretKey: keys.secretKey,
+    peerPublicKey,
+    prologue: encoder.encode(about),
+  });
+  handshake.read(bytesOf(message));
+  const said = handshake.write().toBase64(base64url);
+  return { message: said, seal: handshake.finish() };
+}
+
+/** Throws an IpcError (ESEAL) if it is not the client's. */
+export function checkProof(seal: Seal, proof: Uint8Array): void {
+  seal.open(sealKinds.proof, proof, new Uint8Array());
+}
+
+function bytesOf(text: string): Uint8Array {
+  try {
+    return Uint8Array.fromBase64(text, { alphabet: "base64url" });
+  } catch {
+    throw new IpcError("ESEAL", "ESEAL: a message of the handshake is base64url, and this is not");
+  }
+}

@@ -1,0 +1,271 @@
+/** A client of a service that is reached through shared memory. */
+
+import type { KeyPair } from "../crypto/key-pair.ts";
+import { Asking } from "../crypto/meeting.ts";
+import { connect as reach } from "../ipc/connect.ts";
+import type { Connection } from "../ipc/connection.ts";
+import type { ConnectOptions as IpcOptions } from "../ipc/context.ts";
+import type { Descriptor } from "../ipc/descriptor.ts";
+import type { End } from "../ipc/handlers.ts";
+import type { Message } from "../ipc/message.ts";
+import { patience } from "../ipc/numbers.ts";
+import type { IpcErrorCode } from "../native/errors.ts";
+import { IpcError } from "../native/errors.ts";
+import { Segment } from "../native/shared-memory.ts";
+import {
+  about,
+  formatHello,
+  helloBytesMax,
+  parseAnswer,
+  queueBytesMax,
+  type RingSizes,
+  suffix,
+} from "./hello.ts";
+import { closeRings, MemorySocket, type Rings } from "./memory-socket.ts";
+import { type RingOption, ringSizes, type SocketOptions, socketSettings } from "./options.ts";
+
+export type ClientOptions = Pick<IpcOptions, "rundir" | "shared" | "timeout"> &
+  SocketOptions & {
+    /** How large the rings are to be, in bytes: powers of two from 64 KiB to 1 GiB. Default 1 MiB. */
+    ring?: RingOption | undefined;
+    signal?: AbortSignal | undefined;
+    /**
+     * Seals what is written, both ways: this end's keys and the public key of the server. Both ends must, and each must
+     * know the other's.
+     */
+    keys?: KeyPair | undefined;
+    peer?: string | undefined;
+  };
+
+/**
+ * @example
+ * const client = new ClientSocket();
+ * client.onData = (bytes) => console.log(new TextDecoder().decode(bytes));
+ * await client.connect("pong");
+ * client.write("hello");
+ */
+export class ClientSocket extends MemorySocket {
+  /** There is room again, after a `write` or `reserve` that had none. */
+  onDrain: (() => void | Promise<void>) | undefined;
+  /** A handler threw, or the other side broke the rules. */
+  onError: ((error: unknown) => void) | undefined;
+  /** It has ended; nothing comes after. */
+  onClose: ((end: End) => void | Promise<void>) | undefined;
+  #onData: ((bytes: Uint8Array) => void | Promise<void>) | undefined;
+  #connecting = false;
+  #name = "";
+  /** What is told if it is closed before it is connected. */
+  #abandon: ((error: unknown) => void) | undefined;
+
+  override get service(): string {
+    return this.#name;
+  }
+
+  /**
+   * A message came. Its bytes lie in the ring, and are good until this returns or first awaits; `hold` keeps them. What
+   * comes while it is not set waits for it, or for `read`.
+   */
+  get onData(): ((bytes: Uint8Array) => void | Promise<void>) | undefined {
+    return this.#onData;
+  }
+
+  set onData(handler: ((bytes: Uint8Array) => void | Promise<void>) | undefined) {
+    this.#onData = handler;
+    this.listen();
+  }
+
+  /**
+   * Connects to the service `name`. Rejects with ENOENT if nobody serves it through memory, ECONNRESET if it was not
+   * let in, ECONNREFUSED if it was refused, and as `connect` does. A socket connects once.
+   */
+  async connect(name: string, options: ClientOptions = {}): Promise<void> {
+    if (this.#connecting) {
+      throw new IpcError("EINVAL", "EINVAL: a ClientSocket connects once; make another");
+    }
+    const asked = ringSizes(options.ring);
+    const settings = socketSettings(options);
+    const timeout = patience("timeout", options.timeout ?? 5000);
+    const asking = askingOf(name, asked, options);
+    this.#connecting = true;
+    this.#name = name;
+    try {
+      await this.#connect(asked, asking, settings, timeout, options);
+    } catch (error) {
+      this.#connecting = false;
+      throw error;
+    } finally {
+      asking?.[Symbol.dispose]();
+      this.#abandon = undefined;
+    }
+  }
+
+  async #connect(
+    asked: RingSizes,
+    asking: Asking | undefined,
+    { messageBytesMax, spin }: ReturnType<typeof socketSettings>,
+    timeout: number | undefined,
+    { rundir, shared, signal }: ClientOptions,
+  ): Promise<void> {
+    const begun = Promise.withResolvers<void>();
+    // It may be over before anybody waits for it.
+    begun.promise.catch(() => undefined);
+    this.#abandon = begun.reject;
+    let isAnswered = false;
+    // It begins within the first message, so that nothing of what follows is missed.
+    const answer = (link: Connection, message: Message) => {
+      isAnswered = true;
+      try {
+        const { rings, seal } = this.#welcomed(message, asked, asking);
+        this.begin(link, rings, messageBytesMax, spin, seal?.seal);
+        if (seal !== undefined) link.send(seal.proof);
+        begun.resolve();
+      } catch (error) {
+        begun.reject(error);
+      }
+    };
+    const link = await reach(this.#name + suffix, {
+      rundir,
+      shared,
+      timeout,
+      signal,
+      network: "",
+      messageBytesMax: helloBytesMax,
+      queueBytesMax,
+      descriptors: { max: 2 },
+      message: (from, message) => {
+        if (isAnswered) this.heard(message);
+        else answer(from, message);
+      },
+      close: (_, end) => {
+        begun.reject(this.#error("ECONNRESET", `it ended the connection (${end.reason})`));
+        this.left(end);
+      },
+    });
+    const late =
+      timeout === undefined
+        ? undefined
+        : setTimeout(() => begun.reject(this.#late(timeout)), timeout);
+    try {
+      link.send(formatHello({ rings: asked, seal: asking?.asked }));
+      await begun.promise;
+    } catch (error) {
+      await link.close({ now: true });
+      signal?.throwIfAborted();
+      throw error;
+    } finally {
+      clearTimeout(late);
+    }
+  }
+
+  #welcomed(message: Message, asked: RingSizes, asking: Asking | undefined) {
+    const { descriptors } = message;
+    try {
+      const said = parsed(message.bytes);
+      if ("error" in said) {
+        throw this.#error("ECONNREFUSED", `${said.error.message} (${said.error.code})`);
+      }
+      const rings = mapped(descriptors, said.rings, asked);
+      try {
+        return { rings, seal: sealOf(asking, said.seal) };
+      } catch (error) {
+        closeRings(rings);
+        throw error;
+      }
+    } catch (error) {
+      if (!(error instanceof Unusable)) throw error;
+      throw this.#error("EMALFORMED", `what it answered makes no sense: ${error.message}`);
+    } finally {
+      for (const descriptor of descriptors) descriptor.close();
+    }
+  }
+
+  #error(code: IpcErrorCode, why: string): IpcError {
+    const text = `${code}: "${this.#name}" could not be reached through memory: ${why}`;
+    return new IpcError(code, text, { service: this.#name });
+  }
+
+  #late(ms: number): IpcError {
+    return new IpcError("ETIMEDOUT", `ETIMEDOUT: "${this.#name}" said nothing within ${ms} ms`, {
+      service: this.#name,
+    });
+  }
+
+  protected override get hears(): boolean {
+    return this.#onData !== undefined;
+  }
+
+  protected override tellData(bytes: Uint8Array): void | Promise<void> {
+    return this.#onData?.(bytes);
+  }
+
+  protected override tellDrain(): void | Promise<void> {
+    return this.onDrain?.();
+  }
+
+  protected override tellError(error: unknown): boolean {
+    this.onError?.(error);
+    return this.onError !== undefined;
+  }
+
+  protected override tellClose(end: End): void | Promise<void> {
+    this.#abandon?.(this.#error("ECLOSED", "it was closed before it was connected"));
+    return this.onClose?.(end);
+  }
+}
+
+/** What is said to be let in, if it is to be sealed. Throws EINVAL for half of what that takes. */
+function askingOf(name: string, asked: RingSizes, { keys, peer }: ClientOptions) {
+  if (keys === undefined && peer === undefined) return undefined;
+  if (keys !== undefined && peer !== undefined) return new Asking(keys, peer, about(name, asked));
+  throw new IpcError(
+    "EINVAL",
+    "EINVAL: what is sealed takes both: keys, which are this end's, and peer, the server's public key",
+  );
+}
+
+/** What the two have agreed on. Throws an IpcError (ESEAL) if that is not what this side asked for. */
+function sealOf(asking: Asking | undefined, said: string | undefined) {
+  if (asking === undefined) {
+    if (said === undefined) return undefined;
+    throw new Unusable("it is sealed, which nobody has asked for");
+  }
+  if (said === undefined) throw new Unusable("it is not sealed, and was to be");
+  return asking.finish(said);
+}
+
+/** What the server sent is no use. */
+class Unusable extends Error {}
+
+function parsed(bytes: Uint8Array): ReturnType<typeof parseAnswer> {
+  try {
+    return parseAnswer(bytes);
+  } catch (error) {
+    throw new Unusable((error as Error).message);
+  }
+}
+
+function mapped(descriptors: readonly Descriptor[], rings: RingSizes, asked: RingSizes): Rings {
+  const [up, down] = descriptors;
+  if (up === undefined || down === undefined || descriptors.length > 2) {
+    throw new Unusable(`two rings come with it, and not ${descriptors.length}`);
+  }
+  if (rings.up > asked.up || rings.down > asked.down) {
+    const sizes = `${rings.up} and ${rings.down} bytes`;
+    throw new Unusable(`its rings of ${sizes} are larger than what was asked for`);
+  }
+  const out = segment("up", up, rings.up);
+  try {
+    return { out, in: segment("down", down, rings.down) };
+  } catch (error) {
+    out.close();
+    throw error;
+  }
+}
+
+function segment(which: string, descriptor: Descriptor, ringBytes: number): Segment {
+  try {
+    return new Segment(descriptor.number, ringBytes);
+  } catch (error) {
+    throw new Unusable(`the ring ${which}: ${(error as Error).message}`);
+  }
+}

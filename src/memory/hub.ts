@@ -1,0 +1,106 @@
+/**
+ * Looks at the rings of all memory sockets of this thread, as long as that is worth it, inside Bun's event loop.
+ *
+ *     asleep ──a frame over the socket, or something was written──▶ turn: look at all, hand messages out, again
+ *       ▲                                                            │
+ *       └────────────── nothing came for a while ────────────────────┘
+ *
+ * Looking is what makes a memory socket fast, and costs a core. So it is done only for a short while after traffic, and
+ * only while that finds something (`Linger`); then each socket says in its ring that it sleeps, and whoever writes next
+ * sends a frame.
+ */
+
+import { drainMicrotasks } from "bun:jsc";
+import { turnMs } from "../ipc/context.ts";
+import { Linger } from "../ipc/linger.ts";
+
+/** How long nothing may come until all go to sleep. */
+const lingerMs = 0.05;
+/** The clock is looked at after so many vain rounds. */
+const roundsPerClock = 32;
+
+/** A socket that is looked at. */
+export type Watched = {
+  /** Hands out what is there, within a bound. Returns how many messages that were. */
+  work(): number;
+  /** Says that it sleeps. False if there is something now. */
+  rest(): boolean;
+  /** Says that it does not, so that nobody has to wake it. */
+  rouse(): void;
+};
+
+class Hub {
+  readonly #awake = new Set<Watched>();
+  readonly #linger = new Linger(2 * lingerMs);
+  #turning = false;
+  #again = false;
+  #sleptAt = 0;
+
+  /** From now on it is looked at, until it sleeps. */
+  watch(socket: Watched): void {
+    if (this.#awake.has(socket)) return;
+    if (this.#awake.size === 0) this.#linger.slept(performance.now() - this.#sleptAt);
+    this.#awake.add(socket);
+    socket.rouse();
+    this.#soon();
+  }
+
+  leave(socket: Watched): void {
+    this.#awake.delete(socket);
+  }
+
+  #soon(): void {
+    if (this.#turning || this.#again) return;
+    this.#again = true;
+    setImmediate(() => {
+      this.#again = false;
+      this.#turn();
+    });
+  }
+
+  #turn(): void {
+    if (this.#turning) return;
+    this.#turning = true;
+    try {
+      const begun = performance.now();
+      let now = begun;
+      let quietSince = begun;
+      let vain = 0;
+      while (this.#awake.size > 0) {
+        if (this.#round() > 0) {
+          drainMicrotasks();
+          this.#linger.found();
+          now = quietSince = performance.now();
+        } else if (!this.#linger.worthwhile) {
+          this.#sleep();
+        } else if (++vain % roundsPerClock === 0) {
+          now = performance.now();
+          if (now - quietSince >= lingerMs) {
+            this.#linger.vain();
+            this.#sleep();
+          }
+        }
+        if (now - begun >= turnMs) break;
+      }
+    } finally {
+      this.#turning = false;
+      if (this.#awake.size > 0) this.#soon();
+    }
+  }
+
+  #round(): number {
+    let count = 0;
+    for (const socket of this.#awake) count += socket.work();
+    return count;
+  }
+
+  #sleep(): void {
+    for (const socket of this.#awake) {
+      if (socket.rest()) this.#awake.delete(socket);
+    }
+    if (this.#awake.size === 0) this.#sleptAt = performance.now();
+  }
+}
+
+/** That of this thread. */
+export const hub = new Hub();

@@ -1,0 +1,253 @@
+/**
+ * What one end reads: messages from its ring, and those that were too long for it.
+ *
+ *     ring ── message ─────────────▶ shown: a view ──▶ let go of, unless it is held
+ *       └──── length of one that ──▶ awaited, until its descriptor has come ──▶ shown: memory of its own
+ *             was passed
+ */
+
+import { sealKinds } from "../crypto/meeting.ts";
+import type { Connection } from "../ipc/connection.ts";
+import type { Descriptor } from "../ipc/descriptor.ts";
+import { poisonedViews } from "../ipc/poison.ts";
+import { IpcError } from "../native/errors.ts";
+import { kinds, rests } from "../native/memory-layout.ts";
+import type { Seal } from "../native/seal.ts";
+import { tagBytes } from "../native/seal.ts";
+import type { Segment } from "../native/shared-memory.ts";
+import { value } from "../native/shared-memory.ts";
+import { Hold } from "./hold.ts";
+import { passedMax, roundUp } from "./outgoing.ts";
+import { Corrupt, Ring, RingReader } from "./ring.ts";
+import { wake } from "./wake.ts";
+
+const nsPerMs = 1e6;
+/** What is let go of is told the writer after this part of the ring, and when nothing is left. */
+const toldParts = 8;
+
+/** The message that is being read. */
+type Shown = { bytes: Uint8Array; isPassed: boolean; isHeld: boolean };
+
+/** All of it throws `Corrupt` where the other side has written what makes no sense. */
+export class Incoming {
+  readonly #link: Connection;
+  readonly #segment: Segment;
+  readonly #reader: RingReader;
+  readonly #messageBytesMax: number;
+  /** What came of messages too long for the ring, and the length of the one that is next. */
+  #values: Descriptor[] = [];
+  #awaited: number | undefined;
+  /** Where the messages begin that are held, in order, and the one that is shown or awaited. */
+  #holds: number[] = [];
+  #begin = 0;
+  #shown: Shown | undefined;
+  readonly #seal: Seal | undefined;
+  /** By how much what comes in is longer than the message. */
+  readonly #overhead: number;
+  /** What is opened next: where the record begins and its length, where the message goes, and its kind. */
+  readonly #sealed = new Uint32Array(4);
+  /** Where messages are opened: the writer could still change what lies in the ring. */
+  #opened = new Uint8Array();
+
+  constructor(link: Connection, segment: Segment, messageBytesMax: number, seal?: Seal) {
+    this.#link = link;
+    this.#segment = segment;
+    this.#reader = new RingReader(new Ring(segment.memory));
+    this.#messageBytesMax = messageBytesMax;
+    this.#seal = seal;
+    this.#overhead = seal === undefined ? 0 : tagBytes;
+  }
+
+  /** Shows the next message, if it is there, until `unshow`. */
+  take(): Uint8Array | undefined {
+    if (this.#awaited !== undefined) return this.#takePassed(this.#awaited);
+    const reader = this.#reader;
+    const begin = reader.at;
+    if (!reader.next()) return undefined;
+    this.#begin = begin;
+    if (reader.kind === kinds.message) {
+      if (reader.length > this.#messageBytesMax + this.#overhead) {
+        throw this.#tooLong(reader.length);
+      }
+      if (this.#seal !== undefined) return this.#show(this.#open(this.#seal), false);
+      // Where views are poisoned each is a copy, to be taken away when it is good no more.
+      return this.#show(poisonedViews ? reader.view.slice() : reader.view, false);
+    }
+    if (reader.kind !== kinds.passed || reader.length !== 8) throw new Corrupt();
+    const length = reader.u64();
+    if (length === 0) throw new Corrupt();
+    if (length > this.#messageBytesMax + this.#overhead) throw this.#tooLong(length);
+    this.#awaited = length;
+    return this.#takePassed(length);
+  }
+
+  #takePassed(length: number): Uint8Array | undefined {
+    const descriptor = this.#values.shift();
+    if (descriptor === undefined) return undefined;
+    this.#awaited = undefined;
+    const bytes = mapped(descriptor, length);
+    return this.#show(this.#seal === undefined ? bytes : opened(this.#seal, bytes), true);
+  }
+
+  /** The sealed message that the reader has come to. */
+  #open(seal: Seal): Uint8Array {
+    const { ring, start, length } = this.#reader;
+    const records = this.#sealed;
+    if (this.#opened.length < length || poisonedViews)
+      this.#opened = new Uint8Array(roundUp(length));
+    records[0] = start;
+    records[1] = length;
+    records[2] = 0;
+    records[3] = sealKinds.message;
+    try {
+      if (seal.openBatch(ring.bytes, this.#opened, records, 1) !== 1) throw notTheirs();
+    } catch (cause) {
+      throw notTheirs(cause);
+    }
+    return this.#opened.subarray(0, length - tagBytes);
+  }
+
+  /** The message has been read, and its bytes are good no more unless it is held. */
+  unshow(): void {
+    const shown = this.#shown;
+    this.#shown = undefined;
+    // Who keeps them longer sees at once that he must not.
+    if (shown !== undefined && !shown.isHeld && !shown.isPassed) poison(shown.bytes);
+  }
+
+  /** Lets go of what was read and is not held. */
+  release(): void {
+    const reader = this.#reader;
+    const isKept = this.#awaited !== undefined || this.#shown !== undefined;
+    const how = reader.release(this.#holds[0] ?? (isKept ? this.#begin : reader.at));
+    if (how !== rests.awake) wake(how, this.#link, this.#segment, reader.headAt);
+  }
+
+  /** The same when enough has been read for the writer to be told in between. */
+  releaseSome(): void {
+    const reader = this.#reader;
+    if (reader.unreleased > reader.ring.ringBytes / toldParts) this.release();
+  }
+
+  /** Keeps the message that is shown. */
+  hold(): Hold {
+    const shown = this.#shown;
+    if (shown === undefined) {
+      throw new IpcError(
+        "EINVAL",
+        "EINVAL: hold() keeps the message that onData is given, until that returns or first awaits, " +
+          "or the one that read() returned last",
+      );
+    }
+    // What was passed is memory of its own, and goes when nobody sees it any more.
+    if (shown.isPassed) return new Hold(() => undefined);
+    if (this.#seal !== undefined) {
+      // The next is opened elsewhere.
+      this.#opened = new Uint8Array();
+      shown.isHeld = true;
+      return new Hold(() => {
+        if (this.#shown !== shown) poison(shown.bytes);
+      });
+    }
+    const begin = this.#begin;
+    this.#holds.push(begin);
+    shown.isHeld = true;
+    return new Hold(() => {
+      const at = this.#holds.indexOf(begin);
+      // The connection has ended, and all its memory with it.
+      if (at < 0) return;
+      this.#holds.splice(at, 1);
+      if (this.#shown !== shown && !this.#holds.includes(begin)) poison(shown.bytes);
+      if (at === 0) this.release();
+    });
+  }
+
+  /** A descriptor has come, of a message that was passed. */
+  bring(descriptor: Descriptor): void {
+    this.#values.push(descriptor);
+    if (this.#values.length > passedMax) {
+      throw new Corrupt("the other side has passed more messages than it may at once");
+    }
+  }
+
+  /** Whether the next message is known, and its descriptor has not come yet. */
+  get awaits(): boolean {
+    return this.#awaited !== undefined && this.#values.length === 0;
+  }
+
+  /** Whether something of what was written has not been read. */
+  get hasMore(): boolean {
+    return this.#awaited !== undefined || this.#reader.ready;
+  }
+
+  /** Says that Bun's loop sleeps until there is a message. False if there is one now. */
+  rest(): boolean {
+    // What was passed comes with a frame, which wakes it anyway.
+    if (this.#awaited !== undefined) return this.awaits;
+    return this.#reader.rest(rests.poller);
+  }
+
+  rouse(): void {
+    this.#reader.rouse();
+  }
+
+  /** Sleeps on the ring until there is a message, for so many milliseconds at most. Returns whether there is one. */
+  sleep(ms: number): boolean {
+    const reader = this.#reader;
+    if (!reader.rest(rests.word)) return true;
+    const { at, value: seen } = reader.word;
+    this.#segment.sleep(at, seen, Math.ceil(ms * nsPerMs));
+    return !reader.rest(rests.awake);
+  }
+
+  /** What is held is held no more, and what was passed and not read is closed. */
+  close(): void {
+    for (const descriptor of this.#values) descriptor.close();
+    this.#values = [];
+    this.#holds = [];
+    this.#shown = undefined;
+  }
+
+  #show(bytes: Uint8Array, isPassed: boolean): Uint8Array {
+    this.#shown = { bytes, isPassed, isHeld: false };
+    return bytes;
+  }
+
+  #tooLong(bytes: number): Corrupt {
+    return new Corrupt(
+      `the other side sent ${bytes} bytes; ${this.#messageBytesMax} are allowed (messageBytesMax)`,
+    );
+  }
+}
+
+/** A sealed message that was passed, opened in place. */
+function opened(seal: Seal, bytes: Uint8Array): Uint8Array {
+  try {
+    return bytes.subarray(0, seal.open(sealKinds.message, bytes, bytes));
+  } catch (cause) {
+    throw notTheirs(cause);
+  }
+}
+
+function notTheirs(cause?: unknown): Corrupt {
+  return new Corrupt("a message is not the next that the other side has sealed", cause);
+}
+
+/** Closes the descriptor, whatever comes of it. */
+function mapped(descriptor: Descriptor, bytes: number): Uint8Array {
+  using passed = descriptor;
+  try {
+    return value.open(passed.number, bytes);
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new Corrupt(
+      `a message of ${bytes} bytes that was passed cannot be opened: ${why}`,
+      cause,
+    );
+  }
+}
+
+function poison(bytes: Uint8Array): void {
+  const { buffer } = bytes;
+  if (poisonedViews && buffer instanceof ArrayBuffer && !buffer.detached) buffer.transfer();
+}

@@ -1,0 +1,43 @@
+/** What users give to have rings made. */
+
+import { fullLimits } from "../ipc/limits.ts";
+import { within } from "../ipc/numbers.ts";
+import { IpcError } from "../native/errors.ts";
+import { type RingSizes, ringBytesOf } from "./hello.ts";
+
+/** Both rings, or each: what the client writes is `up`. In bytes. */
+export type RingOption = number | { up?: number | undefined; down?: number | undefined };
+
+const ringBytes = 1024 * 1024;
+
+/** What both ends have in common. */
+export type SocketOptions = {
+  /** The longest message, both ways; who sends a longer one is dropped. In bytes, default 16 MiB. */
+  messageBytesMax?: number | undefined;
+  /** How long `read` looks for a message before it sleeps, in nanoseconds; 0 is not at all. Default 50,000. */
+  spin?: number | undefined;
+};
+
+/** Sleeping and waking costs about as much. */
+export const spinNs = 50_000;
+
+/** With defaults filled in. Throws EINVAL for what is out of range. */
+export function socketSettings({ messageBytesMax, spin }: SocketOptions) {
+  return {
+    messageBytesMax: fullLimits({ messageBytesMax }).messageBytesMax,
+    spin: within("spin", spin ?? spinNs, 0, 1e12),
+  };
+}
+
+/** Throws EINVAL for what is no size of a ring. */
+export function ringSizes(option: RingOption = ringBytes): RingSizes {
+  const given = typeof option === "number" ? { up: option, down: option } : option;
+  try {
+    return {
+      up: ringBytesOf("ring.up", given.up ?? ringBytes),
+      down: ringBytesOf("ring.down", given.down ?? ringBytes),
+    };
+  } catch (error) {
+    throw new IpcError("EINVAL", `EINVAL: ${(error as Error).message}`);
+  }
+}

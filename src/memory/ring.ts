@@ -1,0 +1,258 @@
+/**
+ * One direction of a memory socket, as `zig/memory/ring.zig` describes it: messages from one writer to one reader,
+ * through memory that both have mapped. JavaScript reads and writes it itself; native code is called only to sleep and to
+ * wake.
+ *
+ * The other side may write what it likes wherever it likes. Each number of it is loaded once, checked, and then used as
+ * it was; what does not fit throws `Corrupt`, and ends that connection alone.
+ */
+
+import { kinds, memoryConstants, rests } from "../native/memory-layout.ts";
+
+const headBytes = memoryConstants.head_bytes;
+const recordBytes = memoryConstants.record_bytes;
+/** Places in the head, as indexes of 32-bit words. */
+const tailAt = memoryConstants.tail_at / 4;
+const headAt = memoryConstants.head_at / 4;
+const readerRestsAt = memoryConstants.reader_rests_at / 4;
+const writerRestsAt = memoryConstants.writer_rests_at / 4;
+
+/** What the other side wrote makes no sense. */
+export class Corrupt extends Error {
+  constructor(what = "the other side has written what no ring holds", cause?: unknown) {
+    super(what, { cause });
+  }
+}
+
+/** A ring in the memory of this process: the head, the records, and the records once more. */
+export class Ring {
+  readonly bytes: Uint8Array;
+  readonly words: Int32Array;
+  readonly ringBytes: number;
+
+  constructor(memory: ArrayBuffer) {
+    this.bytes = new Uint8Array(memory);
+    this.words = new Int32Array(memory);
+    this.ringBytes = (memory.byteLength - headBytes) / 2;
+  }
+
+  /** The longest payload that it takes; what is longer is passed. */
+  get payloadBytesMax(): number {
+    return this.ringBytes / 2 - recordBytes;
+  }
+}
+
+export class RingWriter {
+  readonly ring: Ring;
+  readonly #bytes: Uint8Array;
+  readonly #words: Int32Array;
+  readonly #ringBytes: number;
+  readonly #mask: number;
+  /** Where the next record goes, what of that is published, and the reader's head as last seen: all modulo 2^32. */
+  #at = 0;
+  #published = 0;
+  #head = 0;
+
+  constructor(ring: Ring) {
+    this.ring = ring;
+    this.#bytes = ring.bytes;
+    this.#words = ring.words;
+    this.#ringBytes = ring.ringBytes;
+    this.#mask = ring.ringBytes - 1;
+  }
+
+  /** Whether a payload of so many bytes, which the ring takes, has room now. */
+  hasRoom(payloadBytes: number): boolean {
+    const bytes = sizeOf(payloadBytes);
+    if (this.#ringBytes - ((this.#at - this.#head) | 0) >= bytes) return true;
+    this.look();
+    return this.#ringBytes - ((this.#at - this.#head) | 0) >= bytes;
+  }
+
+  /** Where in `bytes` the payload goes that has room. */
+  get place(): number {
+    return headBytes + (this.#at & this.#mask) + recordBytes;
+  }
+
+  /** The payload is written. */
+  commit(payloadBytes: number, kind: number): void {
+    const word = (headBytes + (this.#at & this.#mask)) >>> 2;
+    this.#words[word] = payloadBytes;
+    this.#words[word + 1] = kind;
+    this.#at = (this.#at + sizeOf(payloadBytes)) | 0;
+  }
+
+  /** Writes one message if there is room for it. */
+  write(payload: Uint8Array): boolean {
+    const { length } = payload;
+    if (!this.hasRoom(length)) return false;
+    this.#bytes.set(payload, this.place);
+    this.commit(length, kinds.message);
+    return true;
+  }
+
+  /** Bytes that the reader does not see yet. */
+  get unpublished(): number {
+    return (this.#at - this.#published) | 0;
+  }
+
+  /** Lets the reader see what was committed. Returns how it is to be woken, if it is. */
+  publish(): number {
+    if (this.#published === this.#at) return rests.awake;
+    this.#published = this.#at;
+    Atomics.store(this.#words, tailAt, this.#at);
+    return wakes(this.#words, readerRestsAt);
+  }
+
+  /** Says how this side sleeps until there is room. To be looked for once more after that. */
+  rests(how: number): void {
+    Atomics.store(this.#words, writerRestsAt, how);
+  }
+
+  /** Where the word lies, in bytes, that a reader may sleep on. */
+  readonly tailAt: number = 4 * tailAt;
+
+  /** Where the next record begins. */
+  get at(): number {
+    return this.#at;
+  }
+
+  /** Whether the reader has let go of what ends there, as far as was last looked. */
+  isReleased(at: number): boolean {
+    return ((this.#head - at) | 0) >= 0;
+  }
+
+  /** Sees how far the reader has come. */
+  look(): void {
+    const head = Atomics.load(this.#words, headAt);
+    // It moves forward only, and not beyond what is published.
+    const moved = (head - this.#head) | 0;
+    const most = (this.#published - this.#head) | 0;
+    if ((head & (recordBytes - 1)) !== 0 || moved < 0 || moved > most) throw new Corrupt();
+    this.#head = head;
+  }
+}
+
+export class RingReader {
+  readonly ring: Ring;
+  readonly #bytes: Uint8Array;
+  readonly #words: Int32Array;
+  readonly #ringBytes: number;
+  readonly #mask: number;
+  /** Where the next record is, what has been let go of, and the writer's tail as last seen: all modulo 2^32. */
+  #at = 0;
+  #released = 0;
+  #tail = 0;
+  /** Of the message that `next` came to. */
+  kind = 0;
+  start = 0;
+  length = 0;
+
+  constructor(ring: Ring) {
+    this.ring = ring;
+    this.#bytes = ring.bytes;
+    this.#words = ring.words;
+    this.#ringBytes = ring.ringBytes;
+    this.#mask = ring.ringBytes - 1;
+  }
+
+  /** Comes to the next message, if there is one: `kind`, `start` and `length` tell of it. */
+  next(): boolean {
+    if (this.#at === this.#tail && !this.#look()) return false;
+    const record = headBytes + (this.#at & this.#mask);
+    const word = record >>> 2;
+    // Once each: a second load might find something else.
+    const length = Atomics.load(this.#words, word) >>> 0;
+    this.kind = Atomics.load(this.#words, word + 1);
+    const bytes = sizeOf(length);
+    if (bytes > ((this.#tail - this.#at) | 0)) throw new Corrupt();
+    this.#at = (this.#at + bytes) | 0;
+    this.start = record + recordBytes;
+    this.length = length;
+    return true;
+  }
+
+  /** The payload of the message that `next` came to, where it lies. */
+  get view(): Uint8Array {
+    return this.#bytes.subarray(this.start, this.start + this.length);
+  }
+
+  /** Where the next message is, to be let go of up to there. */
+  get at(): number {
+    return this.#at;
+  }
+
+  /** Bytes of messages that were come to and not let go of. */
+  get unreleased(): number {
+    return (this.#at - this.#released) | 0;
+  }
+
+  /** Lets go of all messages before `at`. Returns how the writer is to be woken, if it is. */
+  release(at: number = this.#at): number {
+    if (this.#released === at) return rests.awake;
+    this.#released = at;
+    Atomics.store(this.#words, headAt, at);
+    return wakes(this.#words, writerRestsAt);
+  }
+
+  /** Whether there is a message. */
+  get ready(): boolean {
+    return this.#at !== this.#tail || this.#look();
+  }
+
+  /** The payload that `next` came to, as a number of 64 bits. Throws `Corrupt` beyond 2^32. */
+  u64(): number {
+    const word = this.start >>> 2;
+    if (Atomics.load(this.#words, word + 1) !== 0) throw new Corrupt();
+    return Atomics.load(this.#words, word) >>> 0;
+  }
+
+  /** Where the word lies, in bytes, that a writer may sleep on. */
+  readonly headAt: number = 4 * headAt;
+
+  /** Says how this side sleeps until there is a message. False, and it does not, if there is one now. */
+  rest(how: number): boolean {
+    Atomics.store(this.#words, readerRestsAt, how);
+    if (!this.#look()) return true;
+    Atomics.store(this.#words, readerRestsAt, rests.awake);
+    return false;
+  }
+
+  /** It sleeps no more. */
+  rouse(): void {
+    Atomics.store(this.#words, readerRestsAt, rests.awake);
+  }
+
+  /** Where the word lies that changes when there is a message, and what it is until then. */
+  get word(): { at: number; value: number } {
+    return { at: 4 * tailAt, value: this.#tail >>> 0 };
+  }
+
+  #look(): boolean {
+    const tail = Atomics.load(this.#words, tailAt);
+    if (tail === this.#tail) return this.#at !== tail;
+    const there = (tail - this.#at) | 0;
+    // It moves forward only, and no further than a writer would that waits for what is let go of.
+    if (
+      (tail & (recordBytes - 1)) !== 0 ||
+      there < ((this.#tail - this.#at) | 0) ||
+      there > this.#ringBytes - ((this.#at - this.#released) | 0)
+    ) {
+      throw new Corrupt();
+    }
+    this.#tail = tail;
+    return this.#at !== tail;
+  }
+}
+
+/** How much of a ring a payload takes up. */
+function sizeOf(payloadBytes: number): number {
+  return recordBytes + Math.ceil(payloadBytes / recordBytes) * recordBytes;
+}
+
+/** Whoever sleeps is woken once: what it says is taken back. */
+function wakes(words: Int32Array, at: number): number {
+  // Almost always it is awake, and a load leaves the cache line where it is.
+  if (Atomics.load(words, at) === rests.awake) return rests.awake;
+  return Atomics.exchange(words, at, rests.awake);
+}
