@@ -1,0 +1,429 @@
+/** What the other side does that it should not: it ends its own connection, with a clear error, and nothing else. */
+
+import { describe, expect, test } from "bun:test";
+import { closeSync, openSync } from "node:fs";
+import { ClientSocket } from "../../src/memory/index.ts";
+import { headBytes } from "../../src/memory/ring.ts";
+import { Segment, value } from "../../src/native/shared-memory.ts";
+import { canCount, descriptorCount } from "../kit/census.ts";
+import { Child } from "../kit/child.ts";
+import { mapsOf } from "../kit/maps.ts";
+import { type Answer, MemoryHost } from "../kit/memory-host.ts";
+import { hello, MemoryPeer } from "../kit/memory-peer.ts";
+import { leaveNoTrace } from "../kit/no-trace.ts";
+import { Scratch } from "../kit/scratch.ts";
+import { until, within } from "../kit/until.ts";
+import vectors from "../vectors/hellos.json" with { type: "json" };
+import { ask, MemoryStage } from "./stage.ts";
+
+leaveNoTrace();
+
+const ring = 65_536;
+
+/** Somebody who is served all the while. */
+async function isServed(stage: MemoryStage): Promise<void> {
+  const bystander = await stage.client({ ring });
+  for (let k = 0; k < 5; k++) {
+    expect(new TextDecoder().decode(await ask(bystander, `still ${k}`))).toBe(`still ${k}`);
+  }
+  await bystander.close();
+}
+
+/** A service that is served beside `act`, and has its descriptors and its memory again after it. */
+async function onStage(act: (stage: MemoryStage) => Promise<void>): Promise<MemoryStage> {
+  const stage = await MemoryStage.open({ role: "echo", options: { ring } });
+  try {
+    await isServed(stage);
+    await stage.reaches("the bystander left", ({ open }) => open === 0);
+    type Census = { descriptors: Record<string, number>; maps: number };
+    const before = await stage.service.ask<Census>("census");
+    await act(stage);
+    await isServed(stage);
+    await stage.reaches("all have left", ({ open }) => open === 0);
+    let after = before;
+    await until(
+      () => `${JSON.stringify(after)} is ${JSON.stringify(before)} again`,
+      async () => {
+        after = await stage.service.ask<Census>("census");
+        const same = Bun.deepEquals(after.descriptors, before.descriptors);
+        return same && after.maps === before.maps;
+      },
+    );
+  } catch (error) {
+    await stage[Symbol.asyncDispose]();
+    throw error;
+  }
+  return stage;
+}
+
+describe("a client that", () => {
+  test("says nothing is refused when its time is up", async () => {
+    await using stage = await MemoryStage.open({ role: "echo", options: { helloTimeout: 20 } });
+    await using peer = await MemoryPeer.connect("pong", stage.rundir);
+    await within("its end", peer.link.ended);
+    expect(peer.heard).toEqual([
+      '{"memory":1,"error":{"code":"EPROTO","message":"no hello came in time"}}',
+    ]);
+    const { errors } = await stage.reaches("it was told", (now) => now.errors.length === 1);
+    expect(errors).toEqual(['EMALFORMED: a client of "pong" was refused: no hello came in time']);
+    await isServed(stage);
+  });
+
+  test.each(vectors.malformed)("says $what is refused", async (vector) => {
+    await using stage = await MemoryStage.open({ role: "echo" });
+    await using peer = await MemoryPeer.connect("pong", stage.rundir);
+    const { text = "", bytes } = vector as { text?: string; bytes?: string };
+    peer.say(bytes === undefined ? text : new Uint8Array(Buffer.from(bytes, "hex")));
+    expect((await within("its end", peer.link.ended)).reason).toBe("peer_closed");
+    const refusal = { memory: 1, error: { code: "EPROTO", message: vector.why } };
+    expect(peer.heard.map((one) => JSON.parse(one))).toEqual([refusal]);
+    const { errors } = await stage.reaches("it was told", (now) => now.errors.length === 1);
+    expect(errors).toEqual([`EMALFORMED: a client of "pong" was refused: ${vector.why}`]);
+    await isServed(stage);
+  });
+
+  test("says more than any hello is dropped", async () => {
+    await using _ = await onStage(async (stage) => {
+      await using peer = await MemoryPeer.connect("pong", stage.rundir);
+      peer.say(new Uint8Array(5000).fill(32));
+      await within("its end", peer.link.ended);
+      expect(peer.heard).toEqual([]);
+    });
+  });
+
+  test("sends descriptors with its hello, which are closed", async () => {
+    await using _ = await onStage(async (stage) => {
+      const file = openSync("/dev/null", "r");
+      await using peer = await MemoryPeer.connect("pong", stage.rundir);
+      peer.say(hello, [file]);
+      closeSync(file);
+      await until("it is welcome", () => peer.heard.length === 1);
+    });
+  });
+
+  test("says hello twice is dropped", async () => {
+    await using stage = await onStage(async ({ rundir }) => {
+      await using peer = await MemoryPeer.begin("pong", rundir);
+      peer.say(hello);
+      await within("its end", peer.link.ended);
+    });
+    const { errors, ended } = await stage.progress();
+    expect(ended).toContain("malformed");
+    expect(errors.join()).toContain("the other side has said what means nothing here");
+  });
+
+  test("asks for more than there is gets what there is", async () => {
+    await using stage = await MemoryStage.open({ role: "echo", options: { ring } });
+    const client = await stage.client({ ring: { up: 2 ** 20, down: 2 ** 18 } });
+    expect(client.ringBytesMax).toBe(ring / 2 - 8);
+  });
+
+  const passing: [string, (peer: MemoryPeer) => void][] = [
+    [
+      "passes memory whose size and bytes may change",
+      (peer) => {
+        const file = openSync("/dev/zero", "r");
+        pass(peer, file, 100_000);
+      },
+    ],
+    ["passes memory whose bytes may change", (peer) => pass(peer, Segment.create(ring), 131_072)],
+    [
+      "passes memory of another size",
+      (peer) => pass(peer, value.create(new Uint8Array(100_000)), 100_001),
+    ],
+    ["passes no bytes", (peer) => pass(peer, value.create(new Uint8Array(100_000)), 0)],
+    ["passes far too much", (peer) => pass(peer, value.create(new Uint8Array(9)), 2 ** 31)],
+    [
+      "passes what has no length",
+      (peer) => {
+        peer.writer.commit(7, 1);
+        peer.writer.publish();
+        peer.say("");
+      },
+    ],
+    [
+      "writes what is of no kind",
+      (peer) => {
+        peer.writer.commit(8, 2);
+        peer.writer.publish();
+        peer.say("");
+      },
+    ],
+    [
+      "passes more than may be on its way",
+      (peer) => {
+        const descriptor = value.create(new Uint8Array(100_000));
+        for (let k = 0; k < 33; k++) peer.say("value", [descriptor]);
+        closeSync(descriptor);
+      },
+    ],
+    ["says that it passes something, without a descriptor", (peer) => peer.say("value")],
+    ["says something else", (peer) => peer.say("valuf")],
+  ];
+
+  test.each(passing)("%s ends its own connection", async (_, act) => {
+    await using stage = await onStage(async ({ rundir }) => {
+      await using peer = await MemoryPeer.begin("pong", rundir);
+      peer.write("before");
+      await until("it is answered", () => peer.reader.ready);
+      act(peer);
+      await within("its end", peer.link.ended);
+    });
+    const { ended, errors } = await stage.progress();
+    expect(ended.filter((reason) => reason === "malformed").length).toBe(1);
+    expect(errors.length).toBe(1);
+    expect(errors[0]).toStartWith('EMALFORMED: the memory socket of "pong" was closed: ');
+  });
+
+  test("promises a message in memory and never passes it keeps nobody waiting but itself", async () => {
+    await using _ = await onStage(async ({ rundir }) => {
+      await using peer = await MemoryPeer.begin("pong", rundir);
+      peer.writer.write(new Uint8Array(BigUint64Array.of(100_000n).buffer));
+      const word = (headBytes + 4) / 4;
+      peer.out.words[word] = 1;
+      peer.writer.publish();
+      peer.say("");
+      await Bun.sleep(5);
+      expect(peer.link.open).toBe(true);
+    });
+  });
+
+  test("is not allowed is not let in", async () => {
+    const allow = { users: [4_000_000_001] };
+    await using stage = await MemoryStage.open({
+      role: "echo",
+      options: { allow, shared: true },
+    });
+    const client = new ClientSocket();
+    const failed = client.connect("pong", { rundir: stage.rundir, shared: true });
+    const error = await failed.catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code: "ECONNRESET" });
+    await client.close();
+    const { errors, connections } = await stage.reaches(
+      "it was told",
+      (now) => now.errors.length > 0,
+    );
+    expect({ errors, connections }).toEqual({
+      errors: [
+        `EMALFORMED: a client of "pong" was refused: not_allowed (user ${process.getuid!()}, process ${process.pid})`,
+      ],
+      connections: 0,
+    });
+  });
+});
+
+/** Passes what a descriptor stands for as a message of so many bytes. */
+function pass(peer: MemoryPeer, descriptor: number, bytes: number): void {
+  peer.say("value", [descriptor]);
+  closeSync(descriptor);
+  const { ring: up, place } = peer.writer;
+  up.bytes.set(new Uint8Array(BigUint64Array.of(BigInt(bytes)).buffer), place);
+  peer.writer.commit(8, 1);
+  peer.writer.publish();
+  peer.say("");
+}
+
+test("a process that rewrites everything for a million steps ends its own connections and nothing else", async () => {
+  await using stage = await onStage(async ({ rundir }) => {
+    const program = new URL("./programs/hostile.ts", import.meta.url);
+    await using hostile = await Child.start(program, { rundir, seed: 3 });
+    const bystander = new ClientSocket();
+    await bystander.connect("pong", { rundir, ring });
+    let done = false;
+    let connections = 0;
+    const attack = (async () => {
+      // Each of them within the time that a child has for an answer.
+      for (let k = 0; k < 20; k++) connections += await hostile.ask<number>("attack", 50_000);
+      done = true;
+    })();
+    let answers = 0;
+    while (!done) {
+      expect(new TextDecoder().decode(await ask(bystander, `${answers}`))).toBe(`${answers}`);
+      answers += 1;
+      await Bun.sleep(1);
+    }
+    await attack;
+    expect(connections).toBeGreaterThan(20);
+    expect(answers).toBeGreaterThan(20);
+    await bystander.close();
+  });
+  const { ended } = await stage.progress();
+  expect(ended.filter((reason) => reason === "malformed").length).toBeGreaterThan(10);
+});
+
+describe("a service that", () => {
+  const welcome = (up: number, down = up) => JSON.stringify({ memory: 1, rings: { up, down } });
+  const rings = (up: number, down = up) => [Segment.create(up), Segment.create(down)];
+
+  const cases: [string, () => Answer, string, RegExp][] = [
+    ["sends no rings", () => ({ text: welcome(ring), descriptors: [] }), "EMALFORMED", /two rings/],
+    [
+      "sends one ring",
+      () => ({ text: welcome(ring), descriptors: [Segment.create(ring)] }),
+      "EMALFORMED",
+      /two rings come with it, and not 1/,
+    ],
+    [
+      "sends memory that could still change its size",
+      () => ({
+        text: welcome(ring),
+        descriptors: [openSync("/dev/zero", "r+"), Segment.create(ring)],
+      }),
+      "EMALFORMED",
+      /the ring up/,
+    ],
+    [
+      "sends memory that is too small",
+      () => ({ text: welcome(2 * ring), descriptors: rings(2 * ring, ring) }),
+      "EMALFORMED",
+      /the ring down/,
+    ],
+    [
+      "sends memory that is larger than it says",
+      () => ({ text: welcome(ring), descriptors: rings(ring, 2 * ring) }),
+      "EMALFORMED",
+      /the ring down/,
+    ],
+    [
+      "sends larger rings than were asked for",
+      () => ({ text: welcome(ring, 4 * ring), descriptors: rings(ring, 4 * ring) }),
+      "EMALFORMED",
+      /larger than what was asked for/,
+    ],
+    [
+      "speaks another version",
+      () => ({ text: welcome(ring).replace("1", "2"), descriptors: rings(ring) }),
+      "EMALFORMED",
+      /version 2; version 1 is spoken here/,
+    ],
+    [
+      "answers with garbage",
+      () => ({ text: "hello yourself", descriptors: [] }),
+      "EMALFORMED",
+      /a hello is JSON/,
+    ],
+    [
+      "refuses",
+      () => ({
+        text: '{"memory":1,"error":{"code":"EMFILE","message":"no room"}}',
+        descriptors: [],
+      }),
+      "ECONNREFUSED",
+      /no room \(EMFILE\)/,
+    ],
+  ];
+
+  test.each(cases)("%s is not talked to", async (_, answer, code, why) => {
+    using scratch = new Scratch();
+    await using host = await MemoryHost.serve("pong", scratch.path, answer);
+    const before = { descriptors: canCount ? descriptorCount() : 0, maps: mapsOf("memfd:earshot") };
+    const client = new ClientSocket();
+    const error = await client
+      .connect("pong", { rundir: scratch.path, ring: 2 * ring })
+      .catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code, service: "pong" });
+    expect((error as Error).message).toMatch(why);
+    expect((error as Error).message).toContain('"pong" could not be reached through memory: ');
+    await until("the service knows", () => host.link?.open === false);
+    const after = { descriptors: canCount ? descriptorCount() : 0, maps: mapsOf("memfd:earshot") };
+    expect(after).toEqual(before);
+  });
+
+  test("says nothing is waited for no longer than was said", async () => {
+    using scratch = new Scratch();
+    await using _ = await MemoryHost.serve("pong", scratch.path, () => undefined);
+    const client = new ClientSocket();
+    const failed = client.connect("pong", { rundir: scratch.path, timeout: 20 });
+    const error = await failed.catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code: "ETIMEDOUT" });
+    const again = new ClientSocket();
+    const signal = AbortSignal.timeout(10);
+    const aborted = again.connect("pong", { rundir: scratch.path, signal });
+    expect(await aborted.catch((thrown: unknown) => thrown)).toBe(signal.reason);
+    const closed = new ClientSocket();
+    const abandoned = closed.connect("pong", { rundir: scratch.path });
+    const failure = abandoned.catch((thrown: unknown) => thrown);
+    await closed.close();
+    expect(await failure).toMatchObject({ code: "ECLOSED" });
+  });
+
+  test("ends the connection instead of an answer is told so", async () => {
+    using scratch = new Scratch();
+    await using _ = await MemoryHost.serve("pong", scratch.path, (host) => {
+      void host.link?.close({ now: true });
+      return undefined;
+    });
+    const client = new ClientSocket();
+    const failed = client.connect("pong", { rundir: scratch.path });
+    const error = await failed.catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code: "ECONNRESET" });
+  });
+
+  test("says something else behind its answer ends the connection, and read() knows", async () => {
+    using scratch = new Scratch();
+    await using _ = await MemoryHost.serve("pong", scratch.path, (host) => ({
+      ...host.rings(),
+      // biome-ignore lint/suspicious/noThenProperty: it is what is said then
+      then: "welcome again",
+    }));
+    const client = new ClientSocket();
+    const errors: string[] = [];
+    client.onError = (error) => errors.push((error as Error).message);
+    await client.connect("pong", { rundir: scratch.path, ring });
+    expect(client.read()).toBeNull();
+    expect((await client.ended).reason).toBe("malformed");
+    expect(errors.length).toBe(1);
+  });
+
+  test("is written to sees nothing of a cork before it is over", async () => {
+    using scratch = new Scratch();
+    let rings: ReturnType<MemoryHost["rings"]> | undefined;
+    await using _ = await MemoryHost.serve("pong", scratch.path, (host) => {
+      rings = host.rings();
+      return rings;
+    });
+    const client = new ClientSocket();
+    await client.connect("pong", { rundir: scratch.path, ring });
+    const { reader } = rings!;
+    client.cork(() => {
+      client.write("one");
+      client.cork(() => client.write("two"));
+      expect(reader.ready).toBe(false);
+      client.write(new Uint8Array(16 * 1024));
+      expect(reader.ready).toBe(true);
+      while (reader.next());
+      client.write("three");
+      expect(reader.ready).toBe(false);
+    });
+    expect(reader.ready).toBe(true);
+    await client.close();
+  });
+
+  test("lets go of what it was not sent is not written to any more", async () => {
+    using scratch = new Scratch();
+    let rings: ReturnType<MemoryHost["rings"]> | undefined;
+    await using _ = await MemoryHost.serve("pong", scratch.path, (host) => {
+      rings = host.rings();
+      return rings;
+    });
+    const client = new ClientSocket();
+    await client.connect("pong", { rundir: scratch.path, ring });
+    new DataView(rings!.reader.ring.bytes.buffer).setUint32(128, 3 * ring, true);
+    const half = new Uint8Array(ring / 2 - 8);
+    client.write(half);
+    client.write(half);
+    expect(() => client.write(half)).toThrow("ECLOSED");
+    expect((await client.ended).reason).toBe("malformed");
+    expect(() => client.write("x")).toThrow("ECLOSED");
+  });
+});
+
+test("a service without onError outlives a client that breaks the rules", async () => {
+  await using stage = await MemoryStage.open({ role: "echo", options: { ring }, deaf: true });
+  {
+    await using peer = await MemoryPeer.begin("pong", stage.rundir);
+    peer.say("nonsense");
+    await within("its end", peer.link.ended);
+  }
+  await isServed(stage);
+});
