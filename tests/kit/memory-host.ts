@@ -3,7 +3,7 @@
 import { closeSync } from "node:fs";
 import type { Connection, Service } from "../../src/index.ts";
 import { serve } from "../../src/index.ts";
-import { headBytes, Ring, RingReader, RingWriter } from "../../src/memory/ring.ts";
+import { Ring, RingReader, RingWriter } from "../../src/memory/ring.ts";
 import { Segment } from "../../src/native/shared-memory.ts";
 
 export type Answer = { text: string; descriptors: readonly number[]; then?: string };
@@ -48,7 +48,7 @@ export class MemoryHost implements AsyncDisposable {
   /** Two rings as they should be, mapped here: what the client writes is read by `reader`. */
   rings(ringBytes = 65_536): Answer & { reader: RingReader; writer: RingWriter } {
     const descriptors = [Segment.create(ringBytes), Segment.create(ringBytes)];
-    const mapped = descriptors.map((one) => new Segment(one, ringBytes, headBytes));
+    const mapped = descriptors.map((one) => new Segment(one, ringBytes));
     this.#segments.push(...mapped);
     const [up, down] = mapped.map(({ memory }) => new Ring(memory)) as [Ring, Ring];
     const text = JSON.stringify({ memory: 1, rings: { up: ringBytes, down: ringBytes } });

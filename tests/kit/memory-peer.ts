@@ -6,7 +6,7 @@
 import type { Connection } from "../../src/index.ts";
 import { connect } from "../../src/index.ts";
 import type { Descriptor } from "../../src/ipc/descriptor.ts";
-import { headBytes, Ring, RingReader, RingWriter } from "../../src/memory/ring.ts";
+import { Ring, RingReader, RingWriter } from "../../src/memory/ring.ts";
 import { Segment } from "../../src/native/shared-memory.ts";
 import { until } from "./until.ts";
 
@@ -42,9 +42,7 @@ export class MemoryPeer implements AsyncDisposable {
     const peer = await MemoryPeer.connect(name, rundir);
     peer.say(hello);
     await until("it is welcome", () => peer.#descriptors.length === 2);
-    peer.#segments = peer.#descriptors.map(
-      ({ number }) => new Segment(number, ringBytes, headBytes),
-    );
+    peer.#segments = peer.#descriptors.map(({ number }) => new Segment(number, ringBytes));
     for (const descriptor of peer.#descriptors) descriptor.close();
     const [up, down] = peer.#segments.map(({ memory }) => new Ring(memory)) as [Ring, Ring];
     peer.#rings = { out: up, in: down };

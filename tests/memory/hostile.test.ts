@@ -3,7 +3,7 @@
 import { describe, expect, test } from "bun:test";
 import { closeSync, openSync } from "node:fs";
 import { ClientSocket } from "../../src/memory/index.ts";
-import { headBytes } from "../../src/memory/ring.ts";
+import { memoryConstants } from "../../src/native/memory-layout.ts";
 import { Segment, value } from "../../src/native/shared-memory.ts";
 import { canCount, descriptorCount } from "../kit/census.ts";
 import { Child } from "../kit/child.ts";
@@ -179,7 +179,7 @@ describe("a client that", () => {
     await using _ = await onStage(async ({ rundir }) => {
       await using peer = await MemoryPeer.begin("pong", rundir);
       peer.writer.write(new Uint8Array(BigUint64Array.of(100_000n).buffer));
-      const word = (headBytes + 4) / 4;
+      const word = (memoryConstants.head_bytes + 4) / 4;
       peer.out.words[word] = 1;
       peer.writer.publish();
       peer.say("");
@@ -189,10 +189,10 @@ describe("a client that", () => {
   });
 
   test("is not allowed is not let in", async () => {
-    const allow = { users: [4_000_000_001] };
+    const users = { users: [4_000_000_001] };
     await using stage = await MemoryStage.open({
       role: "echo",
-      options: { allow, shared: true },
+      options: { users, shared: true },
     });
     const client = new ClientSocket();
     const failed = client.connect("pong", { rundir: stage.rundir, shared: true });

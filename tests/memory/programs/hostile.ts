@@ -1,6 +1,6 @@
 /** A client that writes whatever it likes wherever it likes, again and again, for a number of seeded steps. */
 
-import { ringBytesMin } from "../../../src/memory/ring.ts";
+import { memoryConstants } from "../../../src/native/memory-layout.ts";
 import { answer, settings } from "../../kit/answer.ts";
 import { MemoryPeer } from "../../kit/memory-peer.ts";
 import { Random } from "../../kit/random.ts";
@@ -36,12 +36,13 @@ function tamper(peer: MemoryPeer): void {
       ring.words[at(words.writer_rests)] = anything();
       break;
     case 6: {
-      const place = words.records + 8 * random.below(ringBytesMin / 8);
+      const place = words.records + 8 * random.below(memoryConstants.ring_bytes_min / 8);
       ring.words[at(place)] = random.below(2) === 0 ? anything() : random.below(600);
       break;
     }
     case 7:
-      ring.words[at(words.records + 8 * random.below(ringBytesMin / 8) + 4)] = random.below(3);
+      ring.words[at(words.records + 8 * random.below(memoryConstants.ring_bytes_min / 8) + 4)] =
+        random.below(3);
       break;
     case 8:
       if (random.below(50) === 0 && peer.link.open) peer.say("");

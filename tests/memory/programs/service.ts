@@ -16,7 +16,7 @@ export type ServiceSettings = {
   /** What it does with messages: sends them back, counts them, sends them back when `resume` is asked, or none of it. */
   role: "echo" | "count" | "silent" | "sync-echo";
   options?: Pick<ServerOptions, "ring" | "messageBytesMax" | "helloTimeout" | "connectionsMax"> & {
-    allow?: Allow;
+    users?: Allow;
     shared?: boolean;
   };
   /** Written to each client at once; with `leave` it is closed right after. */

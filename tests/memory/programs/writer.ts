@@ -1,6 +1,6 @@
 /** A client that writes one message step by step, and stops behind each as it is told, for whoever kills it there. */
 
-import { kinds } from "../../../src/memory/ring.ts";
+import { kinds } from "../../../src/native/memory-layout.ts";
 import { value } from "../../../src/native/shared-memory.ts";
 import { answer, settings } from "../../kit/answer.ts";
 import { MemoryPeer } from "../../kit/memory-peer.ts";
