@@ -63,12 +63,9 @@ fn hasArm() bool {
 }
 
 test "the standard library finds the same" {
+    // For arm64 it reads /proc/cpuinfo, which tells an emulated program of another processor.
+    if (builtin.cpu.arch != .x86_64) return error.SkipZigTest;
     const target = try std.zig.system.resolveTargetQuery(std.testing.io, .{});
-    const features = target.cpu.features;
-    const found = switch (builtin.cpu.arch) {
-        .x86_64 => std.Target.x86.featureSetHasAll(features, .{ .aes, .pclmul, .avx, .avx2 }),
-        .aarch64 => builtin.os.tag == .linux and std.Target.aarch64.featureSetHas(features, .aes),
-        else => false,
-    };
-    try std.testing.expectEqual(found, hasCiphers());
+    const wanted: std.Target.Cpu.Feature.Set = std.Target.x86.featureSet(&.{ .aes, .pclmul, .avx, .avx2 });
+    try std.testing.expectEqual(target.cpu.features.isSuperSetOf(wanted), hasCiphers());
 }
