@@ -25,6 +25,11 @@ function kindOf(path: string): string | undefined {
   }
 }
 
+/** The numbers of those of this process; one of them is that of the list itself. */
+export function openDescriptors(): number[] {
+  return readdirSync(hasProc ? "/proc/self/fd" : "/dev/fd").map(Number);
+}
+
 export function descriptorCount(pid: number | "self" = "self"): number {
   return Object.values(descriptors(pid)).reduce((sum, count) => sum + count, 0);
 }

@@ -5,7 +5,7 @@ import { fstatSync } from "node:fs";
 import { connect } from "../../src/index.ts";
 import { loop } from "../../src/ipc/loop.ts";
 import { serve } from "../../src/ipc/serve.ts";
-import { descriptors } from "./census.ts";
+import { descriptors, openDescriptors } from "./census.ts";
 import { childrenLeft } from "./child.ts";
 import { Scratch, scratchesLeft } from "./scratch.ts";
 import { until } from "./until.ts";
@@ -34,18 +34,39 @@ export function leaveNoTrace(): void {
 
 /** The two ends of the bell by which this thread's loop is woken, kept for the life of the process. */
 const bellSockets = 2;
-/** What this process itself was started with: whoever reads what it says may have given it sockets. */
-const ownSockets = [0, 1, 2].filter((descriptor) => fstatSync(descriptor).isSocket()).length;
 
 /** What Bun talks to other processes by. It closes that of a process that has ended when it collects it. */
 function pipes(): string[] {
+  const sockets = bellSockets + standardSockets();
   const found = Object.entries(descriptors())
     .filter(([kind, count]) =>
-      kind === "socket" ? count > bellSockets + ownSockets : kind.startsWith("/memfd:spawn"),
+      kind === "socket" ? count > sockets : kind.startsWith("/memfd:spawn"),
     )
     .map(([kind]) => kind);
   if (found.length > 0) Bun.gc(true);
   return found;
+}
+
+/**
+ * Whoever reads what this process says may have given it sockets for that, of which Bun makes copies when somebody asks for
+ * `process.stdout` or `process.stderr`.
+ */
+function standardSockets(): number {
+  const inodes = [0, 1, 2]
+    .map((descriptor) => fstatSync(descriptor))
+    .filter((stat) => stat.isSocket())
+    .map(({ ino }) => ino);
+  if (inodes.length === 0) return 0;
+  return openDescriptors().filter((descriptor) => inodes.includes(inodeOf(descriptor))).length;
+}
+
+function inodeOf(descriptor: number): number {
+  try {
+    return fstatSync(descriptor).ino;
+  } catch {
+    // That of the list itself, which is closed by now.
+    return 0;
+  }
 }
 
 /** What is opened once and then kept for the life of the process is not a leak. */
