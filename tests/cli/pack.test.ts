@@ -48,6 +48,8 @@ test("writes earshot and the package of a platform that may be another, and says
     "package/README.md",
     "package/libearshot-ipc.dylib",
     "package/libearshot-ipc.js",
+    "package/libearshot-memory.dylib",
+    "package/libearshot-memory.js",
     "package/libearshot-seal.dylib",
     "package/libearshot-seal.js",
     "package/package.json",

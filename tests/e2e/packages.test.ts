@@ -34,6 +34,7 @@ leaveNoCommand();
 
 const root = join(import.meta.dir, "..", "..");
 const { version } = repository;
+const dependencies = Object.keys(repository.dependencies);
 const here = platforms.find(({ name }) => name === platformName())!;
 const packageHere = packageName(here.name);
 const library = `libearshot-ipc.${here.suffix}`;
@@ -78,6 +79,10 @@ describe("packed and installed", () => {
     };
     const out = scratch.join("tarballs");
     await done(earshot("pack", "--platform", "this", "--out", out), { folder: root, env: {} });
+    for (const name of dependencies) {
+      const folder = join(root, "node_modules", name);
+      await done(["bun", "pm", "pack", "--ignore-scripts", "--destination", out], { folder });
+    }
     registry = await Registry.open(out);
     await install("bun add earshot", "bun");
   });
@@ -146,14 +151,34 @@ describe("packed and installed", () => {
     return folder;
   }
 
+  test("two programs talk through shared memory, sealed", async () => {
+    const folder = copy("memory");
+    writeFileSync(
+      join(folder, "both.ts"),
+      `import { ClientSocket, keyPair, ServerSocket } from "earshot/memory";
+      const [ours, theirs] = [keyPair(), keyPair()];
+      await using server = new ServerSocket();
+      server.onData = (socket, bytes) => void socket.write(bytes);
+      await server.listen("pong", { keys: ours, allow: [theirs.publicKey] });
+      await using client = new ClientSocket();
+      const { promise, resolve } = Promise.withResolvers<string>();
+      client.onData = (bytes) => resolve(new TextDecoder().decode(bytes));
+      await client.connect("pong", { keys: theirs, peer: ours.publicKey });
+      client.write("hello");
+      console.log(await promise);`,
+    );
+    expect((await done(["bun", "both.ts"], { folder })).stdout).toBe("hello\n");
+  });
+
   test("there is nothing to build it with", () => {
     expect(Bun.which("zig", { PATH: env["PATH"]! })).toBeNull();
     expect(commandsOfReadme).toContain("bun add earshot");
     expect(commandsOfReadme).toContain("npm install earshot");
   });
 
-  test("an installer brings earshot and the package of its platform, and needs no other", () => {
-    expect(readdirSync(installed("node_modules")).sort()).toEqual(["@earshot", "earshot"]);
+  test("an installer brings earshot, what it depends on and the package of its platform", () => {
+    const brought = ["@earshot", "earshot", ...dependencies].sort();
+    expect(readdirSync(installed("node_modules")).sort()).toEqual(brought);
     expect(readdirSync(installed("node_modules/@earshot"))).toEqual([here.name]);
   });
 
@@ -203,7 +228,9 @@ describe("packed and installed", () => {
     const out = scratch.join("bundled");
     const words = ["bun", "build", "--target=bun", "pong.ts", "hello.ts", "--outdir", out];
     await done(words, { folder: installed() });
-    expect(readdirSync(out).filter((name) => name.endsWith(here.suffix))).toHaveLength(2);
+    const libraries = (folder: string) =>
+      readdirSync(folder).filter((name) => name.endsWith(here.suffix)).length;
+    expect(libraries(out)).toBe(libraries(installed(`node_modules/${packageHere}`)));
     await talk(["bun", join(out, "pong.js")], ["bun", join(out, "hello.js")]);
   });
 
@@ -281,7 +308,7 @@ describe("packed and installed", () => {
   });
 
   test("publint has nothing to say about the packages", async () => {
-    const tarballs = scratch.entries("tarballs");
+    const tarballs = scratch.entries("tarballs").filter((name) => name.startsWith("earshot-"));
     expect(tarballs).toHaveLength(2);
     for (const name of tarballs) {
       const tarball = await Bun.file(scratch.join(`tarballs/${name}`)).arrayBuffer();
@@ -298,7 +325,7 @@ describe("packed and installed", () => {
       version,
       optionalDependencies: Object.fromEntries(wanted),
     });
-    expect(manifest("earshot")).not.toHaveProperty("dependencies");
+    expect(manifest("earshot")).toHaveProperty("dependencies", repository.dependencies);
     const { os, cpu, libc } = here;
     expect(manifest(packageHere)).toMatchObject({
       version,

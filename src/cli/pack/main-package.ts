@@ -16,23 +16,25 @@ export function layMainPackage(
   writeFileSync(join(folder, "dist", "native", "packages.js"), packagesModule(libraries));
   for (const file of ["README.md", "CHANGELOG.md"])
     copyFileSync(join(root, file), join(folder, file));
-  const { name, description, keywords } = repository;
+  const { name, description, keywords, dependencies } = repository;
   writeManifest(folder, {
     name,
     description,
     keywords,
     exports: {
       ".": { types: "./dist/index.d.ts", default: "./dist/index.js" },
+      "./memory": { types: "./dist/memory/index.d.ts", default: "./dist/memory/index.js" },
       "./package.json": "./package.json",
     },
     files: ["dist", "CHANGELOG.md"],
+    dependencies,
     optionalDependencies: Object.fromEntries(
       [...libraries.keys()].map((platform) => [packageName(platform), version]),
     ),
   });
 }
 
-/** What `index.ts` leads to, and nothing else of the sources. */
+/** What can be imported, what that leads to, and nothing else of the sources. */
 function compile(folder: string): void {
   const settings = join(folder, "tsconfig.json");
   const repositoryIs = relative(folder, root);
@@ -40,7 +42,7 @@ function compile(folder: string): void {
     settings,
     JSON.stringify({
       extends: `${repositoryIs}/tsconfig.json`,
-      files: [`${repositoryIs}/src/index.ts`],
+      files: ["index.ts", "memory/index.ts"].map((entry) => `${repositoryIs}/src/${entry}`),
       include: [],
       compilerOptions: {
         noEmit: false,
