@@ -57,7 +57,7 @@ test("writes earshot and the package of a platform that may be another, and says
   const manifest = JSON.parse(await libraries.get("package/package.json")!.text());
   expect(manifest).toMatchObject({ name: "@earshot/darwin-arm64", version, os: ["darwin"] });
   expect(manifest).not.toHaveProperty("libc");
-  for (const name of ["ipc", "seal"]) {
+  for (const name of ["ipc", "memory", "seal"]) {
     const library = await libraries.get(`package/libearshot-${name}.dylib`)!.bytes();
     expect(readBinary(library)).toMatchObject({ format: "Mach-O", cpu: "arm64", loadable: true });
   }
