@@ -17,6 +17,7 @@ import { findSeats } from "./seats.ts";
 import { runBridge } from "./suites/bridge.ts";
 import { runConnections } from "./suites/connections.ts";
 import { runDescriptors } from "./suites/descriptors.ts";
+import { runMemory } from "./suites/memory.ts";
 import { runRtt, spinNanoseconds } from "./suites/rtt.ts";
 import { runSeal } from "./suites/seal.ts";
 import { runStream } from "./suites/stream.ts";
@@ -29,6 +30,7 @@ type Run = (efforts: Efforts, seats: readonly Seat[]) => Promise<SuiteResult>;
 const suites: Record<SuiteName, Run> = {
   rtt: runRtt,
   stream: runStream,
+  memory: runMemory,
   connections: runConnections,
   descriptors: runDescriptors,
   bridge: runBridge,

@@ -7,6 +7,7 @@ import { parseArgs } from "node:util";
 export const suiteNames = [
   "rtt",
   "stream",
+  "memory",
   "connections",
   "descriptors",
   "bridge",
@@ -30,6 +31,7 @@ take instead (peers). Prints a table a suite.
 suites, all of them if none is named:
   rtt           round trips of one message between two processes
   stream        messages one way, as fast as they go
+  memory        the same through shared memory, and messages that are lent
   connections   a round trip beside ten thousand idle connections, their memory, and start time
   descriptors   open files handed from one process to another
   bridge        services reached by TCP, WebSockets and HTTP; a service that changes hands

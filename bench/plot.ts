@@ -57,7 +57,7 @@ const scales: Record<string, Scale> = {
   descriptors: rates,
 };
 
-/** A suite of its own rows has one scale; that of bridges has times, rates and streams. */
+/** A suite of its own rows has one scale; those of bridges and of memory have times, rates and streams. */
 function scaleOf({ suite, p50_ns, bytes }: Result): Scale {
   const scale = scales[suite];
   if (scale !== undefined) return scale;

@@ -8,6 +8,14 @@ export interface Reference {
 
 const spinning = ["unix-sync-spin", "floor-unix-spin"];
 
+/** Of what goes through shared memory, the plain program that does the same. */
+const memoryFloors: Record<string, string> = {
+  "memory-spin": "floor-memory-spin",
+  "memory-sleep": "floor-futex",
+  "memory-async": "floor-memory-spin",
+  "memory-stream": "floor-memcpy",
+};
+
 /** Of each row by a bridge, what does the same without one. */
 const direct: Record<string, string> = {
   "tcpd-rtt": "direct-tcp-rtt",
@@ -37,6 +45,10 @@ export const references: Record<string, readonly Reference[]> = {
   stream: [
     { title: "× floor", of: () => "floor-unix-stream" },
     { title: "× bun-listen-stream", of: () => "bun-listen-stream" },
+  ],
+  memory: [
+    { title: "× floor", of: (id) => memoryFloors[id] ?? "" },
+    { title: "× bun-listen", of: () => "bun-listen" },
   ],
   descriptors: [{ title: "× floor", of: (id) => `floor-${id.replace("floor-", "")}` }],
   bridge: [{ title: "× direct", of: (id) => direct[id] ?? "" }],

@@ -17,6 +17,8 @@ export interface Target {
   bound: { most: number } | { least: number };
   /** The row that the bound is a multiple of. */
   of?: string;
+  /** At another size than its own. */
+  ofBytes?: number;
   /** A row whose figure is first taken off both: what counts is what they add to it. */
   above?: string;
 }
@@ -34,6 +36,7 @@ export interface Verdict {
 }
 
 const both: readonly Placement[] = ["two-cores", "one-core"];
+const lent = 1024 * 1024;
 
 const targets: readonly Target[] = [
   spin("floor-unix-spin", 1.35),
@@ -43,6 +46,15 @@ const targets: readonly Target[] = [
   stream(64, "per_second", 8_000_000),
   stream(64, "per_second", 4, "bun-listen-stream"),
   stream(65536, "mb_per_second", 0.85, "floor-unix-stream"),
+  { ...memory("memory-spin", 64, { most: 2 }, "floor-memory-spin"), placements: ["two-cores"] },
+  { ...memory("memory-spin", 64, { most: 0.01 }, "bun-listen"), placements: ["two-cores"] },
+  memory("memory-sleep", 64, { most: 1.2 }, "floor-futex"),
+  memory("memory-sleep", 64, { most: 1 }, "unix-sync-sleep"),
+  memory("memory-async", 64, { most: 0.1 }, "bun-listen"),
+  { ...memory("memory-loan", lent, { most: 2 }, "memory-loan"), ofBytes: 64 },
+  memoryStream(64, "per_second", 15_000_000),
+  memoryStream(64, "per_second", 1, "unix-stream"),
+  memoryStream(65536, "mb_per_second", 0.8, "floor-memcpy"),
   held("connections-10000", "connections-1"),
   held("connections-10000-sleep", "connections-1-sleep"),
   adds("socat-rtt"),
@@ -79,6 +91,14 @@ function stream(bytes: number, measure: Measure, least: number, of?: string): Ta
   return of === undefined ? { ...what, bound: { least } } : { ...what, bound: { least }, of };
 }
 
+function memory(id: string, bytes: number, bound: Target["bound"], of: string): Target {
+  return { suite: "memory", id, bytes, placements: both, measure: "p50_ns", bound, of };
+}
+
+function memoryStream(bytes: number, measure: Measure, least: number, of?: string): Target {
+  return { ...stream(bytes, measure, least, of), suite: "memory", id: "memory-stream" };
+}
+
 /** What tcpd adds to a round trip, beside what another bridge does. */
 function adds(of: string): Target {
   return { ...bridge("tcpd-rtt", 64, "p50_ns", { most: 0.9 }, of), above: "direct-tcp-rtt" };
@@ -104,14 +124,14 @@ export function judge(results: readonly Result[], figures: readonly Figure[]): V
 }
 
 function judgeRow(target: Target, placement: Placement, results: readonly Result[]): Verdict[] {
-  const find = (id: string) => {
+  const find = (id: string, wanted = target.bytes) => {
     const same = ({ suite, bytes, placement: place }: Result) => {
-      return suite === target.suite && bytes === target.bytes && place === placement;
+      return suite === target.suite && bytes === wanted && place === placement;
     };
     return results.find((result) => result.id === id && same(result))?.[target.measure];
   };
   const own = find(target.id);
-  const other = target.of === undefined ? 1 : find(target.of);
+  const other = target.of === undefined ? 1 : find(target.of, target.ofBytes);
   const base = target.above === undefined ? 0 : find(target.above);
   if (typeof own !== "number" || typeof other !== "number" || typeof base !== "number") return [];
   const value = (own - base) / (other - base);
@@ -125,12 +145,15 @@ function meets({ bound }: Target, value: number): boolean {
   return "most" in bound ? value <= bound.most : value >= bound.least;
 }
 
-function describe({ bound, measure, of, above }: Target): string {
+function describe({ bound, measure, of, ofBytes, above }: Target): string {
   const [sign, limit] = "most" in bound ? ["≤", bound.most] : ["≥", bound.least];
   const figure = { p50_ns: "p50", p999_ns: "p99.9 ns", per_second: "msg/s", mb_per_second: "MB/s" };
   const name = above === undefined ? figure[measure] : `${figure[measure]} above ${above}`;
   const number = Number.isInteger(limit) ? formatValue(limit) : String(limit);
-  return of === undefined ? `${name} ${sign} ${number}` : `${name} ${sign} ${number} × ${of}`;
+  const size = ofBytes === undefined ? "" : ` of ${ofBytes} B`;
+  return of === undefined
+    ? `${name} ${sign} ${number}`
+    : `${name} ${sign} ${number} × ${of}${size}`;
 }
 
 function judgeFigure({ suite, id, value, unit }: Figure): Verdict[] {

@@ -11,16 +11,13 @@
 const std = @import("std");
 const control = @import("common/control.zig");
 const pattern = @import("common/pattern.zig");
+const samples = @import("common/samples.zig");
 const socket = @import("common/socket.zig");
 
 const header_bytes = 4;
 const trips_warm = 16; // enough to have both processes awake and their caches filled
-const samples_max = 1 << 16; // as many as the line to the benchmark can reasonably carry
-const sample_digits_max = 20;
 
 var frame: [header_bytes + pattern.payload_bytes_max]u8 = undefined;
-var samples: [samples_max]u64 = undefined;
-var report: [samples_max * (sample_digits_max + 1) + 64]u8 = undefined;
 
 pub fn main(init: std.process.Init.Minimal) void {
     var arguments = init.args.iterate();
@@ -61,18 +58,11 @@ fn drive(path: []const u8, waiting: socket.Waiting) void {
     control.ready();
     while (control.next()) |plan| {
         for (0..trips_warm) |k| _ = trip(fd, k, plan.bytes, waiting);
-        var total: u64 = 0;
-        var count: usize = 0;
-        const begin = control.now();
-        while (count < samples_max) {
-            samples[count] = trip(fd, count, plan.bytes, waiting);
-            total += samples[count];
-            count += 1;
-            if (control.now() - begin >= plan.nanoseconds) break;
-        }
+        var round: samples.Round = .begin(plan);
+        while (!round.over()) round.add(trip(fd, round.count, plan.bytes, waiting));
         sendFrame(fd, 0, waiting);
         if (receiveFrame(fd, waiting) != 0) socket.die("the round did not end", .{});
-        tell(total, samples[0..count]);
+        round.tell();
     }
 }
 
@@ -107,19 +97,4 @@ fn receiveFrame(fd: socket.Fd, waiting: socket.Waiting) ?usize {
         if (have == header_bytes + bytes) return bytes;
         if (have > header_bytes + bytes) socket.die("more than one frame", .{});
     }
-}
-
-fn tell(total: u64, round: []const u64) void {
-    var writer: std.Io.Writer = .fixed(&report);
-    print(&writer, total, round) catch socket.die("the report is too long", .{});
-    control.writeAll(writer.buffered());
-}
-
-fn print(writer: *std.Io.Writer, total: u64, round: []const u64) std.Io.Writer.Error!void {
-    try writer.print("{{\"nanoseconds\":{d},\"count\":{d},\"samples\":[", .{ total, round.len });
-    for (round, 0..) |sample, index| {
-        if (index > 0) try writer.writeByte(',');
-        try writer.print("{d}", .{sample});
-    }
-    try writer.writeAll("]}\n");
 }

@@ -1,6 +1,6 @@
-//! Starts another program on one processor, and takes it along when the benchmark dies.
+//! Starts another program on one processor, or on a few, and takes it along when the benchmark dies.
 //!
-//!     pin CPU PROGRAM [ARGUMENT…]
+//!     pin CPU[,CPU…] PROGRAM [ARGUMENT…]
 //!
 //! Threads that the program makes inherit the processor. Where the system cannot pin, as on macOS,
 //! the program runs anywhere.
@@ -16,10 +16,9 @@ const arguments_max = 64; // no row starts its program with more than a handful
 pub fn main(init: std.process.Init.Minimal) void {
     const given = init.args.vector;
     if (given.len < 3 or given.len - 2 > arguments_max) usage();
-    const cpu = std.fmt.parseInt(usize, std.mem.span(given[1]), 10) catch usage();
     if (builtin.os.tag == .linux) {
         dieWithParent();
-        pin(cpu);
+        pin(std.mem.span(given[1]));
     }
     var arguments: [arguments_max + 1]?[*:0]const u8 = @splat(null);
     for (given[2..], arguments[0 .. given.len - 2]) |from, *to| to.* = from;
@@ -28,15 +27,19 @@ pub fn main(init: std.process.Init.Minimal) void {
 }
 
 fn usage() noreturn {
-    socket.die("usage: pin CPU PROGRAM [ARGUMENT…]", .{});
+    socket.die("usage: pin CPU[,CPU…] PROGRAM [ARGUMENT…]", .{});
 }
 
-fn pin(cpu: usize) void {
+fn pin(list: []const u8) void {
     const linux = std.os.linux;
     var set: linux.cpu_set_t = @splat(0);
-    if (cpu >= linux.CPU_SETSIZE * 8) socket.die("CPU {d} is out of range", .{cpu});
-    set[cpu / @bitSizeOf(usize)] = @as(usize, 1) << @intCast(cpu % @bitSizeOf(usize));
-    linux.sched_setaffinity(0, &set) catch socket.die("cannot run on CPU {d}", .{cpu});
+    var cpus = std.mem.splitScalar(u8, list, ',');
+    while (cpus.next()) |digits| {
+        const cpu = std.fmt.parseInt(usize, digits, 10) catch usage();
+        if (cpu >= linux.CPU_SETSIZE * 8) socket.die("CPU {d} is out of range", .{cpu});
+        set[cpu / @bitSizeOf(usize)] |= @as(usize, 1) << @intCast(cpu % @bitSizeOf(usize));
+    }
+    linux.sched_setaffinity(0, &set) catch socket.die("cannot run on CPU {s}", .{list});
 }
 
 /// A benchmark that is killed outright cannot stop its children; the kernel can.

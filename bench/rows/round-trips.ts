@@ -4,7 +4,7 @@
  */
 
 import { now, type Plan, plans, ready, report } from "./control.ts";
-import { Pattern } from "./pattern.ts";
+import { Pattern, sumOfEnds } from "./pattern.ts";
 
 const warmTrips = 16; // enough to have both processes awake and their caches filled
 const samplesMax = 1 << 16; // as many as the line to the benchmark can reasonably carry
@@ -67,6 +67,36 @@ export function driveBlocking(trip: (payload: Uint8Array) => Uint8Array): void {
       samples.keep(now() - begin);
       samples.compare(answer);
     } while (!samples.over);
+    samples.report();
+  }
+}
+
+/** What is sent is filled before the trip, where it is sent from, and answered with the sum of its ends. */
+export interface Loans {
+  /** Before each round. */
+  begin: () => void;
+  fill: (payload: Uint8Array) => void;
+  trip: () => number;
+}
+
+/** Each trip blocks until the answer is there. */
+export function driveLoans({ begin: start, fill, trip }: Loans): void {
+  ready();
+  for (const plan of plans()) {
+    const samples = new Samples(plan);
+    const lend = () => {
+      const payload = samples.write();
+      fill(payload);
+      const begin = now();
+      const answer = trip();
+      const nanoseconds = now() - begin;
+      if (answer !== sumOfEnds(payload)) throw new Error("wrong answer");
+      samples.keep(nanoseconds);
+    };
+    start();
+    samples.begin();
+    do lend();
+    while (!samples.over);
     samples.report();
   }
 }
