@@ -11,7 +11,6 @@
 import type { Connection } from "../ipc/connection.ts";
 import type { Peer } from "../ipc/context.ts";
 import type { End, Lost } from "../ipc/handlers.ts";
-import { Linger } from "../ipc/linger.ts";
 import { loop, throwLater } from "../ipc/loop.ts";
 import type { Message, Payload } from "../ipc/message.ts";
 import { bytesOf } from "../ipc/message.ts";
@@ -22,6 +21,7 @@ import type { Segment } from "../native/shared-memory.ts";
 import type { Hold } from "./hold.ts";
 import { hub } from "./hub.ts";
 import { Incoming } from "./incoming.ts";
+import { Lookout } from "./lookout.ts";
 import { spinNs } from "./options.ts";
 import { Outgoing } from "./outgoing.ts";
 import { Corrupt } from "./ring.ts";
@@ -31,10 +31,6 @@ export type Rings = { readonly out: Segment; readonly in: Segment };
 
 /** So many messages are handed out before others have their turn. */
 const workMax = 256;
-/** A read that sleeps looks after so long whether the other side is still there. */
-const sliceMs = 20;
-const roundsPerClock = 32;
-const nsPerMs = 1e6;
 
 export abstract class MemorySocket implements AsyncDisposable {
   /** The service at one of the two ends. */
@@ -46,8 +42,7 @@ export abstract class MemorySocket implements AsyncDisposable {
   #outgoing: Outgoing | undefined;
   #incoming: Incoming | undefined;
   #messageBytesMax = 0;
-  #spinMs = 0;
-  #linger = new Linger(0);
+  #lookout = new Lookout(0);
   readonly #ended = Promise.withResolvers<End>();
   #end: End | undefined;
   /** The Unix connection has ended; what the other side had still written is there to be read. */
@@ -176,7 +171,7 @@ export abstract class MemorySocket implements AsyncDisposable {
     let bytes = this.#tryRead();
     if (bytes === undefined) {
       do {
-        this.#look(until);
+        this.#wait(until);
         bytes = this.#tryRead();
       } while (bytes === undefined && performance.now() < until);
     }
@@ -194,6 +189,15 @@ export abstract class MemorySocket implements AsyncDisposable {
       );
     }
     if (this.#link === undefined && this.#end === undefined) this.#refuse();
+  }
+
+  #wait(until: number): void {
+    try {
+      this.#outgoing?.publish();
+      this.#lookout.wait(this.#incoming!, until);
+    } catch (error) {
+      this.#failed(error);
+    }
   }
 
   /** The next message, undefined if there is none now, and null if there will never be one. */
@@ -267,8 +271,7 @@ export abstract class MemorySocket implements AsyncDisposable {
     this.#link = link;
     this.#rings = rings;
     this.#messageBytesMax = messageBytesMax;
-    this.#spinMs = spin / nsPerMs;
-    this.#linger = new Linger(2 * this.#spinMs);
+    this.#lookout = new Lookout(spin);
     this.#seal = seal;
     this.#outgoing = new Outgoing(link, rings.out, seal);
     this.#incoming = new Incoming(link, rings.in, messageBytesMax, seal);
@@ -393,43 +396,6 @@ export abstract class MemorySocket implements AsyncDisposable {
       this.#outgoing?.uncork();
     }
     return count;
-  }
-
-  /** Looks for a message for a while, then sleeps for one; and hears what came over the Unix connection. */
-  #look(until: number): void {
-    try {
-      const incoming = this.#incoming!;
-      if (this.#spin(incoming, until)) return;
-      this.#outgoing?.publish();
-      const since = performance.now();
-      const ms = Math.max(0, Math.min(sliceMs, until - since));
-      if (incoming.awaits) {
-        loop().poll(ms);
-        return;
-      }
-      const hasWoken = ms > 0 && incoming.sleep(ms);
-      this.#linger.slept(performance.now() - since);
-      if (!hasWoken) loop().poll();
-    } catch (error) {
-      this.#failed(error);
-    }
-  }
-
-  /** Whether there is a message within a short while, if it is worth to look. */
-  #spin(incoming: Incoming, until: number): boolean {
-    if (this.#spinMs === 0 || incoming.awaits || !this.#linger.worthwhile) return false;
-    let now = performance.now();
-    const spinUntil = Math.min(now + this.#spinMs, until);
-    if (now >= spinUntil) return false;
-    for (; now < spinUntil; now = performance.now()) {
-      for (let round = 0; round < roundsPerClock; round++) {
-        if (!incoming.hasMore) continue;
-        this.#linger.found();
-        return true;
-      }
-    }
-    this.#linger.vain();
-    return false;
   }
 
   #writing(): Outgoing {

@@ -46,7 +46,7 @@ async function onStage(act: (stage: MemoryStage) => Promise<void>): Promise<Memo
       async () => {
         after = await stage.service.ask<Census>("census");
         const same = Bun.deepEquals(after.descriptors, before.descriptors);
-        return same && after.maps === before.maps;
+        return same && after.maps <= before.maps;
       },
     );
   } catch (error) {
@@ -316,6 +316,7 @@ describe("a service that", () => {
   test.each(cases)("%s is not talked to", async (_, answer, code, why) => {
     using scratch = new Scratch();
     await using host = await MemoryHost.serve("pong", scratch.path, answer);
+    Bun.gc(true);
     const before = { descriptors: canCount ? descriptorCount() : 0, maps: mapsOf("memfd:earshot") };
     const client = new ClientSocket();
     const error = await client
@@ -325,8 +326,8 @@ describe("a service that", () => {
     expect((error as Error).message).toMatch(why);
     expect((error as Error).message).toContain('"pong" could not be reached through memory: ');
     await until("the service knows", () => host.link?.open === false);
-    const after = { descriptors: canCount ? descriptorCount() : 0, maps: mapsOf("memfd:earshot") };
-    expect(after).toEqual(before);
+    expect(canCount ? descriptorCount() : 0).toBe(before.descriptors);
+    expect(mapsOf("memfd:earshot")).toBeLessThanOrEqual(before.maps);
   });
 
   test("says nothing is waited for no longer than was said", async () => {

@@ -59,10 +59,10 @@ describe.each(["message", "passed"] as const)("a writer that is killed in a %s",
     expect(["peer_closed", "peer_reset"]).toContain(survivor.ends[0]!.reason);
     expect(survivor.errors).toEqual([]);
     expect(survivor.server.sockets.size).toBe(0);
-    // What was passed is mapped until it is collected.
+    // What was passed is mapped until it is collected, and so may be what earlier tests passed.
     await until("its memory is given back", () => {
       Bun.gc(true);
-      return mapsOf("memfd:earshot") === before;
+      return mapsOf("memfd:earshot") <= before;
     });
   });
 });

@@ -2,9 +2,10 @@
 
 import { describe, expect, test } from "bun:test";
 import type { End } from "../../src/index.ts";
-import { ClientSocket, type Hold } from "../../src/memory/index.ts";
+import { ClientSocket, type Hold, ServerSocket } from "../../src/memory/index.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
 import { pattern } from "../kit/random.ts";
+import { Scratch } from "../kit/scratch.ts";
 import { until, within } from "../kit/until.ts";
 import { ask, MemoryStage } from "./stage.ts";
 
@@ -160,8 +161,9 @@ describe("a reader that does not read", () => {
     let taken = 0;
     while (taken < 1000 && client.write(pattern(ring))) taken += 1;
     expect(taken).toBe(32);
+    const room = drained(client);
     await stage.service.ask("resume");
-    await drained(client);
+    await room;
     expect(client.write(pattern(ring))).toBe(true);
     await stage.reaches("all came", (now) => now.messages === 33);
   });
@@ -189,7 +191,7 @@ describe("hold", () => {
       if (k === 3) {
         await until("the first ones came", () => heard >= 3);
         // The fourth has no room as long as the first is held.
-        expect((await other.progress()).messages).toBe(4);
+        await other.reaches("the fourth came", (now) => now.messages === 4);
         expect(heard).toBe(3);
         expect(held.map(({ bytes: kept }) => kept[0])).toEqual([0, 1]);
         expect(held.map(({ bytes: kept }) => kept.at(-1))).toEqual([0, 1]);
@@ -331,8 +333,9 @@ describe("reserve", () => {
       client.commit();
     }
     expect(client.reserve(longest)).toBeUndefined();
+    const room = drained(client);
     await stage.service.ask("resume");
-    await drained(client);
+    await room;
     expect(client.reserve(longest)?.length).toBe(longest);
   });
 });
@@ -597,7 +600,24 @@ describe("read", () => {
     await stage.service.exited;
   });
 
-  test("is for sockets without a handler, outside of handlers, that are connected", async () => {
+  test("within a handler that others wait for is refused", async () => {
+    using scratch = new Scratch();
+    await using server = new ServerSocket();
+    const { promise, resolve } = Promise.withResolvers<unknown>();
+    server.onConnection = (socket) => {
+      try {
+        socket.read();
+      } catch (error) {
+        resolve(error);
+      }
+    };
+    await server.listen("pong", { rundir: scratch.path });
+    await using client = new ClientSocket();
+    await client.connect("pong", { rundir: scratch.path });
+    expect(await within("an error", promise)).toMatchObject({ code: "EBUSY" });
+  });
+
+  test("is for sockets without a handler, that are connected", async () => {
     await using stage = await MemoryStage.open({ role: "echo" });
     const client = await stage.client();
     expect(() => client.read()).toThrow("EINVAL: messages go to onData");

@@ -13,6 +13,13 @@ import { ask, MemoryStage } from "./stage.ts";
 leaveNoTrace();
 
 const ring = 65_536;
+
+/** Mappings of shared memory here, without what can be collected. */
+function mapsHere(): number {
+  Bun.gc(true);
+  return mapsOf("memfd:earshot");
+}
+
 const shared = () => (existsSync("/dev/shm") ? readdirSync("/dev/shm").sort() : []);
 
 /** What this process and the service have, when all is collected. */
@@ -22,7 +29,7 @@ async function holdings(stage: MemoryStage) {
     "census",
   );
   return {
-    here: { descriptors: descriptorCount(), maps: mapsOf("memfd:earshot") },
+    here: { descriptors: descriptorCount(), maps: mapsHere() },
     there,
     shared: shared(),
   };
@@ -51,8 +58,9 @@ test("a thousand connections leave descriptors, mappings and memory as they were
     async () => {
       after = await holdings(stage);
       return (
-        Bun.deepEquals(after.here, before.here) &&
-        after.there.maps === before.there.maps &&
+        after.here.descriptors === before.here.descriptors &&
+        after.here.maps <= before.here.maps &&
+        after.there.maps <= before.there.maps &&
         Bun.deepEquals(after.there.descriptors, before.there.descriptors) &&
         Bun.deepEquals(after.shared, before.shared)
       );
@@ -101,7 +109,7 @@ test("connections that are idle cost no processor time, though they were busy be
 test("a service that is closed gives everything back, and may listen again", async () => {
   await using stage = await MemoryStage.open({ role: "echo" });
   const server = new ServerSocket();
-  const before = { descriptors: descriptorCount(), maps: mapsOf("memfd:earshot") };
+  const before = { descriptors: descriptorCount(), maps: mapsHere() };
   for (let round = 0; round < 3; round++) {
     await server.listen("other", { rundir: stage.rundir });
     const listening = server.listen("third", { rundir: stage.rundir });
@@ -115,7 +123,7 @@ test("a service that is closed gives everything back, and may listen again", asy
     expect(server.sockets.size).toBe(0);
   }
   await until("all is given back", () => {
-    const after = { descriptors: descriptorCount(), maps: mapsOf("memfd:earshot") };
-    return Bun.deepEquals(after, before);
+    const after = { descriptors: descriptorCount(), maps: mapsHere() };
+    return after.descriptors === before.descriptors && after.maps <= before.maps;
   });
 });
