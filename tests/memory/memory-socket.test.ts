@@ -269,6 +269,20 @@ describe("a view", () => {
   });
 });
 
+test("what read() returned is not written over, where it lies in the ring", async () => {
+  const env = { EARSHOT_POISON: "0" };
+  await using stage = await MemoryStage.open({ role: "silent", options: { ring } }, { env });
+  const client = await stage.client({ ring });
+  client.write("kept");
+  await stage.reaches("it is there", (now) => now.open === 1);
+  await stage.service.ask("keep");
+  await until("it goes on", () => client.texts.length === 1);
+  // It has had its turn of Bun's loop by the time it answers.
+  await stage.progress();
+  for (const length of [1000, 8]) while (client.write(new Uint8Array(length).fill(120)));
+  expect(await stage.service.ask<string>("kept")).toBe("kept");
+});
+
 describe("reserve", () => {
   test("gives room that commit sends, all of it or its beginning", async () => {
     await using stage = await MemoryStage.open({ role: "echo" });

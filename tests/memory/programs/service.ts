@@ -36,6 +36,7 @@ let messages = 0;
 let bytes = 0;
 let sum = 0;
 let drains = 0;
+let view: Uint8Array | undefined;
 const waiting = new Map<ServerConnection, Uint8Array>();
 
 server.onConnection = (socket) => {
@@ -116,6 +117,13 @@ await answer({
     }
     return texts;
   },
+  /** Reads one message, and keeps what it got for `kept`. */
+  keep: () => {
+    const [socket] = [...server.sockets];
+    view = socket!.read() ?? undefined;
+    socket!.write("go");
+  },
+  kept: () => new TextDecoder().decode(view),
   /** Writes so many messages to all, and closes with them still unread. */
   writeAndClose: async (count: number) => {
     const all = [...server.sockets];
