@@ -51,6 +51,7 @@ const targets: readonly Target[] = [
   memory("memory-sleep", 64, { most: 1.2 }, "floor-futex"),
   memory("memory-sleep", 64, { most: 1 }, "unix-sync-sleep"),
   memory("memory-async", 64, { most: 0.1 }, "bun-listen"),
+  memory("memory-connect", 64, { most: 1_000_000 }),
   { ...memory("memory-loan", lent, { most: 2 }, "memory-loan"), ofBytes: 64 },
   memoryStream(64, "per_second", 15_000_000),
   memoryStream(64, "per_second", 1, "unix-stream"),
@@ -91,8 +92,9 @@ function stream(bytes: number, measure: Measure, least: number, of?: string): Ta
   return of === undefined ? { ...what, bound: { least } } : { ...what, bound: { least }, of };
 }
 
-function memory(id: string, bytes: number, bound: Target["bound"], of: string): Target {
-  return { suite: "memory", id, bytes, placements: both, measure: "p50_ns", bound, of };
+function memory(id: string, bytes: number, bound: Target["bound"], of?: string): Target {
+  const what = { suite: "memory", id, bytes, placements: both, measure: "p50_ns", bound } as const;
+  return of === undefined ? what : { ...what, of };
 }
 
 function memoryStream(bytes: number, measure: Measure, least: number, of?: string): Target {

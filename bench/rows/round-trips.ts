@@ -101,14 +101,18 @@ export function driveLoans({ begin: start, fill, trip }: Loans): void {
   }
 }
 
-/** Each trip runs in the event loop. */
+/** Each trip runs in the event loop; `after` does what is to be done behind each, and is not timed. */
 export async function driveAsync(
   trip: (payload: Uint8Array) => Promise<Uint8Array>,
+  after?: () => Promise<void>,
 ): Promise<void> {
   ready();
   for (const plan of plans()) {
     const samples = new Samples(plan);
-    for (let count = 0; count < warmTrips; count += 1) samples.compare(await trip(samples.write()));
+    for (let count = 0; count < warmTrips; count += 1) {
+      samples.compare(await trip(samples.write()));
+      if (after !== undefined) await after();
+    }
     samples.begin();
     do {
       const payload = samples.write();
@@ -116,6 +120,7 @@ export async function driveAsync(
       const answer = await trip(payload);
       samples.keep(now() - begin);
       samples.compare(answer);
+      if (after !== undefined) await after();
     } while (!samples.over);
     samples.report();
   }

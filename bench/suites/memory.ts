@@ -36,6 +36,7 @@ export async function runMemory(efforts: Efforts, seats: readonly Seat[]): Promi
   ];
   await run(trips, [small], efforts.rtt);
   await run([bunRow("memory-loan", "earshot", "memory-loan.ts", spin)], [small, lent], efforts.rtt);
+  await run([bunRow("memory-connect", "earshot", "memory-connect.ts")], [small], efforts.rtt);
   const streams = [
     bunRow("memory-stream", "earshot", "memory-stream.ts"),
     copyRow(),

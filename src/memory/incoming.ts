@@ -25,9 +25,6 @@ const nsPerMs = 1e6;
 /** What is let go of is told the writer after this part of the ring, and when nothing is left. */
 const toldParts = 8;
 
-/** The message that is being read. */
-type Shown = { bytes: Uint8Array; isPassed: boolean; isHeld: boolean };
-
 /** All of it throws `Corrupt` where the other side has written what makes no sense. */
 export class Incoming {
   readonly #link: Connection;
@@ -40,7 +37,10 @@ export class Incoming {
   /** Where the messages begin that are held, in order, and the one that is shown or awaited. */
   #holds: number[] = [];
   #begin = 0;
-  #shown: Shown | undefined;
+  /** The bytes of the one that is shown, whether it is memory of its own, and whether somebody holds it. */
+  #shown: Uint8Array | undefined;
+  #isPassed = false;
+  #isHeld = false;
   readonly #seal: Seal | undefined;
   /** By how much what comes in is longer than the message. */
   readonly #overhead: number;
@@ -112,7 +112,7 @@ export class Incoming {
     const shown = this.#shown;
     this.#shown = undefined;
     // Who keeps them longer sees at once that he must not.
-    if (shown !== undefined && !shown.isHeld && !shown.isPassed) poison(shown.bytes);
+    if (poisonedViews && shown !== undefined && !this.#isHeld && !this.#isPassed) poison(shown);
   }
 
   /** Lets go of what was read and is not held. */
@@ -140,24 +140,24 @@ export class Incoming {
       );
     }
     // What was passed is memory of its own, and goes when nobody sees it any more.
-    if (shown.isPassed) return new Hold(() => undefined);
+    if (this.#isPassed) return new Hold(() => undefined);
     if (this.#seal !== undefined) {
       // The next is opened elsewhere.
       this.#opened = new Uint8Array();
-      shown.isHeld = true;
+      this.#isHeld = true;
       return new Hold(() => {
-        if (this.#shown !== shown) poison(shown.bytes);
+        if (this.#shown !== shown) poison(shown);
       });
     }
     const begin = this.#begin;
     this.#holds.push(begin);
-    shown.isHeld = true;
+    this.#isHeld = true;
     return new Hold(() => {
       const at = this.#holds.indexOf(begin);
       // The connection has ended, and all its memory with it.
       if (at < 0) return;
       this.#holds.splice(at, 1);
-      if (this.#shown !== shown && !this.#holds.includes(begin)) poison(shown.bytes);
+      if (this.#shown !== shown && !this.#holds.includes(begin)) poison(shown);
       if (at === 0) this.release();
     });
   }
@@ -209,7 +209,9 @@ export class Incoming {
   }
 
   #show(bytes: Uint8Array, isPassed: boolean): Uint8Array {
-    this.#shown = { bytes, isPassed, isHeld: false };
+    this.#shown = bytes;
+    this.#isPassed = isPassed;
+    this.#isHeld = false;
     return bytes;
   }
 

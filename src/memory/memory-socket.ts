@@ -383,7 +383,7 @@ export abstract class MemorySocket implements AsyncDisposable {
         const bytes = incoming.take();
         if (bytes === undefined) break;
         count += 1;
-        this.#call(() => this.tellData(bytes));
+        this.#hand(bytes);
         this.#incoming?.unshow();
         this.#incoming?.releaseSome();
       }
@@ -461,6 +461,16 @@ export abstract class MemorySocket implements AsyncDisposable {
     this.#seal?.close();
     this.#call(() => this.tellClose(end));
     this.#ended.resolve(end);
+  }
+
+  /** As `#call`, without a function for each message. */
+  #hand(bytes: Uint8Array): void {
+    try {
+      const result = this.tellData(bytes);
+      if (result instanceof Promise) result.catch((error: unknown) => this.#tell(error));
+    } catch (error) {
+      this.#tell(error);
+    }
   }
 
   #call(handler: () => void | Promise<void>): void {
