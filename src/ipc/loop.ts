@@ -43,6 +43,8 @@ export class Loop {
   /** Those that get the rest of the batch, and nothing after it. */
   readonly #leaving = new Set<number>();
   #turning = false;
+  /** Somebody looks for traffic elsewhere, so that nothing is waited for here. */
+  elsewhere = false;
   /** Somebody is being told of an event, whose message is a view of the batch. */
   #handing = false;
   #flushing = false;
@@ -160,7 +162,7 @@ export class Loop {
   }
 
   #look(linger: Linger): number {
-    if (!linger.worthwhile) return this.context.fill(0);
+    if (this.elsewhere || !linger.worthwhile) return this.context.fill(0);
     const count = this.context.fill(lingerMs, lingerNs);
     if (count > 0) linger.found();
     else linger.vain();

@@ -13,6 +13,7 @@
 import { drainMicrotasks } from "bun:jsc";
 import { turnMs } from "../ipc/context.ts";
 import { Linger } from "../ipc/linger.ts";
+import { loop } from "../ipc/loop.ts";
 
 /** How long nothing may come until all go to sleep. */
 const lingerMs = 0.05;
@@ -35,18 +36,43 @@ class Hub {
   #turning = false;
   #again = false;
   #sleptAt = 0;
+  /** Something was written since all sleep. */
+  #expects = false;
 
-  /** From now on it is looked at, until it sleeps. */
+  /** It was woken: it is looked at until it sleeps, and that is at once if it has nothing and looking is not worth it. */
   watch(socket: Watched): void {
     if (this.#awake.has(socket)) return;
-    if (this.#awake.size === 0) this.#linger.slept(performance.now() - this.#sleptAt);
+    if (this.#awake.size === 0) {
+      const now = performance.now();
+      this.#linger.slept(now - this.#sleptAt);
+      this.#sleptAt = now;
+      this.#expects = false;
+    }
+    if (this.#linger.worthwhile || !socket.rest()) this.#look(socket);
+  }
+
+  /** Something was written, and the answer is likely to be quick. Who sleeps goes on if looking is not worth it. */
+  expect(socket: Watched): void {
+    if (this.#awake.has(socket)) return;
+    if (this.#linger.worthwhile) {
+      this.#look(socket);
+    } else if (!this.#expects) {
+      // What counts is how long the answer takes, and not when somebody thought of a question.
+      this.#expects = true;
+      this.#sleptAt = performance.now();
+    }
+  }
+
+  #look(socket: Watched): void {
     this.#awake.add(socket);
+    loop().elsewhere = true;
     socket.rouse();
     this.#soon();
   }
 
   leave(socket: Watched): void {
     this.#awake.delete(socket);
+    if (this.#awake.size === 0) loop().elsewhere = false;
   }
 
   #soon(): void {
@@ -96,9 +122,11 @@ class Hub {
 
   #sleep(): void {
     for (const socket of this.#awake) {
-      if (socket.rest()) this.#awake.delete(socket);
+      if (socket.rest()) this.leave(socket);
     }
-    if (this.#awake.size === 0) this.#sleptAt = performance.now();
+    if (this.#awake.size > 0) return;
+    this.#sleptAt = performance.now();
+    this.#expects = false;
   }
 }
 

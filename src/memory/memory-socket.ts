@@ -99,8 +99,7 @@ export abstract class MemorySocket implements AsyncDisposable {
     } catch (error) {
       throw this.#mended(error);
     }
-    // An answer is likely to be quick.
-    hub.watch(this);
+    hub.expect(this);
     return true;
   }
 
@@ -134,7 +133,7 @@ export abstract class MemorySocket implements AsyncDisposable {
   /** Sends what was reserved, or the first `bytes` of it. Throws EINVAL if that is more, or nothing was. */
   commit(bytes?: number): void {
     this.#writing().commit(bytes);
-    hub.watch(this);
+    hub.expect(this);
   }
 
   /** Gives up what was reserved. */
@@ -285,6 +284,8 @@ export abstract class MemorySocket implements AsyncDisposable {
     if (incoming === undefined) return;
     try {
       if (message.length > 0) this.#bring(message, incoming);
+      // Now: the loop that this comes from may look for more frames for a while before the hub has its turn.
+      this.work();
       hub.watch(this);
     } catch (error) {
       this.#failed(error);
