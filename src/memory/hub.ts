@@ -99,6 +99,7 @@ class Hub {
           now = quietSince = performance.now();
         } else if (!this.#linger.worthwhile) {
           this.#sleep();
+          now = performance.now();
         } else if (++vain % roundsPerClock === 0) {
           now = performance.now();
           if (now - quietSince >= lingerMs) {
