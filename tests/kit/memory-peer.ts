@@ -3,10 +3,14 @@
  * likes into the rings.
  */
 
+import type { KeyPair } from "../../src/crypto/key-pair.ts";
+import { Asking, sealKinds } from "../../src/crypto/meeting.ts";
 import type { Connection } from "../../src/index.ts";
 import { connect } from "../../src/index.ts";
 import type { Descriptor } from "../../src/ipc/descriptor.ts";
+import { about } from "../../src/memory/hello.ts";
 import { Ring, RingReader, RingWriter } from "../../src/memory/ring.ts";
+import { type Seal, tagBytes } from "../../src/native/seal.ts";
 import { Segment } from "../../src/native/shared-memory.ts";
 import { until } from "./until.ts";
 
@@ -21,6 +25,7 @@ export class MemoryPeer implements AsyncDisposable {
   #rings: { out: Ring; in: Ring } | undefined;
   #writer: RingWriter | undefined;
   #reader: RingReader | undefined;
+  #seal: Seal | undefined;
 
   /** Connects, and says nothing yet. */
   static async connect(name: string, rundir: string): Promise<MemoryPeer> {
@@ -41,14 +46,37 @@ export class MemoryPeer implements AsyncDisposable {
   static async begin(name: string, rundir: string): Promise<MemoryPeer> {
     const peer = await MemoryPeer.connect(name, rundir);
     peer.say(hello);
-    await until("it is welcome", () => peer.#descriptors.length === 2);
-    peer.#segments = peer.#descriptors.map(({ number }) => new Segment(number, ringBytes));
-    for (const descriptor of peer.#descriptors) descriptor.close();
-    const [up, down] = peer.#segments.map(({ memory }) => new Ring(memory)) as [Ring, Ring];
-    peer.#rings = { out: up, in: down };
-    peer.#writer = new RingWriter(up);
-    peer.#reader = new RingReader(down);
+    return await peer.#agree();
+  }
+
+  /** The same with a seal, which it has proved unless it is not to. */
+  static async beginSealed(
+    service: string,
+    rundir: string,
+    keys: KeyPair,
+    server: string,
+    proves = true,
+  ): Promise<MemoryPeer> {
+    const peer = await MemoryPeer.connect(service, rundir);
+    const rings = { up: ringBytes, down: ringBytes };
+    using asking = new Asking(keys, server, about(service, rings));
+    peer.say(JSON.stringify({ memory: 1, rings, seal: asking.asked }));
+    await peer.#agree();
+    const { seal, proof } = asking.finish(JSON.parse(peer.heard[0]!).seal);
+    peer.#seal = seal;
+    if (proves) peer.say(proof);
     return peer;
+  }
+
+  async #agree(): Promise<MemoryPeer> {
+    await until("it is welcome", () => this.#descriptors.length === 2);
+    this.#segments = this.#descriptors.map(({ number }) => new Segment(number, ringBytes));
+    for (const descriptor of this.#descriptors) descriptor.close();
+    const [up, down] = this.#segments.map(({ memory }) => new Ring(memory)) as [Ring, Ring];
+    this.#rings = { out: up, in: down };
+    this.#writer = new RingWriter(up);
+    this.#reader = new RingReader(down);
+    return this;
   }
 
   get link(): Connection {
@@ -81,6 +109,14 @@ export class MemoryPeer implements AsyncDisposable {
     else this.#link.send(text, { descriptors });
   }
 
+  /** What a sealed message would be in the ring. Each has to be written in its turn. */
+  sealed(text: string): Uint8Array {
+    const bytes = new TextEncoder().encode(text);
+    const record = new Uint8Array(bytes.length + tagBytes);
+    this.#seal!.seal(sealKinds.message, bytes, record);
+    return record;
+  }
+
   /** Writes one message, and wakes whoever sleeps for it. */
   write(text: string | Uint8Array): boolean {
     const taken = this.writer.write(
@@ -92,6 +128,7 @@ export class MemoryPeer implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#seal?.close();
     await this.#link.close({ now: true });
     for (const descriptor of this.#descriptors) descriptor.close();
     for (const segment of this.#segments) segment.close();

@@ -1,0 +1,282 @@
+/** Memory sockets between two ends with keys: what they say to each other, and what nobody else can say or change. */
+
+import { describe, expect, test } from "bun:test";
+import type { End } from "../../src/index.ts";
+import type { ClientOptions, KeyPair } from "../../src/memory/index.ts";
+import { ClientSocket, keyPair, ServerSocket } from "../../src/memory/index.ts";
+import { MemoryPeer } from "../kit/memory-peer.ts";
+import { leaveNoTrace } from "../kit/no-trace.ts";
+import { pattern } from "../kit/random.ts";
+import { Scratch } from "../kit/scratch.ts";
+import { until } from "../kit/until.ts";
+
+leaveNoTrace();
+
+const ring = 65_536;
+const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error));
+
+/** A sealed service `pong` that answers with what it is sent, and remembers what it was told. */
+class SealedStage implements AsyncDisposable {
+  readonly #scratch = new Scratch();
+  readonly keys = keyPair();
+  readonly client = keyPair();
+  readonly server = new ServerSocket();
+  readonly messages: string[] = [];
+  readonly errors: string[] = [];
+  readonly ends: End[] = [];
+  connections = 0;
+
+  static async open(): Promise<SealedStage> {
+    const stage = new SealedStage();
+    const { server } = stage;
+    server.onConnection = () => {
+      stage.connections += 1;
+    };
+    server.onData = (socket, bytes) => {
+      stage.messages.push(bytes.length < 100 ? text(bytes) : `${bytes.length} bytes`);
+      socket.write(bytes);
+    };
+    server.onError = (_, error) => void stage.errors.push(messageOf(error));
+    server.onClose = (_, end) => void stage.ends.push(end);
+    const { keys, client, rundir } = stage;
+    await server.listen("pong", { rundir, ring, keys, allow: [client.publicKey] });
+    return stage;
+  }
+
+  get rundir(): string {
+    return this.#scratch.path;
+  }
+
+  /** What a client with those options is told that is not let in. */
+  async refusal(options: ClientOptions): Promise<string> {
+    const client = new ClientSocket();
+    const failed = client.connect("pong", { rundir: this.rundir, ring, ...options });
+    return messageOf(await failed.catch((error: unknown) => error));
+  }
+
+  async peer(proves = true): Promise<MemoryPeer> {
+    const { rundir, client, keys } = this;
+    return await MemoryPeer.beginSealed("pong", rundir, client, keys.publicKey, proves);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.server.close();
+    this.#scratch[Symbol.dispose]();
+  }
+}
+
+/** A client that is let in, and what comes to it. */
+class Asker implements AsyncDisposable {
+  readonly socket = new ClientSocket();
+  readonly answers: Uint8Array[] = [];
+
+  static async open(stage: SealedStage): Promise<Asker> {
+    const asker = new Asker();
+    asker.socket.onData = (bytes) => void asker.answers.push(bytes.slice());
+    const { rundir, client, keys } = stage;
+    await asker.socket.connect("pong", { rundir, ring, keys: client, peer: keys.publicKey });
+    return asker;
+  }
+
+  async ask(payload: Uint8Array | string): Promise<Uint8Array> {
+    const before = this.answers.length;
+    expect(this.socket.write(payload)).toBe(true);
+    await until("it is answered", () => this.answers.length > before);
+    return this.answers[before]!;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.socket.close();
+  }
+}
+
+describe("who has the keys", () => {
+  test.each([0, 1, 15, 16, 17, 64, 1000, ring / 2 - 24, ring / 2 - 23, ring, 1_000_000])(
+    "gets %d bytes back as they were",
+    async (length) => {
+      await using stage = await SealedStage.open();
+      await using asker = await Asker.open(stage);
+      const payload = pattern(length);
+      for (let round = 0; round < 3; round++) {
+        expect(Buffer.compare(await asker.ask(payload), payload)).toBe(0);
+      }
+      expect(stage.connections).toBe(1);
+    },
+  );
+
+  test("reserves room, holds what came, and reads, as without", async () => {
+    await using stage = await SealedStage.open();
+    await using asker = await Asker.open(stage);
+    const room = asker.socket.reserve(5)!;
+    room.set(new TextEncoder().encode("hello"));
+    asker.socket.commit(4);
+    await until("it is answered", () => asker.answers.length === 1);
+    expect(text(asker.answers[0]!)).toBe("hell");
+
+    const reader = new ClientSocket();
+    const { rundir, client, keys } = stage;
+    await reader.connect("pong", { rundir, ring, keys: client, peer: keys.publicKey });
+    reader.write("one");
+    reader.write("two");
+    const next = async () => {
+      let bytes: Uint8Array | undefined | null;
+      await until("there is an answer", () => {
+        bytes = reader.read({ timeout: 0 });
+        return bytes !== undefined;
+      });
+      return bytes!;
+    };
+    const one = await next();
+    using hold = reader.hold();
+    expect(text(await next())).toBe("two");
+    expect(text(one)).toBe("one");
+    hold.release();
+    await reader.close();
+  });
+
+  test("leaves nothing to be read in the memory that both have", async () => {
+    await using stage = await SealedStage.open();
+    await using peer = await stage.peer();
+    const secret = "nobody is to read this";
+    peer.write(peer.sealed(secret));
+    await until("it has come", () => stage.messages.length === 1);
+    await until("it is answered", () => peer.reader.ready);
+    for (const side of [peer.out, peer.in]) {
+      expect(Buffer.from(side.bytes).includes(secret)).toBe(false);
+    }
+  });
+});
+
+describe("who has not", () => {
+  test.each<[string, (stage: SealedStage, other: KeyPair) => ClientOptions, string]>([
+    ["without keys", () => ({}), "it is sealed here; connect with keys, and peer"],
+    [
+      "with keys that nobody knows",
+      ({ keys }, other) => ({ keys: other, peer: keys.publicKey }),
+      "that public key is not among those that are allowed here",
+    ],
+    [
+      "who takes the server for another",
+      ({ client }, other) => ({ keys: client, peer: other.publicKey }),
+      "the peer has other keys than expected",
+    ],
+  ])("%s is refused, and told why", async (_, options, why) => {
+    await using stage = await SealedStage.open();
+    expect(await stage.refusal(options(stage, keyPair()))).toContain(why);
+    await until("the server was told", () => stage.errors.length === 1);
+    expect(stage.errors[0]).toContain(why);
+    expect(stage.connections).toBe(0);
+  });
+
+  test("is refused by a client as well: a server that does not seal", async () => {
+    using scratch = new Scratch();
+    await using server = new ServerSocket();
+    await server.listen("pong", { rundir: scratch.path, ring });
+    const client = new ClientSocket();
+    const keys = keyPair();
+    const failed = client.connect("pong", { rundir: scratch.path, keys, peer: keys.publicKey });
+    expect(messageOf(await failed.catch((error: unknown) => error))).toContain(
+      "it is not sealed here; connect without keys",
+    );
+  });
+
+  test("and only repeats what somebody else has said, is nobody until he proves it", async () => {
+    await using stage = await SealedStage.open();
+    await using replayed = await stage.peer(false);
+    replayed.say(new Uint8Array(16));
+    await until("the server was told", () => stage.errors.length === 1);
+    expect(stage.errors[0]).toContain("it could not prove its public key");
+    expect(stage.connections).toBe(0);
+  });
+});
+
+describe("options", () => {
+  const keys = keyPair();
+
+  test.each<[string, () => Promise<void>, string]>([
+    ["keys without peer", () => new ClientSocket().connect("pong", { keys }), "takes both"],
+    [
+      "peer without keys",
+      () => new ClientSocket().connect("pong", { peer: keys.publicKey }),
+      "takes both",
+    ],
+    [
+      "a peer that is no key",
+      () => new ClientSocket().connect("pong", { keys, peer: "pong" }),
+      "is not a public key",
+    ],
+    ["keys without allow", () => new ServerSocket().listen("pong", { keys }), "takes both"],
+    [
+      "keys that allow nobody",
+      () => new ServerSocket().listen("pong", { keys, allow: [] }),
+      "takes both",
+    ],
+    [
+      "allow with what is no key",
+      () => new ServerSocket().listen("pong", { keys, allow: ["pong"] }),
+      "is not a public key",
+    ],
+  ])("%s are refused", async (_, act, why) => {
+    expect(messageOf(await act().catch((error: unknown) => error))).toContain(why);
+  });
+});
+
+describe("a record that is not the next of the peer", () => {
+  const text64 = "a message of some length, of which any bit may be turned over…";
+
+  /** Has a peer say something in order, then what `spoil` makes of the next record. */
+  async function spoiled(spoil: (peer: MemoryPeer, record: Uint8Array) => void): Promise<void> {
+    await using stage = await SealedStage.open();
+    await using asker = await Asker.open(stage);
+    await using peer = await stage.peer();
+    peer.write(peer.sealed("in order"));
+    await until("it has come", () => stage.messages.includes("in order"));
+    spoil(peer, peer.sealed(text64));
+    await until("its connection ended", () => stage.ends.length === 1);
+    expect(stage.ends[0]!.reason).toBe("malformed");
+    expect(stage.errors.join()).toContain("is not the next that the other side has sealed");
+    // Nothing of it was delivered, and others go on.
+    expect(stage.messages).toEqual(["in order"]);
+    expect(text(await asker.ask("still here"))).toBe("still here");
+  }
+
+  test("because a bit was turned over, wherever it is", async () => {
+    const bits = new TextEncoder().encode(text64).length * 8 + 16 * 8;
+    for (let bit = 0; bit < bits; bit += 61) {
+      await spoiled((peer, record) => {
+        record[bit >> 3]! ^= 1 << (bit & 7);
+        peer.write(record);
+      });
+    }
+  });
+
+  test("because it was cut short", async () => {
+    for (const length of [0, 1, 15, 16, 40]) {
+      await spoiled((peer, record) => peer.write(record.subarray(0, length)));
+    }
+  });
+
+  test("because something was added", async () => {
+    await spoiled((peer, record) => peer.write(Buffer.concat([record, new Uint8Array(1)])));
+  });
+
+  test("because another was left out", async () => {
+    await spoiled((peer) => peer.write(peer.sealed("the one after")));
+  });
+
+  test("because it came before", async () => {
+    await using stage = await SealedStage.open();
+    await using peer = await stage.peer();
+    const record = peer.sealed("once");
+    peer.write(record);
+    await until("it has come", () => stage.messages.length === 1);
+    peer.write(record);
+    await until("its connection ended", () => stage.ends.length === 1);
+    expect(stage.messages).toEqual(["once"]);
+  });
+
+  test("because it is not sealed at all", async () => {
+    await spoiled((peer) => peer.write("plain text, and long enough to be a record"));
+  });
+});
