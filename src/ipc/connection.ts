@@ -98,7 +98,23 @@ export class Connection implements AsyncDisposable {
 
   /** Bytes that were taken to be sent and are not with the kernel. */
   get queuedBytes(): number {
+    // What was heard last may have been sent since, without a word.
+    if (this.#queued > 0) this.#queued = this.#queuedNow();
+    return this.#lastQueued;
+  }
+
+  get #lastQueued(): number {
     return this.#queued + this.#scheduled + this.#heldBytes;
+  }
+
+  #queuedNow(): number {
+    try {
+      return loop().context.statistics(this.#handle).queuedBytes;
+    } catch (error) {
+      // Its end is on its way, and counts what is lost.
+      if (isClosed(error)) return this.#queued;
+      throw error;
+    }
   }
 
   /** Who is at the other end, as the kernel saw it when the connection was made. */
@@ -209,7 +225,7 @@ export class Connection implements AsyncDisposable {
     const current = loop();
     const bound = headerBytes + sizeBound(payload);
     if (bound > this.#limits.messageBytesMax) this.#checkSize(payload);
-    if (this.queuedBytes + bound > this.#limits.queueBytesHigh) {
+    if (this.#lastQueued + bound > this.#limits.queueBytesHigh) {
       // Only what the kernel really does not take counts.
       current.context.flush();
       if (this.#broken) return this.#take(payload, asks);

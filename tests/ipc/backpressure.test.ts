@@ -38,6 +38,28 @@ function thrown(act: () => unknown): unknown {
 }
 
 describe("send", () => {
+  test("what was queued is queued no more when the peer has read, and nobody has to ask for that", async () => {
+    using scratch = new Scratch();
+    const { path: rundir } = scratch;
+    await using from = await source(rundir, { queueBytesHigh: 64 * chunkOnWire });
+    let received = 0;
+    const client = await connect("source", {
+      rundir,
+      message: (_, { length }) => {
+        received += length;
+      },
+    });
+    client.pause();
+    const connection = await from.next();
+    const count = 20;
+    for (let sent = 0; sent < count; sent++) expect(connection.send(chunk)).toBe(true);
+    await until("some of it waits", () => connection.queuedBytes > 0);
+    client.resume();
+    await until("all of it has come", () => received === count * chunk.length);
+    await until("nothing waits", () => connection.queuedBytes === 0);
+    await client.close();
+  });
+
   test("says false beyond the mark, and drain follows when the peer has read", async () => {
     using scratch = new Scratch();
     const { path: rundir } = scratch;
