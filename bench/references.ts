@@ -13,6 +13,7 @@ const memoryFloors: Record<string, string> = {
   "memory-spin": "floor-memory-spin",
   "memory-sleep": "floor-futex",
   "memory-async": "floor-memory-spin",
+  "memory-serve": "floor-memory-spin",
   "memory-stream": "floor-memcpy",
 };
 

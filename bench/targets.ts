@@ -51,6 +51,7 @@ const targets: readonly Target[] = [
   memory("memory-sleep", 64, { most: 1.2 }, "floor-futex"),
   memory("memory-sleep", 64, { most: 1 }, "unix-sync-sleep"),
   memory("memory-async", 64, { most: 0.1 }, "bun-listen"),
+  memory("memory-serve", 64, { most: 0.1 }, "bun-listen"),
   memory("memory-connect", 64, { most: 1_000_000 }),
   { ...memory("memory-loan", lent, { most: 2 }, "memory-loan"), ofBytes: 64 },
   memoryStream(64, "per_second", 15_000_000),

@@ -1,5 +1,7 @@
 /** earshot: processes on one machine find each other by name and talk. */
 
+import "./transports.ts";
+
 export type { Activated } from "./ipc/activation.ts";
 export { activated, launched } from "./ipc/activation.ts";
 export type { ConnectOptions, Reconnect } from "./ipc/connect.ts";
@@ -35,6 +37,7 @@ export type { SwitchEnd } from "./ipc/switch.ts";
 export { bind, Switch } from "./ipc/switch.ts";
 export type { OfferOptions, TakeOverOptions } from "./ipc/takeover.ts";
 export { Offer, offerTakeover, Takeover, takeOver } from "./ipc/takeover.ts";
+export type { RingOption } from "./ipc/transport.ts";
 export type { IpcErrorCode } from "./native/errors.ts";
 export { IpcError } from "./native/errors.ts";
 export type { PollerKind, Reason } from "./native/layout.ts";

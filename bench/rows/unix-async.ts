@@ -1,4 +1,4 @@
-/** The row `unix-async`: round trips by serve() and connect(), with their default options. */
+/** The rows `unix-async` and, with the option `memory`, `memory-serve`: round trips by serve() and connect(). */
 
 import { basename, dirname } from "node:path";
 import { connect, serve } from "../../src/index.ts";
@@ -9,6 +9,7 @@ import { driveAsync } from "./round-trips.ts";
 const role = readRole();
 const name = basename(role.path);
 const options = { rundir: dirname(role.path) };
+const memory = role.options[0] === "memory";
 if (role.name === "serve") {
   const service = await serve(
     name,
@@ -18,11 +19,11 @@ if (role.name === "serve") {
       },
       close: () => service.close(),
     },
-    options,
+    { ...options, memory },
   );
   ready();
 } else {
-  const client = await connect(name, options);
+  const client = await connect(name, { ...options, transport: memory ? "memory" : "unix" });
   await driveAsync(async (payload) => {
     const answer = await client.request(payload);
     return answer.bytes;

@@ -29,6 +29,7 @@ export async function runMemory(efforts: Efforts, seats: readonly Seat[]): Promi
     bunRow("memory-sleep", "earshot", "memory-sync.ts", "0"),
     floorRow("floor-futex", "floor_memory", () => ["futex"]),
     bunRow("memory-async", "earshot", "memory-async.ts"),
+    bunRow("memory-serve", "earshot", "unix-async.ts", "memory"),
     bunRow("unix-sync-spin", "earshot", "unix-sync.ts", spin),
     bunRow("unix-sync-sleep", "earshot", "unix-sync.ts", "0"),
     bunRow("bun-listen", "peer", "bun-listen.ts"),

@@ -4,11 +4,12 @@ import { Context } from "../ipc/context.ts";
 import { limitDefaults } from "../ipc/limits.ts";
 import { isClosed } from "../native/errors.ts";
 import { EventType } from "../native/layout.ts";
-import { count, flag, text, UsageError } from "../services/option.ts";
+import { choice, count, flag, text, UsageError } from "../services/option.ts";
 import { commonOptions, readArguments } from "./arguments.ts";
 import { CommandError, help, run, status } from "./command.ts";
-import { Conversation } from "./conversation.ts";
+import { Conversation, type Terms } from "./conversation.ts";
 import { tell, writeAll } from "./output.ts";
+import { askInMemory, type Call, Talk } from "./talk.ts";
 
 /** Long enough for a service that is busy; one that never answers is not waited for all day. */
 const lastAnswersTimeoutMs = 2000;
@@ -24,6 +25,11 @@ const options = {
     `how long to wait for an answer (default: for ever; at the end of input ${lastAnswersTimeoutMs})`,
   ),
   "message-max": count("BYTES", "the longest message, or line (default 16 MiB)"),
+  transport: choice(
+    "KIND",
+    ["unix", "memory"],
+    "what the messages go through, a socket (the default) or shared memory, where NAME offers it",
+  ),
   ...commonOptions,
 } as const;
 
@@ -41,7 +47,7 @@ says, which is a failure; with --timeout 0 it does not wait.`,
 
 await run(command, main);
 
-function main(given: readonly string[]): number {
+async function main(given: readonly string[]): Promise<number> {
   const { words, values } = readArguments(given, options);
   if (values.help === true) {
     tell(1, help(command));
@@ -49,23 +55,50 @@ function main(given: readonly string[]): number {
   }
   const [name, ...rest] = words;
   if (name === undefined) throw new UsageError("which service?");
-  using context = new Context({ rundir: values.rundir });
+  const { rundir, shared, timeout } = values;
   const messageBytesMax = values["message-max"];
-  const connection = context.connect(name, { shared: values.shared, messageBytesMax });
-  if (rest.length > 0) {
-    ask(context, name, connection, rest.join(" "), values.timeout);
-    return status.done;
-  }
-  const conversation = new Conversation(context, name, connection, {
-    sendTimeout: values.timeout || sendTimeoutMs,
-    answerTimeout: values.timeout ?? lastAnswersTimeoutMs,
+  const call = { rundir, shared, messageBytesMax };
+  const terms = {
+    sendTimeout: timeout || sendTimeoutMs,
+    answerTimeout: timeout ?? lastAnswersTimeoutMs,
     lineBytesMax: messageBytesMax ?? limitDefaults.messageBytesMax,
     queueBytesHigh: limitDefaults.queueBytesHigh,
-  });
-  const unanswered = conversation.run();
+  };
+  const sentence = rest.length === 0 ? undefined : rest.join(" ");
+  const unanswered =
+    values.transport === "memory"
+      ? await speakInMemory(name, call, sentence, terms, timeout)
+      : speak(name, call, sentence, terms, timeout);
   if (unanswered === 0 || values.timeout === 0) return status.done;
   tell(2, `client: ${unanswered} of the lines had no answer\n`);
   return status.failed;
+}
+
+/** Returns how many lines had no answer. */
+function speak(
+  name: string,
+  { rundir, ...call }: Call,
+  sentence: string | undefined,
+  terms: Terms,
+  timeout: number | undefined,
+): number {
+  using context = new Context({ rundir });
+  const connection = context.connect(name, call);
+  if (sentence === undefined) return new Conversation(context, name, connection, terms).run();
+  ask(context, name, connection, sentence, timeout);
+  return 0;
+}
+
+async function speakInMemory(
+  name: string,
+  call: Call,
+  sentence: string | undefined,
+  terms: Terms,
+  timeout: number | undefined,
+): Promise<number> {
+  if (sentence === undefined) return await new Talk(name, terms).run(call);
+  await askInMemory(name, call, sentence, timeout);
+  return 0;
 }
 
 /** Sends one message and prints its answer. */

@@ -2,6 +2,7 @@
  * What all commands have in common: their help, one line on stderr when they fail, and the status they exit with.
  */
 
+import "../transports.ts";
 import { IpcError } from "../native/errors.ts";
 import type { Options } from "../services/option.ts";
 import { UsageError } from "../services/option.ts";

@@ -13,7 +13,7 @@ import { userName } from "./user-name.ts";
 const schema = 1;
 
 const options = {
-  json: flag("print { schema, services: [{ name, state, pid, uid, user, path }] }"),
+  json: flag("print { schema, services: [{ name, state, pid, uid, user, path, memory }] }"),
   rundir: text("DIR", "the run directory (default: EARSHOT_RUNDIR, RUNDIR, then the user's own)"),
   shared: flag("accept a run directory that others use too"),
   ...commonOptions,
@@ -25,7 +25,7 @@ const command = {
   about: `
 Lists the services of a run directory: whether each is live, or stale because its owner is gone,
 or foreign because a program serves it that is none of ours, or unknown because you lack the
-permission to find out; its owner's process and user; its path.`,
+permission to find out; its owner's process and user; what leads to it, a socket or shared memory as well; its path.`,
   options,
 };
 
@@ -54,21 +54,26 @@ type Described = {
   uid: number;
   user: string | null;
   path: string;
+  /** Whether it offers shared memory as well. */
+  memory: boolean;
 };
 
-function described({ name, state, pid, uid, path }: Found): Described {
-  return { name, state, pid: pid === 0 ? null : pid, uid, user: userName(uid) ?? null, path };
+function described({ pid, uid, path, memory, ...found }: Found): Described {
+  const { name, state } = found;
+  const user = userName(uid) ?? null;
+  return { name, state, pid: pid === 0 ? null : pid, uid, user, path, memory };
 }
 
 function tableOf(services: readonly Described[]): string {
-  const rows = services.map(({ name, state, pid, uid, user, path }) => [
+  const rows = services.map(({ name, state, pid, uid, user, path, memory }) => [
     name,
     state,
     `${pid ?? "-"}`,
     user ?? `${uid}`,
+    memory ? "unix,memory" : "unix",
     printable(path),
   ]);
-  return table(["NAME", "STATE", "PID", "USER", "PATH"], rows);
+  return table(["NAME", "STATE", "PID", "USER", "BY", "PATH"], rows);
 }
 
 function print(output: string): void {

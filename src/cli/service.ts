@@ -40,6 +40,7 @@ const options = {
   "message-max": count("BYTES", "the longest message (default 16 MiB)"),
   "queue-max": count("BYTES", "what may wait for a peer that does not read (default 64 MiB)"),
   "connections-max": count("COUNT", "how many may be connected (default 65536)"),
+  memory: flag("offer shared memory as well, through which local clients are served far faster"),
   takeover: flag("take it over from the process that runs it, without a call that fails"),
   finish: count(
     "SECONDS",
@@ -141,7 +142,13 @@ async function serve(name: string, service: Startable, values: Given): Promise<v
     messageBytesMax: values["message-max"],
     queueBytesMax: values["queue-max"],
     connectionsMax: values["connections-max"],
+    memory: values.memory,
   });
+  if (values.memory === true && values.takeover === true) {
+    throw new UsageError(
+      "--memory and --takeover do not go together: stop the one that runs, then start it",
+    );
+  }
   succession.inherit(values.launchd);
   if (values.takeover === true) await succession.ask();
   const running = await succession.start((options) => {

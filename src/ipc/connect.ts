@@ -1,6 +1,8 @@
 /** `connect`: find a service by name, and find it again if asked to. */
 
 import { setTimeout as sleep } from "node:timers/promises";
+import { IpcError } from "../native/errors.ts";
+import type { Channel } from "./channel.ts";
 import { Connection } from "./connection.ts";
 import type { ConnectOptions as NativeOptions } from "./context.ts";
 import { busy, busyRetryMs } from "./context.ts";
@@ -12,7 +14,10 @@ import type { InternetAddress } from "./internet-address.ts";
 import { fullLimits } from "./limits.ts";
 import { lookUp } from "./look-up.ts";
 import { loop } from "./loop.ts";
+import { NativeChannel } from "./native-channel.ts";
 import { patience, timerMsMax, within } from "./numbers.ts";
+import type { RingOption } from "./transport.ts";
+import { isInMemory, memory } from "./transport.ts";
 
 /** How a service that is gone is looked for. Times in milliseconds. */
 export type Reconnect = {
@@ -34,6 +39,13 @@ export type ConnectOptions = NativeOptions &
     reconnect?: boolean | Reconnect | undefined;
     /** Goes on with a connection that was made elsewhere, and takes it over, instead of making one. */
     descriptor?: number | Descriptor | undefined;
+    /**
+     * What the messages go through: `"unix"`, a socket; or `"memory"`, memory that both sides share, far faster, where the
+     * service offers it (`memory: true` of `serve`). Default: memory if it is offered and can be had, else a socket.
+     */
+    transport?: "unix" | "memory" | undefined;
+    /** How large the rings in shared memory are to be; the service may give less. Default 1 MiB each. */
+    ring?: RingOption | undefined;
     /** Makes a TCP connection there instead of a local one to its name. `timeout` bounds how long that may take. */
     address?: InternetAddress | undefined;
   };
@@ -63,9 +75,9 @@ export async function connect(name: string, options: ConnectOptions = {}): Promi
   const connection = new Connection(name, options, fullLimits(options));
   const how = persistence(options.reconnect);
   const { signal } = options;
-  const handle = await reach(name, options);
+  const channel = await reach(name, options);
   if (signal?.aborted === true) {
-    loop().turnAway(handle);
+    channel.close(true);
     throw signal.reason;
   }
   const over = new AbortController();
@@ -81,38 +93,76 @@ export async function connect(name: string, options: ConnectOptions = {}): Promi
     signal?.removeEventListener("abort", abort);
     over.abort();
   };
-  connection.attach(handle, loop().context.peer(handle));
+  connection.attach(channel);
   connection.opened();
   return connection;
 }
 
-function reach(name: string, options: ConnectOptions): Promise<number> {
+async function reach(name: string, options: ConnectOptions): Promise<Channel> {
   const { address, descriptor } = options;
-  if (descriptor !== undefined) return Promise.resolve(adopt(descriptor, options));
-  if (address !== undefined) return dial(name, address, options);
-  return isElsewhere(name, options) ? lead(name, options) : find(name, options);
+  if (asksForMemory(name, options)) return await (await memory()).reach(name, options);
+  if (descriptor !== undefined) return adopt(descriptor, options);
+  if (address !== undefined) return new NativeChannel(await dial(name, address, options));
+  if (isElsewhere(name, options)) return await lead(name, options);
+  return (await findInMemory(name, options)) ?? (await find(name, options));
 }
 
-function adopt(descriptor: number | Descriptor, options: ConnectOptions): number {
-  return loop().context.adoptAs("connection", descriptor, options);
+/** Throws EINVAL where it can be had by a socket alone. */
+function asksForMemory(name: string, options: ConnectOptions): boolean {
+  const { transport } = options;
+  if (transport === undefined || transport === "unix") return false;
+  const fail = (why: string): never => {
+    throw new IpcError("EINVAL", `EINVAL: ${why}`, { service: name });
+  };
+  if (transport !== "memory")
+    fail(`transport is "unix" or "memory", not ${JSON.stringify(transport)}`);
+  for (const other of ["descriptor", "address", "raw"] as const)
+    if (options[other] !== undefined && options[other] !== false)
+      fail(`${other} and transport: "memory" do not go together; leave one out`);
+  if (isElsewhere(name, options))
+    fail(`"${name}" is elsewhere (IPC_NETWORK), where no memory leads; leave transport out`);
+  return true;
 }
 
-/** A handle of what ipcd leads to. */
-async function lead(name: string, options: ConnectOptions): Promise<number> {
+/** Undefined where it is not offered, or not to be had at once. */
+async function findInMemory(name: string, options: ConnectOptions): Promise<Channel | undefined> {
+  if (options.transport === "unix" || options.raw === true) return undefined;
+  if (!isInMemory(name, options)) return undefined;
+  try {
+    return await (await memory()).reach(name, { ...options, timeout: 0 });
+  } catch {
+    // Whatever is wrong with it, the socket is there as well, and says what is wrong with both.
+    options.signal?.throwIfAborted();
+    return undefined;
+  }
+}
+
+function adopt(descriptor: number | Descriptor, options: ConnectOptions): Channel {
+  return new NativeChannel(loop().context.adoptAs("connection", descriptor, options));
+}
+
+/** What ipcd leads to. */
+async function lead(name: string, options: ConnectOptions): Promise<Channel> {
   using found = await lookUp(connect, name, options);
   return adopt(found, options);
 }
 
-/** A handle; waits while the service has no room for another connection. */
-async function find(name: string, options: ConnectOptions): Promise<number> {
+/** Waits while the service has no room for another connection. */
+async function find(name: string, options: ConnectOptions): Promise<Channel> {
   const until = performance.now() + (patience("timeout", options.timeout ?? 5000) ?? Infinity);
   while (true) {
     options.signal?.throwIfAborted();
-    const handle = loop().context.tryConnect(name, options);
-    if (handle !== undefined) return handle;
+    const found = findNow(name, options);
+    if (found !== undefined) return found;
     if (performance.now() >= until) throw busy(name);
     await sleep(busyRetryMs);
   }
+}
+
+/** Undefined while the service has no room for another connection. */
+function findNow(name: string, options: ConnectOptions): Channel | undefined {
+  const handle = loop().context.tryConnect(name, options);
+  return handle === undefined ? undefined : new NativeChannel(handle);
 }
 
 /** Looks for the service, less and less often, until it is there, the connection was closed, or it is given up. */
@@ -131,11 +181,11 @@ async function findAgain(
       () => undefined,
     );
     if (!connection.open) return;
-    const handle = await tryAgain(connection.service, { ...options, signal: over });
-    if (handle !== undefined && !connection.open) {
-      loop().turnAway(handle);
-    } else if (handle !== undefined) {
-      connection.attach(handle, loop().context.peer(handle));
+    const channel = await tryAgain(connection.service, { ...options, signal: over });
+    if (channel !== undefined && !connection.open) {
+      channel.close(true);
+    } else if (channel !== undefined) {
+      connection.attach(channel);
       connection.reconnected(end.lost);
       return;
     }
@@ -145,10 +195,11 @@ async function findAgain(
 }
 
 /** Whatever is wrong now may be right the next time. */
-async function tryAgain(name: string, options: ConnectOptions): Promise<number | undefined> {
+async function tryAgain(name: string, options: ConnectOptions): Promise<Channel | undefined> {
   try {
-    const isHere = options.address === undefined && !isElsewhere(name, options);
-    if (isHere) return loop().context.tryConnect(name, options);
+    const { address, transport } = options;
+    const isHere = address === undefined && transport !== "memory" && !isElsewhere(name, options);
+    if (isHere) return (await findInMemory(name, options)) ?? findNow(name, options);
     // What it went on with is used up.
     return await reach(name, { ...options, descriptor: undefined });
   } catch {

@@ -1,15 +1,15 @@
 /** One end of a conversation, as the programs on Bun's event loop see it. */
 
 import { codes, errorOf, IpcError, isClosed } from "../native/errors.ts";
-import { constants, EventType } from "../native/layout.ts";
+import { constants } from "../native/layout.ts";
+import type { Channel, ChannelEnd } from "./channel.ts";
 import type { Peer, SendOptions, Sent } from "./context.ts";
 import type { Descriptor } from "./descriptor.ts";
 import { numbersOf } from "./descriptor.ts";
-import type { Event } from "./event.ts";
 import type { ClientHandlers, End, Lost } from "./handlers.ts";
 import type { InternetAddress } from "./internet-address.ts";
 import type { FullLimits } from "./limits.ts";
-import { loop, throwLater } from "./loop.ts";
+import { throwLater } from "./loop.ts";
 import type { Payload } from "./message.ts";
 import { bytesOf, type Message, sizeBound } from "./message.ts";
 import { patience } from "./numbers.ts";
@@ -49,28 +49,27 @@ export class Connection implements AsyncDisposable {
   #paused = false;
   readonly #ended = Promise.withResolvers<End>();
   #end: End | undefined;
-  #handle = 0;
+  /** What its messages go through; none while it is looked for. */
+  #channel: Channel | undefined;
   #closing = false;
   /** At once: what arrived meanwhile is nobody's. */
   #closedNow = false;
   /** Sending failed, and the Disconnection that says why is on its way. */
   #broken = false;
-  /** Its Disconnection is being handled. */
-  #ending = false;
-  /** Messages handed over when natively it had ended already. */
+  /** Messages handed over when what they were to go through had ended already. */
   #tooLate = { messages: 0, bytes: 0 };
-  /** Bytes that wait natively, as last heard, and in the outbox since. */
+  /** Bytes that wait in the channel, as last heard, and that it was given since. */
   #queued = 0;
   #scheduled = 0;
   /** In the order in which they were sent. */
   #held: Held[] = [];
   #heldBytes = 0;
   #peer: Peer = { uid: 0, gid: 0, pid: 0 };
-  /** What native code was given to send, as much of it as is known to be with the kernel, and what was handed over. */
+  /** What the channel was given to send, as much of it as is known to be with the kernel, and what was handed over. */
   #taken = { messages: 0, bytes: 0 };
   #sent = { messages: 0, bytes: 0 };
   #received = { messages: 0, bytes: 0 };
-  /** The last, while natively there is no connection. */
+  /** The last, while there is no channel. */
   #statistics: Statistics | undefined;
   /** @internal Set by whoever made it: how to find the service again, if it is to be found. */
   onLost: ((end: End) => boolean) | undefined;
@@ -109,7 +108,7 @@ export class Connection implements AsyncDisposable {
 
   #queuedNow(): number {
     try {
-      return loop().context.statistics(this.#handle).queuedBytes;
+      return this.#channel?.statistics().queuedBytes ?? this.#queued;
     } catch (error) {
       // Its end is on its way, and counts what is lost.
       if (isClosed(error)) return this.#queued;
@@ -124,12 +123,12 @@ export class Connection implements AsyncDisposable {
 
   /** Where the other end is, if that is over TCP. Throws ENOTSUP otherwise, and ECLOSED when it has ended. */
   get remote(): InternetAddress {
-    return loop().context.address(this.handle);
+    return this.#open().address;
   }
 
   /** Where this end is, if that is over TCP. Throws as `remote` does. */
   get local(): InternetAddress {
-    return loop().context.ownAddress(this.handle);
+    return this.#open().ownAddress;
   }
 
   /**
@@ -137,8 +136,12 @@ export class Connection implements AsyncDisposable {
    * closes its own then. Throws EBUSY if it is in the middle of a message, or something waits to be sent.
    */
   copies(): Descriptor[] {
-    this.#checkOpen();
-    return loop().context.copies(this.#handle);
+    return this.#open().copies();
+  }
+
+  /** @internal Whether it can go on in another process, now or when it is at rest. */
+  get movable(): boolean {
+    return this.#channel?.movable === true;
   }
 
   /**
@@ -146,9 +149,8 @@ export class Connection implements AsyncDisposable {
    * Undefined while it is not at rest: something of it was not handed out yet, is unanswered, or is half on its way.
    */
   detach(): Descriptor | undefined {
-    const { context } = loop();
     const waits = this.#requests.waiting || this.#unread.waiting;
-    if (!this.open || this.#handle === 0 || waits || !context.usedUp) return undefined;
+    if (!this.open || waits || !this.movable || this.#channel?.usedUp !== true) return undefined;
     try {
       const [copy] = this.copies();
       this.#shut(true);
@@ -163,7 +165,7 @@ export class Connection implements AsyncDisposable {
   statistics(): Statistics {
     if (this.#statistics !== undefined) return { ...this.#statistics };
     try {
-      return loop().context.statistics(this.#handle);
+      return this.#channel?.statistics() ?? this.#figures(this.#sent, nothingLost);
     } catch (error) {
       if (!isClosed(error)) throw error;
       // Its end is on its way, and will say what was lost.
@@ -171,7 +173,7 @@ export class Connection implements AsyncDisposable {
     }
   }
 
-  /** The figures of a connection that native code knows no more. */
+  /** The figures of a connection whose channel has ended. */
   #figures(sent: { messages: number; bytes: number }, lost: Lost): Statistics {
     return {
       messagesReceived: this.#received.messages,
@@ -202,7 +204,8 @@ export class Connection implements AsyncDisposable {
 
   #takeWith(payload: Payload, descriptors: readonly (number | Descriptor)[]): boolean {
     this.#checkOpen();
-    if (this.#handle === 0 || this.#broken) {
+    const channel = this.#channel;
+    if (channel === undefined || this.#broken) {
       numbersOf(descriptors);
       throw new IpcError(
         "ECLOSED",
@@ -211,41 +214,38 @@ export class Connection implements AsyncDisposable {
       );
     }
     this.#checkSize(payload);
-    const current = loop();
-    const queued = current.context.write(this.#handle, payload, { descriptors });
+    const queued = channel.write(payload, { descriptors });
     const bytes = bytesOf(payload).length + headerBytes;
     this.onSent({ result: queued, messages: 1, bytes });
-    current.soon();
     return queued <= this.#limits.queueBytesHigh;
   }
 
   #take(payload: Payload, asks: boolean): boolean {
     this.#checkOpen();
-    if (this.#handle === 0 || this.#broken) return this.#hold(payload, asks);
-    const current = loop();
+    const channel = this.#channel;
+    if (channel === undefined || this.#broken) return this.#hold(payload, asks);
     const bound = headerBytes + sizeBound(payload);
     if (bound > this.#limits.messageBytesMax) this.#checkSize(payload);
     if (this.#lastQueued + bound > this.#limits.queueBytesHigh) {
       // Only what the kernel really does not take counts.
-      current.context.flush();
+      channel.flush();
       if (this.#broken) return this.#take(payload, asks);
       if (this.#limits.queuePolicy === "refuse") this.#checkRoom(bytesOf(payload).length);
     }
     this.#scheduled += bound;
     try {
-      current.context.schedule(this.#handle, payload);
+      channel.schedule(payload);
     } catch (error) {
       this.#scheduled = Math.max(0, this.#scheduled - bound);
       throw error;
     }
-    current.sending();
     return !this.#broken && this.#queued <= this.#limits.queueBytesHigh;
   }
 
   /** Resolves when `send` may be called again: at once if it may now. Rejects if the connection ends first. */
   async drained(): Promise<void> {
     this.#checkOpen();
-    loop().context.flush();
+    this.#channel?.flush();
     while (this.queuedBytes > this.#limits.queueBytesHigh) {
       this.#checkOpen();
       this.#draining ??= Promise.withResolvers<void>();
@@ -333,19 +333,13 @@ export class Connection implements AsyncDisposable {
     if (this.#end !== undefined || (this.#closing && !now)) return;
     this.#closing = true;
     this.#closedNow = now;
-    if (this.#handle === 0) {
+    const channel = this.#channel;
+    if (channel === undefined) {
       this.finish({ reason: "closed", errno: 0, lost: nothingLost });
       return;
     }
-    const current = loop();
-    current.context.flush();
-    try {
-      current.context.closeHandle(this.#handle, { now });
-    } catch (error) {
-      // It has ended by itself, or is draining already; either way its end is on its way.
-      if (!isClosed(error)) throw error;
-    }
-    current.soon();
+    channel.flush();
+    channel.close(now);
   }
 
   /** @internal Messages that came and wait to be iterated. */
@@ -353,16 +347,21 @@ export class Connection implements AsyncDisposable {
     return this.#unread.length;
   }
 
-  /** @internal What it is natively; 0 while it is looked for. */
+  /** @internal What it is natively. Throws ENOTSUP if it is nothing there, and ECLOSED while it is looked for. */
   get handle(): number {
+    return this.#open().handle;
+  }
+
+  #open(): Channel {
     this.#checkOpen();
-    return this.#handle;
+    if (this.#channel !== undefined) return this.#channel;
+    throw this.#closedError();
   }
 
   /** @internal Its socket is somebody else's now. */
   surrendered(): void {
-    loop().remove(this.#handle);
-    this.#handle = 0;
+    this.#channel?.leave();
+    this.#channel = undefined;
     this.#closing = true;
     this.#statistics ??= this.#figures(this.#sent, nothingLost);
     const requests = this.#requests.fail(this.#resetError("closed"));
@@ -374,19 +373,19 @@ export class Connection implements AsyncDisposable {
     this.#ended.resolve(this.#end);
   }
 
-  // ---- from the loop ----
+  // ---- from the channel ----
 
-  /** @internal It has a native connection from now on. */
-  attach(handle: number, peer: Peer): void {
-    this.#handle = handle;
-    this.#peer = peer;
+  /** @internal Its messages go through `channel` from now on. */
+  attach(channel: Channel): void {
+    this.#channel = channel;
+    this.#peer = channel.peer;
     this.#queued = 0;
     this.#broken = false;
     this.#taken = { messages: 0, bytes: 0 };
     this.#sent = { messages: 0, bytes: 0 };
     this.#received = { messages: 0, bytes: 0 };
     this.#statistics = undefined;
-    loop().add(handle, this);
+    channel.open(this);
     if (this.#paused || this.#unread.paused) this.#readOrNot();
     const held = this.#held;
     this.#held = [];
@@ -412,8 +411,8 @@ export class Connection implements AsyncDisposable {
     this.#queued = Math.max(0, result);
     if (result < 0) {
       this.#broken = true;
-      // Natively the connection counts what it could not take, unless its end was reported before these came.
-      if (this.#ending || loop().context.endsInBatch(this.#handle)) {
+      // The channel counts what it could not take, unless it had its end made out before these came.
+      if (this.#channel?.over === true) {
         this.#tooLate.messages += messages;
         this.#tooLate.bytes += bytes;
         return;
@@ -429,24 +428,7 @@ export class Connection implements AsyncDisposable {
   }
 
   /** @internal */
-  onEvent(event: Event): void {
-    switch (event.type) {
-      case EventType.MessageRx:
-        this.#receive(event.message);
-        break;
-      case EventType.Drain:
-        this.#queued = event.queuedBytes;
-        this.#relieve();
-        break;
-      case EventType.Disconnection:
-        this.#disconnect(event);
-        break;
-      default:
-        break;
-    }
-  }
-
-  #receive(message: Message): void {
+  onMessage(message: Message): void {
     this.#received.messages += 1;
     this.#received.bytes += headerBytes + message.length;
     if (this.#closedNow) return;
@@ -456,36 +438,38 @@ export class Connection implements AsyncDisposable {
     else this.#call(() => handler(this, message));
   }
 
+  /** @internal */
+  onDrain(queuedBytes: number): void {
+    this.#queued = queuedBytes;
+    this.#relieve();
+  }
+
   #relieve(): void {
     this.#draining?.resolve();
     this.#draining = undefined;
     this.#call(() => this.#handlers.drain?.(this));
   }
 
-  #disconnect(event: Event): void {
-    this.#ending = true;
-    // What is still to be sent shows now that it cannot be.
-    loop().context.flush();
-    this.#ending = false;
-    loop().remove(this.#handle);
-    this.#handle = 0;
+  /** @internal */
+  onEnd({ reason, errno, lost: unsent }: ChannelEnd): void {
+    this.#channel = undefined;
     this.#broken = false;
     this.#scheduled = 0;
     this.#queued = 0;
     // Those whose messages are held are answered by the next connection.
     const kept = this.#held.filter(({ asks }) => asks).length;
     const lost: Lost = {
-      messages: event.lost.messages + this.#tooLate.messages,
-      bytes: event.lost.bytes + this.#tooLate.bytes,
-      requests: this.#requests.fail(this.#resetError(event.reason), kept),
+      messages: unsent.messages + this.#tooLate.messages,
+      bytes: unsent.bytes + this.#tooLate.bytes,
+      requests: this.#requests.fail(this.#resetError(reason), kept),
     };
     this.#tooLate = { messages: 0, bytes: 0 };
     const sent = {
-      messages: this.#taken.messages - event.lost.messages,
-      bytes: this.#taken.bytes - event.lost.bytes,
+      messages: this.#taken.messages - unsent.messages,
+      bytes: this.#taken.bytes - unsent.bytes,
     };
-    this.#statistics = { ...this.#figures(sent, lost), reasons: { [event.reason]: 1 } };
-    const end: End = { reason: event.reason, errno: event.errno, lost };
+    this.#statistics = { ...this.#figures(sent, lost), reasons: { [reason]: 1 } };
+    const end: End = { reason, errno, lost };
     if (!this.#closing && this.onLost?.(end) === true) {
       this.#call(() => this.#handlers.disconnected?.(this, end));
     } else {
@@ -532,15 +516,9 @@ export class Connection implements AsyncDisposable {
     return this.#heldBytes <= this.#limits.queueBytesHigh;
   }
 
-  /** There is one native pause, and two who may want it: whoever called `pause`, and the messages that nobody reads. */
+  /** There is one pause of the channel, and two who may want it: whoever called `pause`, and the messages that nobody reads. */
   #readOrNot(): void {
-    if (this.#handle === 0) return;
-    try {
-      loop().context.pause(this.#handle, this.#paused || this.#unread.paused);
-    } catch (error) {
-      if (!isClosed(error)) throw error;
-    }
-    loop().soon();
+    this.#channel?.pause(this.#paused || this.#unread.paused);
   }
 
   #call(handler: () => void | Promise<void>): void {

@@ -108,7 +108,7 @@ export type Peer = {
   pid: number;
 };
 
-/** @internal What became of messages that were handed over: bytes queued, or a code below zero. */
+/** What became of messages that were handed over: bytes queued, or a code below zero. */
 export type Sent = { result: number; messages: number; bytes: number };
 
 /** After so long whoever hands events out on Bun's loop lets the rest of it have its turn. */

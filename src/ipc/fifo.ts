@@ -29,6 +29,11 @@ export class Fifo<Item> {
     return item;
   }
 
+  /** The one at the front, which stays there. */
+  peek(): Item | undefined {
+    return this.#items[this.#first];
+  }
+
   /** Takes the first `count`, in their order. */
   take(count: number): Item[] {
     const taken = this.#items.slice(this.#first, this.#first + count) as Item[];

@@ -136,9 +136,10 @@ export class Message {
 
   /** The same message with bytes of its own. It has the descriptors. */
   copy(): Message {
+    const { descriptors } = this;
     return this.#inbox === undefined
       ? this
-      : new Message(undefined, 0, this.length, this.bytes.slice(), this.descriptors);
+      : new Message(undefined, 0, this.length, this.bytes.slice(), descriptors);
   }
 
   #check(): void {

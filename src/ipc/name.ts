@@ -9,7 +9,7 @@ import { constants } from "../native/layout.ts";
 export type NameFault = (typeof nameFaults)[number];
 
 const alphabet = /^[A-Za-z0-9._-]+$/;
-const reserved = /\.(lock|memory)$/i;
+const reserved = /\.lock$/i;
 
 /** The first rule that the name breaks; undefined if it is a good one. */
 export function nameFault(name: string): NameFault | undefined {

@@ -50,6 +50,8 @@ export type Found = {
   /** The user whose socket it is. */
   uid: number;
   path: string;
+  /** Whether it offers shared memory as well. */
+  memory: boolean;
 };
 
 export type RunDirectoryOptions = {
@@ -63,13 +65,30 @@ export function inspect(name: string, options: RunDirectoryOptions = {}): Found 
   const path = runDirectory(options.rundir);
   const { found, error } = look(path, name, options, { service: name, path });
   if (error !== undefined) throw error;
+  const pid = found.get("pid");
   return {
     name,
-    state: inspectionStates[found.get("state")]!,
-    pid: found.get("pid"),
+    state: stateOf(found),
+    pid,
     uid: found.get("uid") >>> 0,
     path: join(path, name),
+    memory: offersMemory(path, name, options, pid),
   };
+}
+
+function stateOf(found: Struct<typeof Inspection>): Found["state"] {
+  return inspectionStates[found.get("state")]!;
+}
+
+/** It is its owner who does. */
+function offersMemory(
+  directory: string,
+  name: string,
+  options: RunDirectoryOptions,
+  pid: number,
+): boolean {
+  const { found, error } = look(directory, name + memoryEnding, options, {});
+  return error === undefined && stateOf(found) === "live" && found.get("pid") === pid;
 }
 
 function look(directory: string, name: string, options: RunDirectoryOptions, subject: Subject) {
@@ -94,16 +113,21 @@ function look(directory: string, name: string, options: RunDirectoryOptions, sub
 /** What follows a name where its owner offers to be taken over (`takeover.ts`). */
 export const takeoverEnding = ".takeover";
 
+/** What follows a name where its owner offers shared memory (`transport.ts`). */
+export const memoryEnding = ".memory";
+
 /**
- * Every service in the run directory, by name; where one offers to be taken over, that is none of its own. A directory that does not exist holds none; one that breaks a rule
- * throws, as it would for a service in it.
+ * Every service in the run directory, by name; where one offers to be taken over, or shared memory, that is none of its
+ * own. A directory that does not exist holds none; one that breaks a rule throws, as it would for a service in it.
  */
 export function list(options: RunDirectoryOptions = {}): Found[] {
   const directory = runDirectory(options.rundir);
   check(directory, options);
   const all = new Set(names(directory));
   const isOffer = (name: string) =>
-    name.endsWith(takeoverEnding) && all.has(name.slice(0, -takeoverEnding.length));
+    [takeoverEnding, memoryEnding].some(
+      (ending) => name.endsWith(ending) && all.has(name.slice(0, -ending.length)),
+    );
   return [...all]
     .filter((name) => !isOffer(name))
     .map((name) => inspectIfThere(name, options))

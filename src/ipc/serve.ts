@@ -1,8 +1,10 @@
 /** `serve`: a name, and what to do with what arrives. */
 
+import { IpcError } from "../native/errors.ts";
 import { loop } from "./loop.ts";
 import type { ServeHandlers, ServeOptions } from "./service.ts";
 import { Service } from "./service.ts";
+import { memory } from "./transport.ts";
 
 /**
  * Serves `name` in the run directory, which is made if it is missing. Throws EADDRINUSE, with the owner's process, if
@@ -14,19 +16,35 @@ import { Service } from "./service.ts";
  * });
  * await pong.close();
  */
-export function serve(
+export async function serve(
   name: string,
   handlers: ServeHandlers = {},
   options: ServeOptions = {},
 ): Promise<Service> {
-  return new Promise((resolve) => {
-    const { signal } = options;
-    signal?.throwIfAborted();
-    const service = new Service(name, handlers, options);
-    const abort = () => void service.close();
-    signal?.addEventListener("abort", abort);
-    service.onClosed = () => signal?.removeEventListener("abort", abort);
-    loop().soon();
-    resolve(service);
-  });
+  const { signal } = options;
+  signal?.throwIfAborted();
+  const transport = offersMemory(options) ? await memory() : undefined;
+  signal?.throwIfAborted();
+  const service = new Service(name, handlers, options);
+  const abort = () => void service.close();
+  signal?.addEventListener("abort", abort);
+  service.onClosed = () => signal?.removeEventListener("abort", abort);
+  loop().soon();
+  try {
+    if (transport !== undefined) await service.offer(transport);
+  } catch (error) {
+    await service.close({ now: true });
+    throw error;
+  }
+  return service;
+}
+
+/** Throws EINVAL where it goes together with nothing else that was asked for. */
+function offersMemory(options: ServeOptions): boolean {
+  if (options.memory === undefined || options.memory === false) return false;
+  for (const other of ["descriptor", "address", "raw"] as const) {
+    if (options[other] === undefined || options[other] === false) continue;
+    throw new IpcError("EINVAL", `EINVAL: ${other} and memory do not go together; leave one out`);
+  }
+  return true;
 }

@@ -1,8 +1,9 @@
 /** A name that this process serves on Bun's event loop. */
 
 import { EventType } from "../native/layout.ts";
+import type { Channel } from "./channel.ts";
 import { Connection } from "./connection.ts";
-import type { Context, Peer, ServiceOptions } from "./context.ts";
+import type { Context, ServiceOptions } from "./context.ts";
 import type { Descriptor } from "./descriptor.ts";
 import { numberOf } from "./descriptor.ts";
 import type { Event } from "./event.ts";
@@ -12,7 +13,10 @@ import type { FullLimits } from "./limits.ts";
 import { fullLimits } from "./limits.ts";
 import { inherit } from "./listener.ts";
 import { loop, throwLater } from "./loop.ts";
+import { NativeChannel } from "./native-channel.ts";
 import type { Statistics } from "./statistics.ts";
+import { noStatistics, sumOf } from "./statistics.ts";
+import type { Offer, RingOption, Transport } from "./transport.ts";
 
 /** Something that went wrong and ended no connection: a refused peer, or no descriptors to accept with. */
 export type Trouble = {
@@ -31,6 +35,12 @@ export type ServeHandlers = Handlers & {
 
 export type ServeOptions = ServiceOptions & {
   signal?: AbortSignal | undefined;
+  /**
+   * Offers shared memory as well, through which local clients are reached far faster: at NAME.memory, with the same
+   * handlers, limits and `allow`. `ring` is how large the rings may be that a client asks for: powers of two from
+   * 64 KiB to 1 GiB, by default 1 MiB. Default false.
+   */
+  memory?: boolean | { ring?: RingOption | undefined } | undefined;
   /**
    * What to accept from, instead of a socket of its own: one that listens already, whose name somebody else looks
    * after; or the copies of another process's service (`service.copies()`), whose name goes over to this one. They are
@@ -55,6 +65,9 @@ export class Service implements AsyncDisposable {
   #handle: number;
   #closed: Promise<void> | undefined;
   #statistics: Statistics | undefined;
+  /** Shared memory, if it is offered; and how many were turned away because of those who came by it. */
+  #offer: Offer | undefined;
+  #turnedAway = 0;
   /** @internal Told when it gives up its name. */
   onClosed: (() => void) | undefined;
   /** @internal The same for whoever offers it to others, when it was not left to one. */
@@ -84,8 +97,16 @@ export class Service implements AsyncDisposable {
 
   /** What the service and all its connections have done; the last figures once it is closed. */
   statistics(): Statistics {
-    if (this.#handle !== 0) this.#statistics = loop().context.statistics(this.#handle);
+    if (this.#handle !== 0)
+      this.#statistics = this.#figures(loop().context.statistics(this.#handle));
     return this.#statistics!;
+  }
+
+  #figures(native: Statistics): Statistics {
+    if (this.#offer === undefined) return native;
+    const turnedAway = { ...noStatistics(), reasons: { connections_limit: this.#turnedAway } };
+    const all = [native, this.#offer.statistics()];
+    return sumOf(this.#turnedAway === 0 ? all : [...all, turnedAway]);
   }
 
   /** Where it listens, if that is over TCP. Throws ENOTSUP otherwise, and ECLOSED once it was closed. */
@@ -110,7 +131,7 @@ export class Service implements AsyncDisposable {
   adopt(descriptor: number | Descriptor): Connection {
     const { context } = loop();
     const handle = context.adoptAs("connection", descriptor, this.#options);
-    return this.#add(handle, context.peer(handle));
+    return this.#add(new NativeChannel(handle));
   }
 
   /** @internal Writes itself into its lock again, after another process that had copies went without leaving. */
@@ -128,9 +149,26 @@ export class Service implements AsyncDisposable {
     }
   }
 
+  /** @internal Offers shared memory beside its socket. */
+  async offer(transport: Transport): Promise<void> {
+    const offer = await transport.offer(this.name, this.#options, {
+      accept: (channel) => this.#addOrNot(channel),
+      trouble: (trouble) => this.#tell(trouble),
+    });
+    // It may have been closed meanwhile.
+    if (this.#handle === 0) offer.stop();
+    else this.#offer = offer;
+  }
+
+  /** @internal Gives up the name, and closes no connection. */
+  stop(): void {
+    this.#end();
+  }
+
   #end(how: { leave?: boolean } = {}): void {
     if (this.#handle === 0) return;
     this.statistics();
+    this.#offer?.stop();
     // Whoever was accepted before it left is served.
     if (how.leave === true) loop().removeAfterBatch(this.#handle);
     else loop().remove(this.#handle);
@@ -178,15 +216,29 @@ export class Service implements AsyncDisposable {
     }
   }
 
-  #accept(event: Event): void {
-    this.#add(event.connection, { uid: event.uid, gid: event.gid, pid: event.pid });
+  #accept({ connection, uid, gid, pid }: Event): void {
+    this.#addOrNot(new NativeChannel(connection, { uid, gid, pid }));
   }
 
-  #add(handle: number, peer: Peer): Connection {
+  /** Natively only those are counted that came by its socket. */
+  #addOrNot(channel: Channel): void {
+    const isFull =
+      this.#offer !== undefined && this.#connections.size >= this.#limits.connectionsMax;
+    if (!isFull) {
+      this.#add(channel);
+      return;
+    }
+    channel.close(true);
+    this.#turnedAway += 1;
+    const { uid, pid } = channel.peer;
+    this.#tell({ reason: "connections_limit", errno: 0, uid, pid });
+  }
+
+  #add(channel: Channel): Connection {
     const connection = new Connection(this.name, this.#handlers, this.#limits);
     this.#connections.add(connection);
     connection.onEnded = () => this.#connections.delete(connection);
-    connection.attach(handle, peer);
+    connection.attach(channel);
     connection.opened();
     return connection;
   }

@@ -44,3 +44,32 @@ export function readStatistics(record: Struct<typeof StatisticsLayout>): Statist
     reasons: Object.fromEntries(counted),
   };
 }
+
+/** Figures of what has done nothing. */
+export function noStatistics(): Statistics {
+  return {
+    messagesReceived: 0,
+    messagesSent: 0,
+    bytesReceived: 0,
+    bytesSent: 0,
+    queuedBytes: 0,
+    messagesLost: 0,
+    connectionsAccepted: 0,
+    connectionsMade: 0,
+    connectionsOpen: 0,
+    descriptors: 0,
+    reasons: {},
+  };
+}
+
+/** Those of several together. */
+export function sumOf(all: Iterable<Statistics>): Statistics {
+  const sum = noStatistics();
+  for (const { reasons: counts, ...figures } of all) {
+    for (const [name, figure] of Object.entries(figures))
+      sum[name as keyof typeof figures] += figure;
+    for (const [reason, count] of Object.entries(counts))
+      sum.reasons[reason as Reason] = (sum.reasons[reason as Reason] ?? 0) + count;
+  }
+  return sum;
+}

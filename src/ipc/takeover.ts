@@ -347,7 +347,8 @@ export class Offer implements AsyncDisposable {
       const moved = this.#options.stateless === true && taker.open && (await this.#move(taker));
       if (moved) continue;
       const ends = [...connections].map(({ ended }) => ended);
-      const restless = this.#options.stateless === true && taker.open;
+      const mayMove = [...connections].some(({ movable }) => movable);
+      const restless = this.#options.stateless === true && taker.open && mayMove;
       await Promise.race(restless ? [...ends, sleep(restlessMs)] : ends);
     }
     await taker.close();

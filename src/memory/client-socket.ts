@@ -7,10 +7,14 @@ import type { Connection } from "../ipc/connection.ts";
 import type { ConnectOptions as IpcOptions } from "../ipc/context.ts";
 import type { Descriptor } from "../ipc/descriptor.ts";
 import type { End } from "../ipc/handlers.ts";
+import type { FullLimits } from "../ipc/limits.ts";
 import type { Message } from "../ipc/message.ts";
 import { patience } from "../ipc/numbers.ts";
+import { memoryEnding } from "../ipc/run-directory.ts";
+import type { RingOption } from "../ipc/transport.ts";
 import type { IpcErrorCode } from "../native/errors.ts";
 import { IpcError } from "../native/errors.ts";
+import { constants } from "../native/layout.ts";
 import { Segment } from "../native/shared-memory.ts";
 import {
   about,
@@ -19,10 +23,15 @@ import {
   parseAnswer,
   queueBytesMax,
   type RingSizes,
-  suffix,
 } from "./hello.ts";
-import { closeRings, MemorySocket, type Rings } from "./memory-socket.ts";
-import { type RingOption, ringSizes, type SocketOptions, socketSettings } from "./options.ts";
+import { closeRings, MemorySocket, nothingLost, type Rings } from "./memory-socket.ts";
+import {
+  ringSizes,
+  type SocketOptions,
+  type SocketSettings,
+  socketSettings,
+  spinNs,
+} from "./options.ts";
 
 export type ClientOptions = Pick<IpcOptions, "rundir" | "shared" | "timeout"> &
   SocketOptions & {
@@ -36,6 +45,20 @@ export type ClientOptions = Pick<IpcOptions, "rundir" | "shared" | "timeout"> &
     keys?: KeyPair | undefined;
     peer?: string | undefined;
   };
+
+const ringsPerConnection = 2;
+
+/** How a connection is come to, and agreed on. */
+type Call = Pick<ClientOptions, "rundir" | "shared" | "signal"> & {
+  /** How long the kernel may take to make it. */
+  readonly timeout: number | undefined;
+  readonly rings: RingSizes;
+  readonly settings: SocketSettings;
+  readonly asking?: Asking | undefined;
+};
+
+/** Why there will be no rings. */
+type Failure = { readonly error: unknown; readonly end: End };
 
 /**
  * @example
@@ -54,8 +77,15 @@ export class ClientSocket extends MemorySocket {
   #onData: ((bytes: Uint8Array) => void | Promise<void>) | undefined;
   #connecting = false;
   #name = "";
+  readonly #limits: FullLimits | undefined;
   /** What is told if it is closed before it is connected. */
   #abandon: ((error: unknown) => void) | undefined;
+
+  /** @internal With limits, it is the socket of a connection that has them. */
+  constructor(limits?: FullLimits) {
+    super();
+    this.#limits = limits;
+  }
 
   override get service(): string {
     return this.#name;
@@ -82,14 +112,15 @@ export class ClientSocket extends MemorySocket {
     if (this.#connecting) {
       throw new IpcError("EINVAL", "EINVAL: a ClientSocket connects once; make another");
     }
-    const asked = ringSizes(options.ring);
+    const rings = ringSizes(options.ring);
     const settings = socketSettings(options);
     const timeout = patience("timeout", options.timeout ?? 5000);
-    const asking = askingOf(name, asked, options);
+    const asking = askingOf(name, rings, options);
+    const { rundir, shared, signal } = options;
     this.#connecting = true;
     this.#name = name;
     try {
-      await this.#connect(asked, asking, settings, timeout, options);
+      await this.#connect({ rundir, shared, signal, timeout, rings, settings, asking });
     } catch (error) {
       this.#connecting = false;
       throw error;
@@ -99,54 +130,40 @@ export class ClientSocket extends MemorySocket {
     }
   }
 
-  async #connect(
-    asked: RingSizes,
-    asking: Asking | undefined,
-    { messageBytesMax, spin }: ReturnType<typeof socketSettings>,
-    timeout: number | undefined,
-    { rundir, shared, signal }: ClientOptions,
+  /**
+   * @internal Connects, and does not wait for the other side to agree: `onFailure` is told if it will not. What is sent
+   * ahead is not lost.
+   */
+  async dial(
+    name: string,
+    {
+      timeout,
+      ring,
+      ...options
+    }: Pick<ClientOptions, "rundir" | "shared" | "signal" | "timeout" | "ring">,
+    onFailure: (failure: Failure) => void,
   ): Promise<void> {
+    const settings = { ...(this.#limits ?? socketSettings({})), spin: spinNs };
+    this.#name = name;
+    const call = { ...options, timeout, rings: ringSizes(ring), settings };
+    const link = await this.#reach(call, () => undefined, onFailure);
+    this.meet(link);
+    if (link.open) link.send(formatHello({ rings: call.rings }));
+  }
+
+  async #connect(call: Call): Promise<void> {
+    const { timeout, signal, rings, asking } = call;
     const begun = Promise.withResolvers<void>();
     // It may be over before anybody waits for it.
     begun.promise.catch(() => undefined);
     this.#abandon = begun.reject;
-    let isAnswered = false;
-    // It begins within the first message, so that nothing of what follows is missed.
-    const answer = (link: Connection, message: Message) => {
-      isAnswered = true;
-      try {
-        const { rings, seal } = this.#welcomed(message, asked, asking);
-        this.begin(link, rings, messageBytesMax, spin, seal?.seal);
-        if (seal !== undefined) link.send(seal.proof);
-        begun.resolve();
-      } catch (error) {
-        begun.reject(error);
-      }
-    };
-    const link = await reach(this.#name + suffix, {
-      rundir,
-      shared,
-      timeout,
-      signal,
-      network: "",
-      messageBytesMax: helloBytesMax,
-      queueBytesMax,
-      descriptors: { max: 2 },
-      message: (from, message) => {
-        if (isAnswered) this.heard(message);
-        else answer(from, message);
-      },
-      close: (_, end) => {
-        begun.reject(this.#error("ECONNRESET", `it ended the connection (${end.reason})`));
-        this.left(end);
-      },
-    });
+    const link = await this.#reach(call, begun.resolve, ({ error }) => begun.reject(error));
     const late =
       timeout === undefined
         ? undefined
         : setTimeout(() => begun.reject(this.#late(timeout)), timeout);
     try {
-      link.send(formatHello({ rings: asked, seal: asking?.asked }));
+      link.send(formatHello({ rings, seal: asking?.asked }));
       await begun.promise;
     } catch (error) {
       await link.close({ now: true });
@@ -155,6 +172,53 @@ export class ClientSocket extends MemorySocket {
     } finally {
       clearTimeout(late);
     }
+  }
+
+  /** The Unix connection; the first that comes over it is an answer to a hello. */
+  async #reach(
+    { rundir, shared, timeout, signal, rings, settings, asking }: Call,
+    onBegun: () => void,
+    onFailure: (failure: Failure) => void,
+  ): Promise<Connection> {
+    let isAnswered = false;
+    // It begins within the first message, so that nothing of what follows is missed.
+    const answer = (link: Connection, message: Message) => {
+      isAnswered = true;
+      try {
+        const { rings: both, seal } = this.#welcomed(message, rings, asking);
+        this.begin(link, both, settings, seal?.seal);
+        if (seal !== undefined) link.send(seal.proof);
+        onBegun();
+      } catch (error) {
+        onFailure({ error, end: { reason: "malformed", errno: 0, lost: nothingLost() } });
+      }
+    };
+    return await reach(this.#name + memoryEnding, {
+      rundir,
+      shared,
+      timeout,
+      signal,
+      network: "",
+      transport: "unix",
+      drainTimeout: this.#limits?.drainTimeout,
+      messageBytesMax: helloBytesMax,
+      queueBytesMax: queueBytesMax(settings.descriptorsHeld),
+      descriptors: {
+        max: this.#limits === undefined ? ringsPerConnection : constants.descriptors_max,
+      },
+      message: (link, message) => {
+        if (isAnswered) this.heard(message);
+        else answer(link, message);
+      },
+      close: (_, end) => {
+        if (this.isBegun) this.left(end);
+        else
+          onFailure({
+            error: this.#error("ECONNRESET", `it ended the connection (${end.reason})`),
+            end,
+          });
+      },
+    });
   }
 
   #welcomed(message: Message, asked: RingSizes, asking: Asking | undefined) {

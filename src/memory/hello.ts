@@ -7,8 +7,10 @@
  *     client ◀─refusal─ server      why not; then the connection ends
  *     client ──proof──▶ server      if it is sealed: the first sealed record, which holds nothing
  *
- * Those are JSON, one message each. From then on an empty message wakes the other side, and a message `value` brings the
- * descriptor of a message that is too long for its ring. This is version 1; `tests/vectors/hellos.json` has examples.
+ * Those are JSON, one message each. From then on an empty message wakes the other side. A message `value` brings the
+ * descriptor of a message that is too long for its ring, and `descriptors` those that belong to a message. `end` says
+ * that this side closes, and `unread` that it does and leaves messages that it has not read. This is version 1;
+ * `tests/vectors/hellos.json` has examples.
  */
 
 import type { Asked } from "../crypto/meeting.ts";
@@ -19,11 +21,15 @@ const { ring_bytes_min: ringBytesMin, ring_bytes_max: ringBytesMax } = memoryCon
 export const version = 1;
 /** No hello or welcome is longer. */
 export const helloBytesMax = 4096;
-/** What waits to be sent beside the rings: a frame to wake somebody is only sent when he has said that he sleeps. */
-export const queueBytesMax = 64 * 1024;
-/** Where a service is found by memory sockets: its name with this behind it. */
-export const suffix = ".memory";
+/** Of a frame that says something beside the rings, its header included. */
+const frameBytesMax = 16;
+/** Frames that wake somebody, of which there is one when he has said that he sleeps, and that pass messages. */
+const framesBytesMax = 64 * 1024;
 
+/** What may wait to be sent beside the rings, where so many descriptors may be on their way at once. */
+export function queueBytesMax(descriptorsHeld: number): number {
+  return framesBytesMax + descriptorsHeld * frameBytesMax;
+}
 /** In bytes, each a power of two. */
 export type RingSizes = {
   /** From client to server. */

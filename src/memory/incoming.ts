@@ -1,9 +1,11 @@
 /**
- * What one end reads: messages from its ring, and those that were too long for it.
+ * What one end reads: messages from its ring, those that were too long for it, and descriptors that belong to messages.
  *
  *     ring ── message ─────────────▶ shown: a view ──▶ let go of, unless it is held
- *       └──── length of one that ──▶ awaited, until its descriptor has come ──▶ shown: memory of its own
- *             was passed
+ *       ├──── length of one that ──▶ awaited, until its descriptor has come ──▶ shown: memory of its own
+ *       │     was passed
+ *       └──── message that has ────▶ awaited, until those have come ──▶ shown, with them
+ *             descriptors
  */
 
 import { sealKinds } from "../crypto/meeting.ts";
@@ -16,7 +18,9 @@ import type { Seal } from "../native/seal.ts";
 import { tagBytes } from "../native/seal.ts";
 import type { Segment } from "../native/shared-memory.ts";
 import { value } from "../native/shared-memory.ts";
+import { holdFor, letGoFor } from "./held.ts";
 import { Hold } from "./hold.ts";
+import type { SocketSettings } from "./options.ts";
 import { passedMax, roundUp } from "./outgoing.ts";
 import { Corrupt, Ring, RingReader } from "./ring.ts";
 import { wake } from "./wake.ts";
@@ -25,22 +29,32 @@ const nsPerMs = 1e6;
 /** What is let go of is told the writer after this part of the ring, and when nothing is left. */
 const toldParts = 8;
 
+const noDescriptors: readonly Descriptor[] = [];
+
+/** A message of which something comes over the Unix connection: its kind, and the length of what it is or was passed. */
+type Awaited = { kind: number; length: number };
+
 /** All of it throws `Corrupt` where the other side has written what makes no sense. */
 export class Incoming {
   readonly #link: Connection;
   readonly #segment: Segment;
   readonly #reader: RingReader;
   readonly #messageBytesMax: number;
-  /** What came of messages too long for the ring, and the length of the one that is next. */
+  /** Descriptors with one message, and waiting for theirs from all who are the same user. */
+  readonly #descriptorsMax: number;
+  readonly #descriptorsHeld: number;
+  /** What came of messages too long for the ring, what came with messages, and the one that is next and needs it. */
   #values: Descriptor[] = [];
-  #awaited: number | undefined;
+  #arrivals: (readonly Descriptor[])[] = [];
+  #awaited: Awaited | undefined;
   /** Where the messages begin that are held, in order, and the one that is shown or awaited. */
   #holds: number[] = [];
   #begin = 0;
-  /** The bytes of the one that is shown, whether it is memory of its own, and whether somebody holds it. */
+  /** The one that is shown: its bytes, whether they are memory of their own and whether they are held; what came with it. */
   #shown: Uint8Array | undefined;
   #isPassed = false;
   #isHeld = false;
+  #descriptors = noDescriptors;
   readonly #seal: Seal | undefined;
   /** By how much what comes in is longer than the message. */
   readonly #overhead: number;
@@ -49,18 +63,21 @@ export class Incoming {
   /** Where messages are opened: the writer could still change what lies in the ring. */
   #opened = new Uint8Array();
 
-  constructor(link: Connection, segment: Segment, messageBytesMax: number, seal?: Seal) {
+  constructor(link: Connection, segment: Segment, settings: SocketSettings, seal?: Seal) {
     this.#link = link;
     this.#segment = segment;
     this.#reader = new RingReader(new Ring(segment.memory));
-    this.#messageBytesMax = messageBytesMax;
+    this.#messageBytesMax = settings.messageBytesMax;
+    // Those cannot be sealed, and so are not expected.
+    this.#descriptorsMax = seal === undefined ? settings.descriptorsMax : 0;
+    this.#descriptorsHeld = settings.descriptorsHeld;
     this.#seal = seal;
     this.#overhead = seal === undefined ? 0 : tagBytes;
   }
 
   /** Shows the next message, if it is there, until `unshow`. */
   take(): Uint8Array | undefined {
-    if (this.#awaited !== undefined) return this.#takePassed(this.#awaited);
+    if (this.#awaited !== undefined) return this.#takeAwaited(this.#awaited);
     const reader = this.#reader;
     const begin = reader.at;
     if (!reader.next()) return undefined;
@@ -70,23 +87,71 @@ export class Incoming {
         throw this.#tooLong(reader.length);
       }
       if (this.#seal !== undefined) return this.#show(this.#open(this.#seal), false);
-      // Where views are poisoned each is a copy, to be taken away when it is good no more.
-      return this.#show(poisonedViews ? reader.view.slice() : reader.view, false);
+      return this.#show(this.#view, false);
     }
-    if (reader.kind !== kinds.passed || reader.length !== 8) throw new Corrupt();
-    const length = reader.u64();
-    if (length === 0) throw new Corrupt();
-    if (length > this.#messageBytesMax + this.#overhead) throw this.#tooLong(length);
-    this.#awaited = length;
-    return this.#takePassed(length);
+    this.#awaited = this.#waitsFor();
+    return this.#takeAwaited(this.#awaited);
   }
 
-  #takePassed(length: number): Uint8Array | undefined {
-    const descriptor = this.#values.shift();
-    if (descriptor === undefined) return undefined;
+  /** The message that the reader has come to, where it lies. Where views are poisoned each is a copy, to be taken away. */
+  get #view(): Uint8Array {
+    const { view } = this.#reader;
+    return poisonedViews ? view.slice() : view;
+  }
+
+  /** What has to come over the Unix connection of the message that the reader has come to. */
+  #waitsFor(): Awaited {
+    const reader = this.#reader;
+    const { kind } = reader;
+    if ((kind & ~(kinds.passed | kinds.attended)) !== 0) throw new Corrupt();
+    if ((kind & kinds.attended) !== 0) this.#expectDescriptors();
+    const isPassed = (kind & kinds.passed) !== 0;
+    if (isPassed && reader.length !== 8) throw new Corrupt();
+    const length = isPassed ? reader.u64() : reader.length;
+    if (isPassed && length === 0) throw new Corrupt();
+    if (length > this.#messageBytesMax + this.#overhead) throw this.#tooLong(length);
+    return { kind, length };
+  }
+
+  #expectDescriptors(): void {
+    if (this.#descriptorsMax > 0) return;
+    throw new Corrupt("the other side sent descriptors, which nobody has asked for", {
+      reason: "descriptors_unasked",
+    });
+  }
+
+  #hasCome({ kind }: Awaited): boolean {
+    return (
+      ((kind & kinds.passed) === 0 || this.#values.length > 0) &&
+      ((kind & kinds.attended) === 0 || this.#arrivals.length > 0)
+    );
+  }
+
+  #takeAwaited(awaited: Awaited): Uint8Array | undefined {
+    if (!this.#hasCome(awaited)) return undefined;
+    const { kind, length } = awaited;
     this.#awaited = undefined;
-    const bytes = mapped(descriptor, length);
-    return this.#show(this.#seal === undefined ? bytes : opened(this.#seal, bytes), true);
+    const descriptors = (kind & kinds.attended) === 0 ? noDescriptors : this.#arrivals.shift()!;
+    letGoFor(this.#link.peer.uid, descriptors.length);
+    try {
+      if ((kind & kinds.passed) === 0) return this.#show(this.#view, false, descriptors);
+      const bytes = mapped(this.#values.shift()!, length);
+      const message = this.#seal === undefined ? bytes : opened(this.#seal, bytes);
+      return this.#show(message, true, descriptors);
+    } catch (error) {
+      for (const descriptor of descriptors) descriptor.close();
+      throw error;
+    }
+  }
+
+  /** Whether the bytes that are shown are memory of their own, and good for ever. */
+  get isPassed(): boolean {
+    return this.#isPassed;
+  }
+
+  /** Those of the message that is shown: whoever reads it closes them. */
+  get descriptors(): readonly Descriptor[] {
+    return this.#descriptors;
   }
 
   /** The sealed message that the reader has come to. */
@@ -170,9 +235,23 @@ export class Incoming {
     }
   }
 
-  /** Whether the next message is known, and its descriptor has not come yet. */
+  /** Descriptors have come that belong to a message, which keep until that comes. */
+  keep(descriptors: readonly Descriptor[]): void {
+    const { length } = descriptors;
+    this.#expectDescriptors();
+    const isTooMany = length > this.#descriptorsMax;
+    if (isTooMany || !holdFor(this.#link.peer.uid, length, this.#descriptorsHeld)) {
+      const text = isTooMany
+        ? `the other side sent ${length} descriptors with a message; ${this.#descriptorsMax} are allowed (descriptors.max)`
+        : `more than ${this.#descriptorsHeld} descriptors wait for their messages (descriptors.held)`;
+      throw new Corrupt(text, { reason: "descriptors_too_many" });
+    }
+    this.#arrivals.push(descriptors);
+  }
+
+  /** Whether the next message is known, and what belongs to it has not come yet. */
   get awaits(): boolean {
-    return this.#awaited !== undefined && this.#values.length === 0;
+    return this.#awaited !== undefined && !this.#hasCome(this.#awaited);
   }
 
   /** Whether something of what was written has not been read. */
@@ -182,7 +261,7 @@ export class Incoming {
 
   /** Says that Bun's loop sleeps until there is a message. False if there is one now. */
   rest(): boolean {
-    // What was passed comes with a frame, which wakes it anyway.
+    // What it waits for comes with a frame, which wakes it anyway.
     if (this.#awaited !== undefined) return this.awaits;
     return this.#reader.rest(rests.poller);
   }
@@ -200,24 +279,33 @@ export class Incoming {
     return !reader.rest(rests.awake);
   }
 
-  /** What is held is held no more, and what was passed and not read is closed. */
+  /** What is held is held no more, and what has come and was not read is closed. */
   close(): void {
-    for (const descriptor of this.#values) descriptor.close();
+    const arrivals = this.#arrivals.flat();
+    letGoFor(this.#link.peer.uid, arrivals.length);
+    for (const descriptor of [...this.#values, ...arrivals]) descriptor.close();
     this.#values = [];
+    this.#arrivals = [];
     this.#holds = [];
     this.#shown = undefined;
   }
 
-  #show(bytes: Uint8Array, isPassed: boolean): Uint8Array {
+  #show(
+    bytes: Uint8Array,
+    isPassed: boolean,
+    descriptors: readonly Descriptor[] = noDescriptors,
+  ): Uint8Array {
     this.#shown = bytes;
     this.#isPassed = isPassed;
     this.#isHeld = false;
+    this.#descriptors = descriptors;
     return bytes;
   }
 
   #tooLong(bytes: number): Corrupt {
     return new Corrupt(
       `the other side sent ${bytes} bytes; ${this.#messageBytesMax} are allowed (messageBytesMax)`,
+      { reason: "message_too_long" },
     );
   }
 }
@@ -232,7 +320,7 @@ function opened(seal: Seal, bytes: Uint8Array): Uint8Array {
 }
 
 function notTheirs(cause?: unknown): Corrupt {
-  return new Corrupt("a message is not the next that the other side has sealed", cause);
+  return new Corrupt("a message is not the next that the other side has sealed", { cause });
 }
 
 /** Closes the descriptor, whatever comes of it. */
@@ -242,10 +330,9 @@ function mapped(descriptor: Descriptor, bytes: number): Uint8Array {
     return value.open(passed.number, bytes);
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
-    throw new Corrupt(
-      `a message of ${bytes} bytes that was passed cannot be opened: ${why}`,
+    throw new Corrupt(`a message of ${bytes} bytes that was passed cannot be opened: ${why}`, {
       cause,
-    );
+    });
   }
 }
 

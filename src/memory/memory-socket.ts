@@ -4,12 +4,13 @@
  *     this side                                    the other
  *       write ──▶ ring ─────────────────────────▶ onData
  *      onData ◀── ring ◀───────────────────────── write
- *             ◀──── Unix connection ───▶            wakes who sleeps, brings what is too long for a ring,
- *                                                   and ends when the other side does
+ *             ◀──── Unix connection ───▶            wakes who sleeps, brings what is too long for a ring, and
+ *                                                   descriptors, and ends when the other side does
  */
 
 import type { Connection } from "../ipc/connection.ts";
 import type { Peer } from "../ipc/context.ts";
+import type { Descriptor } from "../ipc/descriptor.ts";
 import type { End, Lost } from "../ipc/handlers.ts";
 import { loop, throwLater } from "../ipc/loop.ts";
 import type { Message, Payload } from "../ipc/message.ts";
@@ -22,12 +23,20 @@ import type { Hold } from "./hold.ts";
 import { hub } from "./hub.ts";
 import { Incoming } from "./incoming.ts";
 import { Lookout } from "./lookout.ts";
-import { spinNs } from "./options.ts";
-import { Outgoing } from "./outgoing.ts";
+import type { SocketSettings } from "./options.ts";
+import { Outgoing, sendDescriptors } from "./outgoing.ts";
 import { Corrupt } from "./ring.ts";
 
 /** The two rings of one end: what it writes into, and what it reads from. */
 export type Rings = { readonly out: Segment; readonly in: Segment };
+
+/** Who is told instead of the handlers: it makes a connection of `serve` or `connect` of a socket. */
+export type SocketOwner = {
+  /** `isPassed`: the bytes are the message's own, and good for ever. The descriptors are the owner's. */
+  onData(bytes: Uint8Array, isPassed: boolean, descriptors: readonly Descriptor[]): void;
+  onRoom(): void;
+  onEnd(end: End): void;
+};
 
 /** So many messages are handed out before others have their turn. */
 const workMax = 256;
@@ -41,12 +50,15 @@ export abstract class MemorySocket implements AsyncDisposable {
   /** Both are there while messages can come or go. */
   #outgoing: Outgoing | undefined;
   #incoming: Incoming | undefined;
+  #owner: SocketOwner | undefined;
   #messageBytesMax = 0;
   #lookout = new Lookout(0);
   readonly #ended = Promise.withResolvers<End>();
   #end: End | undefined;
   /** The Unix connection has ended; what the other side had still written is there to be read. */
   #over: End | undefined;
+  /** The other side has said that it closes, and whether it leaves something unread. */
+  #farewell: "end" | "unread" | undefined;
   #closing = false;
   #paused = false;
   #working = false;
@@ -90,17 +102,37 @@ export abstract class MemorySocket implements AsyncDisposable {
    * between `reserve` and `commit`.
    */
   write(payload: Payload): boolean {
+    return this.put(bytesOf(payload), 0);
+  }
+
+  /** @internal The same for a message with so many descriptors, which `attach` was given before. */
+  put(bytes: Uint8Array, attached: number): boolean {
     const outgoing = this.#writing();
-    const bytes = bytesOf(payload);
     if (bytes.length > this.#messageBytesMax) throw this.#tooLong(bytes.length);
     if (this.#over !== undefined) return lose(this.#over, bytes.length);
     try {
-      if (!outgoing.write(bytes)) return false;
+      if (!outgoing.write(bytes, attached)) return false;
     } catch (error) {
       throw this.#mended(error);
     }
     hub.expect(this);
     return true;
+  }
+
+  /** @internal Sends descriptors ahead of the message that is put with them. They stay the caller's. */
+  attach(descriptors: readonly number[]): void {
+    if (this.#link === undefined || this.#closing) this.#refuse();
+    if (this.#outgoing === undefined) sendDescriptors(this.#link, descriptors);
+    else this.#outgoing.attach(descriptors);
+  }
+
+  /** @internal Descriptors of messages that the other side has not come to. */
+  get attached(): number {
+    try {
+      return this.#outgoing?.attached ?? 0;
+    } catch (error) {
+      throw this.#mended(error);
+    }
   }
 
   /**
@@ -240,6 +272,8 @@ export abstract class MemorySocket implements AsyncDisposable {
         this.#finish({ reason: "closed", errno: 0, lost: nothingLost() });
       } else if (this.#over === undefined) {
         this.#outgoing?.publish();
+        // By its end the Unix connection tells of wakings that nobody reads, which are no loss, and not of messages.
+        if (this.#link.open) this.#link.send(this.#leavesUnread ? "unread" : "end");
         void this.#link.close();
       } else if (!this.#working) {
         this.#finish(this.#over);
@@ -252,16 +286,49 @@ export abstract class MemorySocket implements AsyncDisposable {
     await this.close();
   }
 
+  get #leavesUnread(): boolean {
+    try {
+      return this.#incoming?.hasMore === true;
+    } catch {
+      return true;
+    }
+  }
+
+  // ---- from its owner ----
+
+  /** @internal From now on `owner` is told, and nothing is lost to it that came before. */
+  give(owner: SocketOwner): void {
+    this.#owner = owner;
+    if (this.#end !== undefined) owner.onEnd(this.#end);
+    else if (this.#over === undefined) this.listen();
+    else if (!this.#working) this.#windUp(this.#over);
+  }
+
+  /** @internal Whether the other side is gone, while what it had still written is handed out. */
+  get isLeft(): boolean {
+    return this.#over !== undefined;
+  }
+
+  /** @internal Whether the two sides have agreed, and it has not ended. */
+  get isBegun(): boolean {
+    return this.#outgoing !== undefined;
+  }
+
   // ---- from the Unix connection ----
 
+  /** @internal The other side is there, and has not agreed yet. */
+  meet(link: Connection): void {
+    this.#link = link;
+  }
+
+  /** @internal There will be no agreement. */
+  fail(end: End): void {
+    void this.#link?.close({ now: true });
+    this.#finish(end);
+  }
+
   /** @internal The two sides have agreed. Takes over the rings; throws ECLOSED if it was closed meanwhile. */
-  begin(
-    link: Connection,
-    rings: Rings,
-    messageBytesMax: number,
-    spin: number = spinNs,
-    seal?: Seal,
-  ): void {
+  begin(link: Connection, rings: Rings, settings: SocketSettings, seal?: Seal): void {
     if (this.#end !== undefined) {
       closeRings(rings);
       seal?.close();
@@ -269,21 +336,22 @@ export abstract class MemorySocket implements AsyncDisposable {
     }
     this.#link = link;
     this.#rings = rings;
-    this.#messageBytesMax = messageBytesMax;
-    this.#lookout = new Lookout(spin);
+    this.#messageBytesMax = settings.messageBytesMax;
+    this.#lookout = new Lookout(settings.spin);
     this.#seal = seal;
     this.#outgoing = new Outgoing(link, rings.out, seal);
-    this.#incoming = new Incoming(link, rings.in, messageBytesMax, seal);
+    this.#incoming = new Incoming(link, rings.in, settings, seal);
+    this.#owner?.onRoom();
     hub.watch(this);
   }
 
-  /** @internal A frame came: somebody wakes us, or passes a message. */
+  /** @internal A frame came: somebody wakes us, passes a message, sends descriptors, or says that he closes. */
   heard(message: Message): void {
     const incoming = this.#incoming;
     // What nobody asks for is closed with the batch.
     if (incoming === undefined) return;
     try {
-      if (message.length > 0) this.#bring(message, incoming);
+      if (message.length > 0) this.#hear(message.text(), message.descriptors, incoming);
       // Now: the loop that this comes from may look for more frames for a while before the hub has its turn.
       this.work();
       hub.watch(this);
@@ -292,29 +360,52 @@ export abstract class MemorySocket implements AsyncDisposable {
     }
   }
 
-  #bring(message: Message, incoming: Incoming): void {
-    if (message.text() !== "value" || message.descriptors.length !== 1) {
-      for (const descriptor of message.descriptors) descriptor.close();
-      throw new Corrupt("the other side has said what means nothing here");
+  #hear(text: string, descriptors: readonly Descriptor[], incoming: Incoming): void {
+    const { length } = descriptors;
+    try {
+      if (text === "value" && length === 1) incoming.bring(descriptors[0]!);
+      else if (text === "descriptors" && length > 0) incoming.keep(descriptors);
+      else if ((text === "end" || text === "unread") && length === 0) this.#farewell = text;
+      else throw new Corrupt("the other side has said what means nothing here");
+    } catch (error) {
+      for (const descriptor of descriptors) descriptor.close();
+      throw error;
     }
-    incoming.bring(message.descriptors[0]!);
   }
 
   /** @internal The Unix connection has ended, and the other side with it. */
   left(end: End): void {
     if (this.#end !== undefined || this.#link === undefined) return;
     // What was written and never read is not known, and not counted.
-    this.#over = { ...end, lost: nothingLost() };
+    this.#over = { ...this.#asSaid(end), lost: nothingLost() };
     this.#paused = false;
     // A handler may be in the middle of a message, and others come before the end.
     if (!this.#working) this.#windUp(this.#over);
   }
 
+  /** The Unix connection tells of what was left unread of its own alone. */
+  #asSaid({ reason, errno }: End): Pick<End, "reason" | "errno"> {
+    if (!reason.startsWith("peer_")) return { reason, errno };
+    const isInOrder =
+      this.#farewell === undefined
+        ? reason === "peer_closed" && this.#isAllRead
+        : this.#farewell === "end";
+    return { reason: isInOrder ? "peer_closed" : "peer_reset", errno: 0 };
+  }
+
+  get #isAllRead(): boolean {
+    try {
+      return this.#outgoing?.isAllRead !== false;
+    } catch {
+      return false;
+    }
+  }
+
   /** Hands out what the other side had still written; what is to be read is kept until it was. */
   #windUp(over: End): void {
     try {
-      while (this.hears && this.#handOut() > 0);
-      const waits = !this.hears && !this.#closing && this.#incoming?.hasMore === true;
+      while (this.#hears && this.#handOut() > 0);
+      const waits = !this.#hears && !this.#closing && this.#incoming?.hasMore === true;
       if (!waits) this.#finish(over);
     } catch (error) {
       this.#failed(error);
@@ -359,12 +450,21 @@ export abstract class MemorySocket implements AsyncDisposable {
   }
 
   get #listens(): boolean {
-    return this.hears && !this.#paused && !this.#closing && this.#incoming !== undefined;
+    return this.#hears && !this.#paused && !this.#closing && this.#incoming !== undefined;
   }
 
   /** The other side is gone, and what it had still written is to be read: there is nobody to write to. */
   get #isForsaken(): boolean {
-    return this.#over !== undefined && !this.hears;
+    return this.#over !== undefined && !this.#hears;
+  }
+
+  get #hears(): boolean {
+    return this.#owner !== undefined || this.hears;
+  }
+
+  #tellRoom(): void {
+    if (this.#owner === undefined) this.#call(() => this.tellDrain());
+    else this.#owner.onRoom();
   }
 
   /** Hands out messages, and tells of room. Returns how often it did. */
@@ -378,13 +478,14 @@ export abstract class MemorySocket implements AsyncDisposable {
     try {
       if (this.#over === undefined && outgoing.regained()) {
         count += 1;
-        this.#call(() => this.tellDrain());
+        this.#tellRoom();
       }
       while (count < workMax && this.#listens) {
         const bytes = incoming.take();
         if (bytes === undefined) break;
         count += 1;
-        this.#hand(bytes);
+        if (this.#owner === undefined) this.#hand(bytes);
+        else this.#owner.onData(bytes, incoming.isPassed, incoming.descriptors);
         this.#incoming?.unshow();
         this.#incoming?.releaseSome();
       }
@@ -438,7 +539,7 @@ export abstract class MemorySocket implements AsyncDisposable {
     void this.#link?.close({ now: true });
     // It is no fault of this program: who does not want to know hears of it with the end.
     this.#tell(new IpcError("EMALFORMED", text, { service: this.service, cause }), false);
-    this.#finish({ reason: "malformed", errno: 0, lost: nothingLost() });
+    this.#finish({ reason: cause.reason, errno: 0, lost: nothingLost() });
   }
 
   /** What a call throws to whoever made it. */
@@ -460,6 +561,7 @@ export abstract class MemorySocket implements AsyncDisposable {
     if (this.#rings !== undefined) closeRings(this.#rings);
     this.#rings = undefined;
     this.#seal?.close();
+    this.#owner?.onEnd(end);
     this.#call(() => this.tellClose(end));
     this.#ended.resolve(end);
   }
@@ -499,7 +601,7 @@ function lose({ lost }: End, bytes: number): boolean {
   return true;
 }
 
-function nothingLost(): Lost {
+export function nothingLost(): Lost {
   return { messages: 0, bytes: 0, requests: 0 };
 }
 

@@ -1,12 +1,10 @@
 /** What users give to have rings made. */
 
-import { fullLimits } from "../ipc/limits.ts";
+import { type FullLimits, fullLimits } from "../ipc/limits.ts";
 import { within } from "../ipc/numbers.ts";
+import type { RingOption } from "../ipc/transport.ts";
 import { IpcError } from "../native/errors.ts";
 import { type RingSizes, ringBytesOf } from "./hello.ts";
-
-/** Both rings, or each: what the client writes is `up`. In bytes. */
-export type RingOption = number | { up?: number | undefined; down?: number | undefined };
 
 const ringBytes = 1024 * 1024;
 
@@ -21,10 +19,17 @@ export type SocketOptions = {
 /** Sleeping and waking costs about as much. */
 export const spinNs = 50_000;
 
+export type SocketSettings = Pick<
+  FullLimits,
+  "messageBytesMax" | "descriptorsMax" | "descriptorsHeld"
+> & { readonly spin: number };
+
 /** With defaults filled in. Throws EINVAL for what is out of range. */
-export function socketSettings({ messageBytesMax, spin }: SocketOptions) {
+export function socketSettings({ messageBytesMax, spin }: SocketOptions): SocketSettings {
   return {
-    messageBytesMax: fullLimits({ messageBytesMax }).messageBytesMax,
+    ...fullLimits({ messageBytesMax }),
+    // What is written is bytes alone.
+    descriptorsHeld: 0,
     spin: within("spin", spin ?? spinNs, 0, 1e12),
   };
 }

@@ -1,9 +1,11 @@
 /**
- * What one end writes: messages into its ring, and those that are too long for it in memory of their own.
+ * What one end writes: messages into its ring, those that are too long for it in memory of their own, and descriptors
+ * that belong to messages.
  *
  *     write ──▶ ring ──publish──▶ the other side sees it, and is woken if it sleeps
  *       │         ▲ length
  *       └─ too long ──▶ memory of its own ──descriptor──▶ Unix connection
+ *     attach ──────────────────────────────descriptors──▶
  */
 
 import { closeSync } from "node:fs";
@@ -30,6 +32,8 @@ const lengthBytes = 8;
 
 /** A message that was passed, and where in the ring it is let go of. */
 type Passed = { at: number; bytes: number };
+/** Descriptors that went with a message, and where in the ring that is let go of. */
+type Attached = { at: number; count: number };
 
 /** All of it throws `Corrupt` where the other side has written what makes no sense. */
 export class Outgoing {
@@ -42,6 +46,7 @@ export class Outgoing {
   #wanted: number | undefined;
   #reserved: number | undefined;
   #passed: Passed[] = [];
+  #attached: Attached[] = [];
   readonly #seal: Seal | undefined;
   /** By how much what goes out is longer than the message. */
   readonly #overhead: number;
@@ -63,26 +68,62 @@ export class Outgoing {
     return this.#writer.ring.payloadBytesMax - this.#overhead;
   }
 
-  /** False if there is no room. */
-  write(bytes: Uint8Array): boolean {
+  /** False if there is no room. `attached` is how many descriptors went ahead of it (`attach`). */
+  write(bytes: Uint8Array, attached = 0): boolean {
     if (this.#reserved !== undefined) {
       throw new IpcError(
         "EBUSY",
         "EBUSY: room is reserved for a message; commit() it, or discard() it, before another is written",
       );
     }
-    if (bytes.length > this.ringBytesMax) return this.#pass(bytes);
+    const kind = attached === 0 ? kinds.message : kinds.attended;
+    if (!this.#put(bytes, kind)) return false;
+    if (attached > 0) this.#attached.push({ at: this.#writer.at, count: attached });
+    this.#written();
+    return true;
+  }
+
+  #put(bytes: Uint8Array, kind: number): boolean {
+    if (bytes.length > this.ringBytesMax) return this.#pass(bytes, kind);
     if (this.#seal !== undefined) {
       if (!this.#hasRoomOrWaits(bytes.length + tagBytes)) return false;
       this.#commitSealed(this.#seal, bytes, bytes.length);
       return true;
     }
     const writer = this.#writer;
-    if (!writer.write(bytes) && !(this.#hasRoomOrWaits(bytes.length) && writer.write(bytes))) {
-      return false;
+    return (
+      writer.write(bytes, kind) || (this.#hasRoomOrWaits(bytes.length) && writer.write(bytes, kind))
+    );
+  }
+
+  /**
+   * Sends descriptors ahead of the message that is written with them: behind those of others before it. They stay the
+   * caller's. Throws ENOTSUP where messages are sealed: whoever lies between the two ends could exchange them.
+   */
+  attach(descriptors: readonly number[]): void {
+    if (this.#seal !== undefined) {
+      throw new IpcError(
+        "ENOTSUP",
+        "ENOTSUP: descriptors cannot be sealed; send them over a connection that is not",
+      );
     }
-    this.#written();
-    return true;
+    sendDescriptors(this.#link, descriptors);
+  }
+
+  /** Descriptors of messages that the other side has not let go of. */
+  get attached(): number {
+    const writer = this.#writer;
+    if (this.#attached.length === 0) return 0;
+    writer.look();
+    this.#attached = this.#attached.filter(({ at }) => !writer.isReleased(at));
+    return this.#attached.reduce((sum, { count }) => sum + count, 0);
+  }
+
+  /** Whether the other side has let go of all that it was shown. */
+  get isAllRead(): boolean {
+    const writer = this.#writer;
+    writer.look();
+    return writer.isReleased(writer.at);
   }
 
   /** Straight into the ring, where it has room. */
@@ -96,7 +137,6 @@ export class Outgoing {
       throw new IpcError("ESEAL", "ESEAL: the message could not be sealed; close the connection");
     }
     writer.commit(length + tagBytes, kinds.message);
-    this.#written();
   }
 
   /** Room for a message of so many bytes, which the ring takes; undefined while there is none. */
@@ -124,9 +164,9 @@ export class Outgoing {
     this.#reserved = undefined;
     if (this.#seal !== undefined) {
       this.#commitSealed(this.#seal, this.#draft, bytes);
-      return;
+    } else {
+      this.#writer.commit(bytes, kinds.message);
     }
-    this.#writer.commit(bytes, kinds.message);
     this.#written();
   }
 
@@ -197,7 +237,7 @@ export class Outgoing {
     return false;
   }
 
-  #pass(message: Uint8Array): boolean {
+  #pass(message: Uint8Array, kind: number): boolean {
     // By its length alone it is told apart from one that goes through the ring.
     if (!this.#hasRoomOrWaits(message.length + this.#overhead)) return false;
     const bytes = this.#seal === undefined ? message : sealed(this.#seal, message);
@@ -211,11 +251,17 @@ export class Outgoing {
     const writer = this.#writer;
     const length = new Uint8Array(BigUint64Array.of(BigInt(bytes.length)).buffer);
     writer.ring.bytes.set(length, writer.place);
-    writer.commit(length.length, kinds.passed);
+    writer.commit(length.length, kinds.passed | kind);
     this.#passed.push({ at: writer.at, bytes: bytes.length });
-    this.#written();
     return true;
   }
+}
+
+/** Nothing has to have been agreed on yet. */
+export function sendDescriptors(link: Connection, descriptors: readonly number[]): void {
+  link.send("descriptors", { descriptors });
+  // Behind those of messages that are passed now, and ahead of those that are later.
+  loop().context.flush();
 }
 
 function sealed(seal: Seal, message: Uint8Array): Uint8Array {

@@ -7,6 +7,7 @@
  * it was; what does not fit throws `Corrupt`, and ends that connection alone.
  */
 
+import type { Reason } from "../native/layout.ts";
 import { kinds, memoryConstants, rests } from "../native/memory-layout.ts";
 
 const headBytes = memoryConstants.head_bytes;
@@ -19,8 +20,15 @@ const writerRestsAt = memoryConstants.writer_rests_at / 4;
 
 /** What the other side wrote makes no sense. */
 export class Corrupt extends Error {
-  constructor(what = "the other side has written what no ring holds", cause?: unknown) {
+  /** Why the connection ends. */
+  readonly reason: Reason;
+
+  constructor(
+    what = "the other side has written what no ring holds",
+    { reason = "malformed", cause }: { reason?: Reason; cause?: unknown } = {},
+  ) {
     super(what, { cause });
+    this.reason = reason;
   }
 }
 
@@ -83,11 +91,11 @@ export class RingWriter {
   }
 
   /** Writes one message if there is room for it. */
-  write(payload: Uint8Array): boolean {
+  write(payload: Uint8Array, kind: number = kinds.message): boolean {
     const { length } = payload;
     if (!this.hasRoom(length)) return false;
     this.#bytes.set(payload, this.place);
-    this.commit(length, kinds.message);
+    this.commit(length, kind);
     return true;
   }
 

@@ -7,12 +7,17 @@ import { parsePublicKey } from "../crypto/public-key.ts";
 import type { Connection } from "../ipc/connection.ts";
 import type { Allow, ServiceOptions } from "../ipc/context.ts";
 import type { End } from "../ipc/handlers.ts";
+import type { FullLimits } from "../ipc/limits.ts";
 import { throwLater } from "../ipc/loop.ts";
 import type { Message } from "../ipc/message.ts";
 import { patience } from "../ipc/numbers.ts";
+import { memoryEnding } from "../ipc/run-directory.ts";
 import { serve } from "../ipc/serve.ts";
 import type { Service, Trouble } from "../ipc/service.ts";
+import type { Statistics } from "../ipc/statistics.ts";
+import type { RingOption } from "../ipc/transport.ts";
 import { IpcError } from "../native/errors.ts";
+import { constants } from "../native/layout.ts";
 import type { Seal } from "../native/seal.ts";
 import { Segment } from "../native/shared-memory.ts";
 import {
@@ -25,10 +30,9 @@ import {
   queueBytesMax,
   type Refusal,
   type RingSizes,
-  suffix,
 } from "./hello.ts";
 import { closeRings, MemorySocket, type Rings } from "./memory-socket.ts";
-import { type RingOption, ringSizes, type SocketOptions, socketSettings } from "./options.ts";
+import { ringSizes, type SocketOptions, socketSettings, spinNs } from "./options.ts";
 
 export type ServerOptions = Pick<
   ServiceOptions,
@@ -125,6 +129,15 @@ export class ServerSocket implements AsyncDisposable {
   #helloMs: number | undefined;
   #keys: KeyPair | undefined;
   #allowed: ReadonlySet<string> = new Set();
+  readonly #limits: FullLimits | undefined;
+  #refusals: Statistics["reasons"] = {};
+  /** @internal Told of those whom the kernel's word was enough to refuse, instead of `onError`. */
+  onTrouble: ((trouble: Trouble) => void) | undefined;
+
+  /** @internal With limits, its sockets are those of connections that have them. */
+  constructor(limits?: FullLimits) {
+    this.#limits = limits;
+  }
 
   /**
    * A message came. Its bytes lie in the ring, and are good until this returns or first awaits; `hold` keeps them. What
@@ -159,10 +172,14 @@ export class ServerSocket implements AsyncDisposable {
     this.#allowed = allowedOf(keys, allow);
     this.#keys = keys;
     this.#most = ringSizes(ring);
-    this.#settings = socketSettings({ messageBytesMax, spin });
+    const limits = this.#limits;
+    this.#settings =
+      limits === undefined
+        ? socketSettings({ messageBytesMax, spin })
+        : { ...limits, spin: spinNs };
     this.#helloMs = patience("helloTimeout", helloTimeout ?? 5000);
     this.#service = await serve(
-      name + suffix,
+      name + memoryEnding,
       {
         open: (link) => this.#await(link),
         message: (link, message) => this.#heard(link, message),
@@ -172,12 +189,29 @@ export class ServerSocket implements AsyncDisposable {
       {
         ...rest,
         allow: users,
+        drainTimeout: limits?.drainTimeout,
         messageBytesMax: helloBytesMax,
-        queueBytesMax,
-        descriptors: { max: 1 },
+        queueBytesMax: queueBytesMax(this.#settings.descriptorsHeld),
+        descriptors: { max: limits === undefined ? 1 : constants.descriptors_max },
       },
     );
     this.#name = name;
+  }
+
+  /** @internal Gives up the name. Those that are connected go on; those who have still to come to an agreement do not. */
+  stop(): void {
+    this.#refusals = this.refusals;
+    this.#service?.stop();
+    this.#service = undefined;
+    for (const link of this.#waiting.keys()) {
+      this.#forget(link);
+      void link.close({ now: true });
+    }
+  }
+
+  /** @internal Those who were refused before they could say anything, by reason. */
+  get refusals(): Statistics["reasons"] {
+    return this.#service?.statistics().reasons ?? this.#refusals;
   }
 
   /** Stops accepting, and closes all sockets. What was written to them can still be read. Resolves when all have ended. */
@@ -291,8 +325,7 @@ export class ServerSocket implements AsyncDisposable {
     const socket = new ServerConnection(this, this.#name);
     this.#begun.set(link, socket);
     this.#sockets.add(socket);
-    const { messageBytesMax, spin } = this.#settings;
-    socket.begin(link, rings, messageBytesMax, spin, seal);
+    socket.begin(link, rings, this.#settings, seal);
     this.#call(() => this.onConnection?.(socket), socket);
   }
 
@@ -325,7 +358,12 @@ export class ServerSocket implements AsyncDisposable {
     this.#begun.get(link)?.left(end);
   }
 
-  #trouble({ reason, uid, pid }: Trouble): void {
+  #trouble(trouble: Trouble): void {
+    if (this.onTrouble !== undefined) {
+      this.onTrouble(trouble);
+      return;
+    }
+    const { reason, uid, pid } = trouble;
     this.#tell(
       undefined,
       new IpcError(

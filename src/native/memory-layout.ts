@@ -3,11 +3,13 @@
 /** The ABI this side was written for. */
 export const memoryAbiVersion = 1;
 
-/** What a record of a ring holds. */
+/** What a record of a ring holds. The last two may come together, as their sum. */
 export const kinds = {
   message: 0,
   /** The message is in memory of its own, whose descriptor comes over the socket; the payload is its length, as a u64. */
   passed: 1,
+  /** Descriptors belong to the message, and come over the socket. */
+  attended: 2,
 } as const;
 
 /** How a side of a ring sleeps, and so how it is woken. */

@@ -16,7 +16,7 @@ async function furnished(rundir: string) {
   const stranger = Bun.listen({ unix: `${rundir}/foreign`, socket: { data: () => undefined } });
   const dead = await startService(["pong", "--name", "dead"], { rundir });
   await dead.end("SIGKILL");
-  const live = await startService(["hello", "--name", "a-live_one.2"], { rundir });
+  const live = await startService(["hello", "--name", "a-live_one.2", "--memory"], { rundir });
   writeFileSync(`${rundir}/notes.txt`, "mine");
   mkdirSync(`${rundir}/folder`);
   return {
@@ -36,10 +36,17 @@ test("is a table with a line for each service", async () => {
   expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
   const rows = stdout.trimEnd().split("\n");
   expect(rows.map((row) => row.split(/ +/))).toEqual([
-    ["NAME", "STATE", "PID", "USER", "PATH"],
-    ["a-live_one.2", "live", `${place.live.pid}`, expect.any(String), `${path}/a-live_one.2`],
-    ["dead", "stale", "-", expect.any(String), `${path}/dead`],
-    ["foreign", "foreign", `${process.pid}`, expect.any(String), `${path}/foreign`],
+    ["NAME", "STATE", "PID", "USER", "BY", "PATH"],
+    [
+      "a-live_one.2",
+      "live",
+      `${place.live.pid}`,
+      expect.any(String),
+      "unix,memory",
+      `${path}/a-live_one.2`,
+    ],
+    ["dead", "stale", "-", expect.any(String), "unix", `${path}/dead`],
+    ["foreign", "foreign", `${process.pid}`, expect.any(String), "unix", `${path}/foreign`],
   ]);
   // Each column begins at the same place in every row.
   const at = rows[0]!.indexOf("PATH");
@@ -56,11 +63,11 @@ test("is JSON for programs", async () => {
   const { schema, services } = JSON.parse(stdout);
   expect(schema).toBe(1);
   expect(services).toMatchObject([
-    { name: "a-live_one.2", state: "live", pid, uid, path: `${path}/a-live_one.2` },
-    { name: "dead", state: "stale", pid: null, uid, path: `${path}/dead` },
+    { name: "a-live_one.2", state: "live", pid, uid, path: `${path}/a-live_one.2`, memory: true },
+    { name: "dead", state: "stale", pid: null, uid, path: `${path}/dead`, memory: false },
     { name: "foreign", state: "foreign", pid: process.pid, uid, path: `${path}/foreign` },
   ]);
-  const members = ["name", "state", "pid", "uid", "user", "path"];
+  const members = ["name", "state", "pid", "uid", "user", "path", "memory"];
   for (const service of services) expect(Object.keys(service)).toEqual(members);
 });
 

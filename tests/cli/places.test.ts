@@ -131,7 +131,7 @@ describe("a name", () => {
     ["n".repeat(300), "it is longer than 64 bytes"],
     ["two words", "it holds something other than letters"],
     ["ünïcode", "it holds something other than letters"],
-    ["pong.lock", "it ends in .lock or .memory, which are reserved"],
+    ["pong.lock", "it ends in .lock, which is reserved"],
   ])("%j leaves nothing behind", async (name, text) => {
     using scratch = new Scratch();
     mkdirSync(scratch.join("run"), { mode: 0o700 });

@@ -24,6 +24,8 @@ export type StageOptions = StartOptions & {
   limits?: Limits;
   /** Who plays the service, of those in `programs` that have a role. Default: pong. */
   role?: "pong" | "source";
+  /** Offers shared memory, and all clients take it. */
+  memory?: boolean;
   /** What the service may keep, if the act leaves more behind in its collector than most do. */
   memorySlack?: number;
 };
@@ -174,9 +176,10 @@ export async function onStage(
   options: StageOptions,
   act: (stage: Stage) => Promise<void>,
 ): Promise<void> {
-  const { limits = {}, role = "pong", memorySlack = memorySlackBytes, ...start } = options;
+  const { limits = {}, role = "pong", memory = false, ...rest } = options;
+  const { memorySlack = memorySlackBytes, ...start } = rest;
   using scratch = new Scratch();
-  const settings: SubjectSettings = { rundir: scratch.path, limits };
+  const settings: SubjectSettings = { rundir: scratch.path, limits, memory };
   await using service = await Child.start(program(role), settings, start);
   const bytesMax = Math.min(bystandersBytesMax, limits.messageBytesMax ?? bystandersBytesMax);
   const company: BystandersSettings = { rundir: scratch.path, count: bystandersCount, bytesMax };

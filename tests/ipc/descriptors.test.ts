@@ -2,11 +2,14 @@
 
 import { describe, expect, test } from "bun:test";
 import { closeSync, fstatSync, openSync, readFileSync, readSync, writeFileSync } from "node:fs";
+import type { Connection, Handlers, Message } from "../../src/index.ts";
 import { Context, connect, Descriptor, EventType, IpcError, serve } from "../../src/index.ts";
+import { descriptors } from "../kit/census.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
 import { drive, event, messages, Pair } from "../kit/pair.ts";
 import { Random } from "../kit/random.ts";
 import { Scratch } from "../kit/scratch.ts";
+import { overEach } from "../kit/transports.ts";
 import { until } from "../kit/until.ts";
 
 leaveNoTrace();
@@ -44,6 +47,9 @@ function textOf(descriptor: Descriptor): string {
   const bytes = Buffer.alloc(100);
   return bytes.toString("utf8", 0, readSync(file.number, bytes, 0, bytes.length, 0));
 }
+
+const total = (counts: Record<string, number>) =>
+  Object.values(counts).reduce((sum, count) => sum + count, 0);
 
 const isOpen = (descriptor: number) => {
   try {
@@ -318,7 +324,11 @@ test("what waits for all peers of one user is bounded", () => {
   context.write(pair.client, "there is room again", { descriptors });
 });
 
-describe("on Bun's loop", () => {
+overEach(({ connect, deaf, serve }) => {
+  const keeping = (kept: Message[]): Handlers => ({
+    message: (_, message) => void kept.push(message.copy()),
+  });
+
   test("descriptors go with messages, requests and their answers", async () => {
     using files = new Files();
     using scratch = new Scratch();
@@ -346,6 +356,138 @@ describe("on Bun's loop", () => {
     expect(service.statistics().messagesReceived).toBe(2);
   });
 
+  test("descriptors stay with their messages, whatever is between them", async () => {
+    using files = new Files();
+    using scratch = new Scratch();
+    const rundir = scratch.path;
+    const kept: Message[] = [];
+    await using _ = await serve("keeper", keeping(kept), { rundir, ...many });
+    await using client = await connect("keeper", { rundir, ...many });
+    const expected: [number, string[]][] = [];
+    for (const [at, size] of [0, 3_000_000, 10, 700_000, 1, 3_000_000].entries()) {
+      const texts = Array.from({ length: at % 3 }, (_each, index) => `${at}-${index}`);
+      const descriptors = texts.map((text) => files.open(text));
+      if (descriptors.length === 0) client.send(new Uint8Array(size));
+      else client.send(new Uint8Array(size), { descriptors });
+      expected.push([size, texts]);
+    }
+    await until("all are there", () => kept.length === expected.length);
+    expect(kept.map(({ length, descriptors }) => [length, descriptors.map(textOf)])).toEqual(
+      expected,
+    );
+  });
+
+  test("descriptors go at once, though their message has to wait", async () => {
+    using files = new Files();
+    using scratch = new Scratch();
+    const rundir = scratch.path;
+    const accepted: Connection[] = [];
+    const open = (connection: Connection) => void accepted.push(connection);
+    await using _ = await serve("slow", { open }, { rundir });
+    const seen: string[] = [];
+    await using client = await deaf("slow", {
+      rundir,
+      ...many,
+      message: (__, message) => void seen.push(...message.descriptors.map(textOf)),
+    });
+    await until("it is accepted", () => accepted.length === 1);
+    const [connection] = accepted;
+    while (connection!.send(new Uint8Array(65_532)));
+    const descriptor = openSync(files.path("waited"), "r");
+    expect(connection!.send("behind them", { descriptors: [descriptor] })).toBe(false);
+    closeSync(descriptor);
+    client.resume();
+    await until("it has come", () => seen.length === 1);
+    expect(seen).toEqual(["waited"]);
+  });
+
+  test("descriptors that nobody looks at are closed", async () => {
+    using files = new Files();
+    using scratch = new Scratch();
+    const rundir = scratch.path;
+    let count = 0;
+    const message = () => {
+      count += 1;
+    };
+    await using _ = await serve("careless", { message }, { rundir, ...many });
+    await using client = await connect("careless", { rundir });
+    const descriptor = files.open("one");
+    client.send("the first");
+    await until("it has come", () => count === 1);
+    const before = descriptors();
+    for (let round = 0; round < 50; round++) client.send("x", { descriptors: [descriptor] });
+    await until("all have come", () => count === 51);
+    await until("none is left", () => total(descriptors()) === total(before));
+  });
+
+  test("descriptors that were not asked for end who sends them, and nobody else", async () => {
+    using files = new Files();
+    using scratch = new Scratch();
+    const rundir = scratch.path;
+    const ends: string[] = [];
+    const handlers: Handlers = {
+      message: (connection, message) => void connection.send(message.bytes),
+      close: (_, { reason }) => void ends.push(reason),
+    };
+    await using _ = await serve("none", handlers, { rundir });
+    await using __ = await serve("one", handlers, { rundir, descriptors: { max: 1 } });
+    await using other = await connect("none", { rundir });
+    const descriptor = files.open("one");
+    for (const [name, count] of [
+      ["none", 1],
+      ["one", 2],
+    ] as const) {
+      const client = await connect(name, { rundir });
+      client.send("x", { descriptors: new Array<number>(count).fill(descriptor) });
+      expect((await client.ended).reason).toMatch(/^peer_/);
+    }
+    await until("the ends are told", () => ends.length === 2);
+    expect(ends).toEqual(["descriptors_unasked", "descriptors_too_many"]);
+    expect((await other.request("still")).text()).toBe("still");
+  });
+
+  test("a descriptor that cannot be sent is told, and the connection goes on", async () => {
+    using scratch = new Scratch();
+    const rundir = scratch.path;
+    const kept: Message[] = [];
+    await using _ = await serve("keeper", keeping(kept), { rundir, ...many });
+    await using client = await connect("keeper", { rundir });
+    expect(() => client.send("x", { descriptors: [1_000_000] })).toThrow("EBADF");
+    const tooMany = new Array<number>(254).fill(0);
+    expect(() => client.send("x", { descriptors: tooMany })).toThrow("EDESCRIPTORS");
+    client.send("still");
+    await until("it is there", () => kept.length === 1);
+    expect(kept[0]!.text()).toBe("still");
+  });
+
+  test("no more descriptors wait for whoever does not read than are held for him", async () => {
+    using files = new Files();
+    using scratch = new Scratch();
+    const rundir = scratch.path;
+    const accepted: Connection[] = [];
+    const open = (connection: Connection) => void accepted.push(connection);
+    const descriptorLimits = { descriptors: { max: 8, held: 20 } };
+    await using _ = await serve("slow", { open }, { rundir, ...descriptorLimits });
+    await using client = await deaf("slow", { rundir, ...many });
+    await until("it is accepted", () => accepted.length === 1);
+    const [connection] = accepted;
+    while (connection!.send(new Uint8Array(65_532)));
+    const eight = new Array<number>(8).fill(files.open("one"));
+    const send = () => connection!.send("x", { descriptors: eight });
+    for (let round = 0; round < 2; round++) send();
+    expect(send).toThrow("EDESCRIPTORS");
+    expect(connection!.open).toBe(true);
+    client.resume();
+    let came = 0;
+    for await (const message of client) {
+      came += message.descriptors.length;
+      for (const each of message.descriptors) each.close();
+      if (came === 16) break;
+    }
+  });
+});
+
+describe("on Bun's loop", () => {
   test("a connection is handed over, and goes on elsewhere", async () => {
     using scratch = new Scratch();
     const rundir = scratch.path;

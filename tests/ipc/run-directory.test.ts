@@ -251,6 +251,7 @@ describe("what is found", () => {
       pid: process.pid,
       uid,
       path: pair.scratch.join("self"),
+      memory: false,
     };
     expect(inspect("self", { rundir })).toEqual(expected);
     expect(list({ rundir })).toEqual([expected]);
@@ -262,7 +263,8 @@ describe("what is found", () => {
     using scratch = new Scratch();
     const rundir = scratch.path;
     await leaveBehind(rundir, "left");
-    const stale: Found = { name: "left", state: "stale", pid: 0, uid, path: scratch.join("left") };
+    const path = scratch.join("left");
+    const stale: Found = { name: "left", state: "stale", pid: 0, uid, path, memory: false };
     expect(inspect("left", { rundir })).toEqual(stale);
     expect(list({ rundir })).toEqual([stale]);
     using context = new Context({ rundir });

@@ -2,8 +2,9 @@
 
 import { describe, expect, test } from "bun:test";
 import { closeSync, openSync } from "node:fs";
+import type { End } from "../../src/index.ts";
 import { ClientSocket } from "../../src/memory/index.ts";
-import { memoryConstants } from "../../src/native/memory-layout.ts";
+import { kinds, memoryConstants } from "../../src/native/memory-layout.ts";
 import { Segment, value } from "../../src/native/shared-memory.ts";
 import { canCount, descriptorCount } from "../kit/census.ts";
 import { Child } from "../kit/child.ts";
@@ -118,7 +119,7 @@ describe("a client that", () => {
     expect(client.ringBytesMax).toBe(ring / 2 - 8);
   });
 
-  const passing: [string, (peer: MemoryPeer) => void][] = [
+  const passing: [string, (peer: MemoryPeer) => void, End["reason"]?][] = [
     [
       "passes memory whose size and bytes may change",
       (peer) => {
@@ -132,7 +133,25 @@ describe("a client that", () => {
       (peer) => pass(peer, value.create(new Uint8Array(100_000)), 100_001),
     ],
     ["passes no bytes", (peer) => pass(peer, value.create(new Uint8Array(100_000)), 0)],
-    ["passes far too much", (peer) => pass(peer, value.create(new Uint8Array(9)), 2 ** 31)],
+    [
+      "passes far too much",
+      (peer) => pass(peer, value.create(new Uint8Array(9)), 2 ** 31),
+      "message_too_long",
+    ],
+    [
+      "promises descriptors, which nobody asked for",
+      (peer) => {
+        peer.writer.commit(8, kinds.attended);
+        peer.writer.publish();
+        peer.say("");
+      },
+      "descriptors_unasked",
+    ],
+    [
+      "sends descriptors, which nobody asked for",
+      (peer) => peer.say("descriptors", [1]),
+      "descriptors_unasked",
+    ],
     [
       "passes what has no length",
       (peer) => {
@@ -144,7 +163,7 @@ describe("a client that", () => {
     [
       "writes what is of no kind",
       (peer) => {
-        peer.writer.commit(8, 2);
+        peer.writer.commit(8, 4);
         peer.writer.publish();
         peer.say("");
       },
@@ -159,9 +178,10 @@ describe("a client that", () => {
     ],
     ["says that it passes something, without a descriptor", (peer) => peer.say("value")],
     ["says something else", (peer) => peer.say("valuf")],
+    ["says with a descriptor that it closes", (peer) => peer.say("end", [1])],
   ];
 
-  test.each(passing)("%s ends its own connection", async (_, act) => {
+  test.each(passing)("%s ends its own connection", async (_, act, reason = "malformed") => {
     await using stage = await onStage(async ({ rundir }) => {
       await using peer = await MemoryPeer.begin("pong", rundir);
       peer.write("before");
@@ -170,7 +190,7 @@ describe("a client that", () => {
       await within("its end", peer.link.ended);
     });
     const { ended, errors } = await stage.progress();
-    expect(ended.filter((reason) => reason === "malformed").length).toBe(1);
+    expect(ended.filter((why) => why === reason).length).toBe(1);
     expect(errors.length).toBe(1);
     expect(errors[0]).toStartWith('EMALFORMED: the memory socket of "pong" was closed: ');
   });
@@ -426,5 +446,24 @@ test("a service without onError outlives a client that breaks the rules", async 
     peer.say("nonsense");
     await within("its end", peer.link.ended);
   }
+  await isServed(stage);
+});
+
+test("a service without descriptors says so, and goes on with those it has", async () => {
+  const limited = { shell: "ulimit -n 40" };
+  await using stage = await MemoryStage.open({ role: "echo", options: { ring } }, limited);
+  const clients: ClientSocket[] = [];
+  let error: unknown;
+  while (error === undefined && clients.length < 40) {
+    const client = await stage.client({ ring }).catch((thrown: unknown) => {
+      error = thrown;
+    });
+    if (client !== undefined) clients.push(client);
+  }
+  expect(error).toMatchObject({ code: "ECONNREFUSED" });
+  expect((error as Error).message).toContain("there is no room for another connection (EMFILE)");
+  for (const client of clients) expect((await ask(client, "still there")).length).toBe(11);
+  await Promise.all(clients.slice(0, 3).map((client) => client.close()));
+  await stage.reaches("they have left", (now) => now.open === clients.length - 3);
   await isServed(stage);
 });

@@ -84,7 +84,7 @@ describe("messages", () => {
       "two have ended",
       (now) => now.ended.length === 2,
     );
-    expect(ended).toEqual(["malformed", "malformed"]);
+    expect(ended).toEqual(["message_too_long", "message_too_long"]);
     expect(errors.join()).toContain("sent 101 bytes; 100 are allowed (messageBytesMax)");
     expect((await ask(careful, "still there")).length).toBe(11);
   });

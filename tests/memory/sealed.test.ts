@@ -2,8 +2,10 @@
 
 import { describe, expect, test } from "bun:test";
 import type { End } from "../../src/index.ts";
+import { fullLimits } from "../../src/ipc/limits.ts";
 import type { ClientOptions, KeyPair } from "../../src/memory/index.ts";
 import { ClientSocket, keyPair, ServerSocket } from "../../src/memory/index.ts";
+import { kinds } from "../../src/native/memory-layout.ts";
 import { MemoryPeer } from "../kit/memory-peer.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
 import { pattern } from "../kit/random.ts";
@@ -21,7 +23,8 @@ class SealedStage implements AsyncDisposable {
   readonly #scratch = new Scratch();
   readonly keys = keyPair();
   readonly client = keyPair();
-  readonly server = new ServerSocket();
+  /** Without a seal it would take descriptors. */
+  readonly server = new ServerSocket(fullLimits({ descriptors: { max: 4 } }));
   readonly messages: string[] = [];
   readonly errors: string[] = [];
   readonly ends: End[] = [];
@@ -145,6 +148,35 @@ describe("who has the keys", () => {
     for (const side of [peer.out, peer.in]) {
       expect(Buffer.from(side.bytes).includes(secret)).toBe(false);
     }
+  });
+});
+
+describe("descriptors, which cannot be sealed,", () => {
+  test("are not sent, and the connection goes on", async () => {
+    await using stage = await SealedStage.open();
+    await using asker = await Asker.open(stage);
+    expect(() => asker.socket.attach([1])).toThrow("ENOTSUP: descriptors cannot be sealed");
+    expect(text(await asker.ask("still here"))).toBe("still here");
+  });
+
+  test.each<[string, (peer: MemoryPeer) => void]>([
+    ["that somebody slips in", (peer) => peer.say("descriptors", [1])],
+    [
+      "that somebody promises",
+      (peer) => {
+        const record = peer.sealed("with descriptors");
+        peer.writer.write(record, kinds.attended);
+        peer.writer.publish();
+        peer.say("");
+      },
+    ],
+  ])("%s end the connection", async (_, slip) => {
+    await using stage = await SealedStage.open();
+    await using peer = await stage.peer();
+    slip(peer);
+    await until("its connection ended", () => stage.ends.length === 1);
+    expect(stage.ends[0]!.reason).toBe("descriptors_unasked");
+    expect(stage.messages).toEqual([]);
   });
 });
 

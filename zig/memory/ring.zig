@@ -35,11 +35,13 @@ pub const head_at = 128;
 pub const reader_rests_at = 192;
 pub const writer_rests_at = 256;
 
-/// What a record holds.
+/// What a record holds. The last two may come together, as their sum.
 pub const Kind = enum(u32) {
     message = 0,
     /// The message is in memory of its own, whose descriptor comes over the socket; the payload is its length, as a u64.
     passed = 1,
+    /// Descriptors belong to the message, and come over the socket.
+    attended = 2,
     _,
 };
 

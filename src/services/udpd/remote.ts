@@ -97,6 +97,8 @@ export class Remote {
       if (this.#over) return this.#gone();
       const connection = await connect(service, {
         ...options,
+        // One for each remote, of which there are many, and rings are large.
+        transport: "unix",
         message: (_, message) => this.#answer(message),
         close: (_, end) => {
           this.#gone();

@@ -213,6 +213,8 @@ export class Server implements Running {
         ...connection,
         // Whatever the environment says, it leads to the services of this run directory.
         network: "",
+        // One for each remote, of which there are many, and rings are large.
+        transport: "unix",
         timeout: connectMs,
         message: (_, message) => remote.deliver(message),
         drain: () => remote.serviceDrained(),

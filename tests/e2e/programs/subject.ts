@@ -9,7 +9,7 @@ import { serve } from "../../../src/index.ts";
 import { answer, settings } from "../../kit/answer.ts";
 import { signalsAsInC } from "./signals.ts";
 
-export type SubjectSettings = { rundir: string; limits: Limits };
+export type SubjectSettings = { rundir: string; limits: Limits; memory?: boolean };
 
 /** What a connection that has ended had brought. */
 export type Ended = {
@@ -29,7 +29,7 @@ export type Role = {
 /** Plays the role until nobody asks any more. */
 export async function play(role: Role): Promise<void> {
   signalsAsInC();
-  const { rundir, limits } = settings<SubjectSettings>();
+  const { rundir, limits, memory } = settings<SubjectSettings>();
   const report = new Report("pong");
   const brought = new WeakMap<Connection, { messages: number; hash: bigint }>();
   const ended: Ended[] = [];
@@ -54,7 +54,7 @@ export async function play(role: Role): Promise<void> {
         return report.handlers.close?.(connection, end);
       },
     },
-    { rundir, ...limits },
+    { rundir, memory, ...limits },
   );
 
   await answer({

@@ -3,5 +3,7 @@
 import { writeSync } from "node:fs";
 import { serve } from "../../../src/index.ts";
 
-await serve("pong", { open: () => void writeSync(1, "accepted\n") }, { rundir: process.argv[2]! });
+const [, , rundir, transport] = process.argv;
+const memory = transport === "memory";
+await serve("pong", { open: () => void writeSync(1, "accepted\n") }, { rundir, memory });
 writeSync(1, "listening\n");

@@ -4,7 +4,7 @@ import type { Connection } from "../../../src/index.ts";
 import { serve } from "../../../src/index.ts";
 import { answer, settings } from "../../kit/answer.ts";
 
-const { rundir, dies } = settings<{ rundir: string; dies?: boolean }>();
+const { rundir, memory, dies } = settings<{ rundir: string; memory: boolean; dies?: boolean }>();
 const uncaught: string[] = [];
 if (dies !== true) {
   process.on("uncaughtException", (error: Error) => uncaught.push(error.message));
@@ -33,7 +33,7 @@ const { path } = await serve(
       throw new Error("in trouble");
     },
   },
-  { rundir, connectionsMax: 2 },
+  { rundir, memory, connectionsMax: 2 },
 );
 
 await serve(
@@ -47,7 +47,7 @@ await serve(
       throw new Error(`the second, after ${(error as Error).message}`);
     },
   },
-  { rundir },
+  { rundir, memory },
 );
 
 await serve(
@@ -62,7 +62,7 @@ await serve(
       throw new Error("the second, later");
     },
   },
-  { rundir },
+  { rundir, memory },
 );
 
 void answer({ path: () => path, uncaught: () => uncaught }).then(() => process.exit(0));

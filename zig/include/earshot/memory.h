@@ -85,11 +85,14 @@ extern "C" {
 #define EARSHOT_MEMORY_READER_RESTS_AT 192
 #define EARSHOT_MEMORY_WRITER_RESTS_AT 256
 
+/* The last two may come together, as their sum. */
 enum earshot_memory_kind {
     EARSHOT_MEMORY_KIND_MESSAGE = 0,
     /* The message is in memory of its own (earshot_memory_value_create), whose descriptor comes another
      * way; the payload is its length, as 64 bits. */
-    EARSHOT_MEMORY_KIND_PASSED = 1
+    EARSHOT_MEMORY_KIND_PASSED = 1,
+    /* Descriptors belong to the message, and come another way. */
+    EARSHOT_MEMORY_KIND_ATTENDED = 2
 };
 
 /* How a side sleeps, and so how it is woken. */
