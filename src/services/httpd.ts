@@ -111,7 +111,15 @@ async function start(how: Start, own: Values<typeof options>): Promise<Running> 
 /** What `serve` would be given, as far as it is about connections. */
 function connectOptions({ options: { rundir, shared, messageBytesMax, queueBytesMax } }: Start) {
   // Whatever the environment says, it leads to the services of this run directory.
-  return { rundir, shared, network: "", messageBytesMax, queueBytesMax };
+  // Memory would be mapped anew for each stream and each connection in the pool, for messages that come over HTTP.
+  return {
+    rundir,
+    shared,
+    network: "",
+    transport: "unix" as const,
+    messageBytesMax,
+    queueBytesMax,
+  };
 }
 
 function listen(where: Address, idle: number, gateway: Gateway, exposed: Exposure) {
