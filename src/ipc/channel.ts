@@ -50,10 +50,10 @@ export type Channel = {
   /** Its owner is told nothing any more. */
   leave(): void;
   /**
-   * Takes a message, to be sent when this task is done or earlier. `onSent` is told of it, at once or later. Throws what
-   * makes no message.
+   * Takes a message, to be sent when this task is done or earlier; where it `gathers`, with what others hand over in the
+   * same turn of Bun's loop. `onSent` is told of it, at once or later. Throws what makes no message.
    */
-  schedule(payload: Payload): void;
+  schedule(payload: Payload, gathers: boolean): void;
   /** Takes one with descriptors, and returns what is queued: 0 if all is on its way. Throws if it was not taken. */
   write(payload: Payload, options: SendOptions): number;
   /** Sends what was scheduled, as far as it goes. */

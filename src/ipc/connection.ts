@@ -75,6 +75,11 @@ export class Connection implements AsyncDisposable {
   onLost: ((end: End) => boolean) | undefined;
   /** @internal Told when it has ended. */
   onEnded: (() => void) | undefined;
+  /**
+   * @internal What is sent goes when Bun's loop comes round, and not with the task: for who hands on what others send,
+   * each piece of which is a task of its own.
+   */
+  gathers = false;
 
   /** @internal */
   constructor(service: string, handlers: ClientHandlers, limits: FullLimits) {
@@ -234,7 +239,7 @@ export class Connection implements AsyncDisposable {
     }
     this.#scheduled += bound;
     try {
-      channel.schedule(payload);
+      channel.schedule(payload, this.gathers);
     } catch (error) {
       this.#scheduled = Math.max(0, this.#scheduled - bound);
       throw error;

@@ -51,9 +51,10 @@ export class NativeChannel implements Channel {
     this.#loop.remove(this.handle);
   }
 
-  schedule(payload: Payload): void {
+  schedule(payload: Payload, gathers: boolean): void {
     this.#context.schedule(this.handle, payload);
-    this.#loop.sending();
+    if (gathers) this.#loop.soon();
+    else this.#loop.sending();
   }
 
   write(payload: Payload, options: SendOptions): number {

@@ -397,3 +397,18 @@ describe("the end", () => {
     expect(await stage.daemon.end()).toMatchObject({ code: 0, signal: null, stderr: "" });
   });
 });
+
+describe("many datagrams at once", () => {
+  test("have answers go out in between, and do not go to the service one by one", async () => {
+    await using stage = await open();
+    await stage.pong();
+    using remote = await Remote.open(stage.port);
+    await remote.ask("first");
+    stage.daemon.signal("SIGSTOP");
+    const count = 200;
+    for (let at = 0; at < count; at++) remote.send(`${at}`);
+    stage.daemon.signal("SIGCONT");
+    for (let at = 0; at < count; at++) await remote.receives(`${at}`);
+    expect((await stage.counters())["turns"]).toBeGreaterThan(0);
+  });
+});

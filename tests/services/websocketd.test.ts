@@ -537,6 +537,26 @@ test("no more waits for all remotes together than may, and who adds to it goes",
   await isServed(other);
 });
 
+describe("a remote that says more than all others", () => {
+  test("has its turns with them, and gets all its answers", async () => {
+    await using here = await stage();
+    using flooder = await RawWebSocket.open(here.port, "/pong");
+    using other = await RawWebSocket.open(here.port, "/pong");
+    const count = 100_000;
+    const frame = clientFrame(binary, pattern(64));
+    flooder.write(Buffer.concat(Array.from({ length: count }, () => frame)));
+    while (flooder.frames.length < count / 2) await isServed(other);
+    await flooder.received(count);
+    const { remoteTurns, messagesIn, accepted } = await here.daemon.counters();
+    expect(accepted).toBe(2);
+    expect(messagesIn).toBeGreaterThan(count);
+    // In one turn Bun reads so much of one WebSocket, and no more than that.
+    const readBytes = 512 * 1024;
+    expect(remoteTurns).toBeGreaterThanOrEqual(Math.floor((count * frame.length) / readBytes));
+    await isServed(other);
+  });
+});
+
 describe("an end", () => {
   test("of the service is told to the remote, whose neighbours go on", async () => {
     await using here = await stage(["--allow", "mortal"]);

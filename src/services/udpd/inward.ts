@@ -19,6 +19,7 @@ import type { Admission } from "../daemon/admission.ts";
 import { NotAdmitted } from "../daemon/admission.ts";
 import type { Counters } from "../daemon/counters.ts";
 import { Remote } from "./remote.ts";
+import { Turn } from "./turn.ts";
 
 export type InwardOptions = {
   readonly admission: Admission;
@@ -49,6 +50,8 @@ export const inwardCounts = [
   "dropped_too_long",
   "dropped_unsent",
   "dropped_own",
+  /** How often so many came at once that answers were seen to in between. */
+  "turns",
 ] as const;
 export type InwardCount = (typeof inwardCounts)[number];
 
@@ -64,6 +67,7 @@ export class Inward {
   readonly #messageBytesMax: number;
   readonly #ownHosts: ReadonlySet<string>;
   readonly #remotes = new Map<string, Remote>();
+  readonly #turn = new Turn(() => this.counters.add("turns"));
   #socket!: Socket;
   #timer: ReturnType<typeof setInterval> | undefined;
   #closing = false;
@@ -77,7 +81,10 @@ export class Inward {
       hostname,
       port,
       socket: {
-        data: (_, bytes, port, host, flags) => inward.#receive(bytes, port, host, flags.truncated),
+        data: (_, bytes, port, host, flags) => {
+          inward.#receive(bytes, port, host, flags.truncated);
+          inward.#turn.count();
+        },
         // That a remote is there no more, mostly; it ends when its time is over.
         error: () => inward.counters.add("dropped_unsent"),
       },

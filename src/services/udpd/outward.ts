@@ -22,6 +22,7 @@ import { NoWay } from "../daemon/way.ts";
 import type { Complain } from "../startable.ts";
 import type { LineEvents } from "./line.ts";
 import { Line } from "./line.ts";
+import { Turn } from "./turn.ts";
 
 export const outwardCounts = [
   "outward_datagrams_in",
@@ -33,6 +34,7 @@ export const outwardCounts = [
   "outward_dropped_unsent",
   "outward_refused",
   "outward_idle",
+  "outward_turns",
 ] as const;
 export type OutwardCount = (typeof outwardCounts)[number];
 
@@ -52,6 +54,7 @@ export class Outward {
   readonly #counters: Counters<OutwardCount>;
   readonly #messageBytesMax: number;
   readonly #lines = new Set<Line>();
+  readonly #turn = new Turn(() => this.#counters.add("outward_turns"));
   #timer: ReturnType<typeof setInterval> | undefined;
 
   constructor(options: OutwardOptions, counters: Counters<OutwardCount>) {
@@ -83,7 +86,10 @@ export class Outward {
 
   async #open(address: Address): Promise<Line> {
     const events: LineEvents = {
-      datagram: (line, bytes, truncated) => this.#receive(line, bytes, truncated),
+      datagram: (line, bytes, truncated) => {
+        this.#receive(line, bytes, truncated);
+        this.#turn.count();
+      },
       refused: (line) => this.#refused(line),
       unsent: () => this.#counters.add("outward_dropped_unsent"),
     };
@@ -102,6 +108,7 @@ export class Outward {
         message: (_, { bytes }) => this.#send(line, bytes),
         close: () => line.end(),
       });
+      line.client.gathers = true;
       await line.client.ended;
     } finally {
       line.end();

@@ -105,6 +105,7 @@ export class Remote {
           onEnd(this, end);
         },
       });
+      connection.gathers = true;
       this.#connection = connection;
       for (const bytes of this.#kept) connection.send(bytes);
       this.#kept = [];

@@ -173,6 +173,7 @@ export class Link {
 
   #begin(client: Connection): void {
     this.#client = client;
+    client.gathers = true;
     if (this.#isClosed) {
       this.#deliverEarly();
       void client.close();

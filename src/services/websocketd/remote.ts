@@ -31,6 +31,9 @@ export const closeCodes = {
 /** Compressing shorter ones costs more than it saves. */
 const compressBytesMin = 256;
 
+/** So many messages of one remote are taken before others are heard: few are handled at once, and many are one system call. */
+const turnMessagesMax = 256;
+
 /** What all remotes of a daemon have in common. */
 export type House = {
   readonly tally: Tally;
@@ -56,6 +59,11 @@ export class Remote {
   /** What the service has said in this batch, to go out together when the batch is over. */
   #batch: Message[] = [];
   readonly #presence = new Presence();
+  /** Its service has no room for more. */
+  #waitsForService = false;
+  /** It has said as much as one may before all others are heard. */
+  #hadTurn = false;
+  #turnMessages = 0;
   /** What waits for it is the last it gets. */
   #isLast = false;
   /** When a message last went either way, in milliseconds. */
@@ -99,16 +107,45 @@ export class Remote {
     tally.add("messagesIn");
     tally.add("bytesIn", length);
     if (this.#isTooMuch(length, length)) return;
+    this.#countTurn();
     try {
-      if (connection.send(message)) return;
+      if (connection.send(message) || this.#waitsForService) return;
     } catch (error) {
       // It broke in this moment, and its end is on its way.
       if (!isClosed(error)) throw error;
       return;
     }
-    if (this.#socket?.isPaused !== false) return;
     tally.add("remotePauses");
-    this.#socket.pause();
+    this.#waitsForService = true;
+    this.#readOrNot();
+  }
+
+  /**
+   * Bun reads one WebSocket again and again while there is more to read, and comes to nobody else meanwhile; one that is
+   * paused has only what was read of it handed out. So it goes on when all others have had their turn.
+   */
+  #countTurn(): void {
+    this.#turnMessages += 1;
+    if (this.#turnMessages === 1) setImmediate(this.#nextTurn);
+    if (this.#turnMessages !== turnMessagesMax) return;
+    this.#house.tally.add("remoteTurns");
+    this.#hadTurn = true;
+    this.#readOrNot();
+  }
+
+  readonly #nextTurn = (): void => {
+    this.#turnMessages = 0;
+    if (!this.#hadTurn) return;
+    this.#hadTurn = false;
+    this.#readOrNot();
+  };
+
+  #readOrNot(): void {
+    const socket = this.#socket;
+    const isPaused = this.#waitsForService || this.#hadTurn;
+    if (socket === undefined || socket.isPaused === isPaused) return;
+    if (isPaused) socket.pause();
+    else socket.resume();
   }
 
   /** Whether so many bytes `more` are more than is held for all; then it has to go, so that nobody else has to. */
@@ -158,7 +195,8 @@ export class Remote {
 
   /** The service has room again. */
   serviceDrained(): void {
-    if (this.#socket?.isPaused === true) this.#socket.resume();
+    this.#waitsForService = false;
+    this.#readOrNot();
   }
 
   /** The connection has ended. */

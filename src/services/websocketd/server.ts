@@ -194,6 +194,7 @@ export class Server implements Running {
     try {
       const connection = await this.#connect(remote, request.signal);
       if ("why" in connection) return connection;
+      connection.gathers = true;
       remote.bind(connection, leave);
       const headers =
         subprotocol === undefined ? undefined : { "Sec-WebSocket-Protocol": subprotocol };

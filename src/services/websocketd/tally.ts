@@ -29,6 +29,8 @@ const names = [
   /** How often the one waited for the other. */
   "remotePauses",
   "servicePauses",
+  /** How often a remote had to wait for the others, since it had said so much. */
+  "remoteTurns",
   /** Remotes that were closed, and why. */
   "violations",
   "unanswered",
