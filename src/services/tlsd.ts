@@ -11,7 +11,7 @@ import type { Values } from "./option.ts";
 import { flag, repeated, text, UsageError } from "./option.ts";
 import type { Startable } from "./startable.ts";
 import type { Identity } from "./tlsd/credentials.ts";
-import { readCertificates, readIdentity } from "./tlsd/credentials.ts";
+import { readCertificates, readIdentity, untimely } from "./tlsd/credentials.ts";
 import { dialTls } from "./tlsd/dialing.ts";
 import { listenTls } from "./tlsd/listener.ts";
 import { version } from "./tlsd/protocol.ts";
@@ -39,6 +39,8 @@ export const service: Startable<typeof options> = {
   start(how, own) {
     checkCarrier(own, how);
     const identity = identityOf(own, "cert", "key");
+    const late = identity && untimely(identity);
+    if (late !== undefined) how.complain(`--cert ${own.cert}`, late, "cert");
     if (own.listen !== undefined && identity === undefined) {
       throw new UsageError("--listen needs the --cert and --key that remotes are shown");
     }

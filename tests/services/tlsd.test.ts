@@ -4,6 +4,7 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { chmodSync, copyFileSync, writeFileSync } from "node:fs";
 import type { ConnectionOptions } from "node:tls";
 import { createServer } from "node:tls";
+import { readIdentity, untimely } from "../../src/services/tlsd/credentials.ts";
 import { Authority, selfSigned } from "../kit/certificates.ts";
 import { earshot, leaveNoCommand, run, startService } from "../kit/command.ts";
 import { frame } from "../kit/frames.ts";
@@ -266,8 +267,31 @@ describe("a client's certificate", () => {
     expect(await visit(daemon.place, await withCertificate(good))).toBe("ok");
     const wrong = "error: the certificate is of no authority that is trusted here";
     expect(await visit(daemon.place, await withCertificate(foreign))).toBe(wrong);
-    expect(await countersOf(daemon)).toMatchObject({ remotes: 3, remotesRefused: 1 });
+    const late = "error: the certificate has expired";
+    expect(await visit(daemon.place, await withCertificate(expired))).toBe(late);
+    const own = selfSigned(files.path, "own");
+    expect(await visit(daemon.place, await withCertificate(own))).toBe(
+      "error: the certificate is signed by itself, and of no authority that is trusted here",
+    );
+    expect(await countersOf(daemon)).toMatchObject({ remotes: 5, remotesRefused: 3 });
     await command.end();
+  });
+
+  test("of the daemon itself that is not valid now is told when it starts", async () => {
+    using scratch = new Scratch();
+    const listening = pairOf(expired);
+    const daemon = await startDaemon({ ...way, listening }, scratch.path, ["--allow", "pong"]);
+    await using command = daemon.command;
+    await command.complains(`--cert ${expired.cert}: has expired on `);
+    await command.end();
+  });
+
+  test("has its time", () => {
+    const identity = readIdentity(good.cert, good.key);
+    const dayMs = 86_400_000;
+    expect(untimely(identity)).toBeUndefined();
+    expect(untimely(identity, Date.now() - dayMs)).toStartWith("is not valid before ");
+    expect(untimely(identity, Date.now() + 3 * dayMs)).toStartWith("has expired on ");
   });
 
   test("is shown outwards, with --client-cert and --client-key", async () => {

@@ -16,6 +16,14 @@ export function readIdentity(certPath: string, keyPath: string): Identity {
   return { cert, key };
 }
 
+/** What keeps remotes from trusting it at this time, if anything does: its own certificate is the first. */
+export function untimely({ cert }: Identity, now = Date.now()): string | undefined {
+  const { validFrom, validTo } = new X509Certificate(cert);
+  if (now < Date.parse(validFrom)) return `is not valid before ${validFrom}`;
+  if (now > Date.parse(validTo)) return `has expired on ${validTo}`;
+  return undefined;
+}
+
 /** At least one, in PEM. */
 export function readCertificates(path: string): string {
   const pem = read(path, () => undefined);

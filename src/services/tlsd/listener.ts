@@ -194,5 +194,8 @@ function faultIn(socket: TLSSocket, asksForCertificate: boolean): string | undef
   if (socket.alpnProtocol !== protocol) return `offer the protocol "${protocol}" (ALPN)`;
   if (!asksForCertificate || socket.authorized) return undefined;
   const shown = Object.keys(socket.getPeerCertificate() ?? {}).length > 0;
-  return shown ? "the certificate is of no authority that is trusted here" : undefined;
+  if (!shown) return undefined;
+  // A code, whatever the types say of it.
+  const why: unknown = socket.authorizationError;
+  return faultOf(typeof why === "string" ? { code: why } : why).replace(/^its /, "the ");
 }

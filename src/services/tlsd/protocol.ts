@@ -11,6 +11,10 @@ const verdicts: readonly (readonly [RegExp, string])[] = [
   [/^CERT_NOT_YET_VALID$/, "its certificate is not valid yet"],
   [/^ERR_TLS_CERT_ALTNAME_(INVALID|FORMAT)$/, "its certificate is for another host"],
   [
+    /^DEPTH_ZERO_SELF_SIGNED_CERT$/,
+    "its certificate is signed by itself, and of no authority that is trusted here",
+  ],
+  [
     /SELF_SIGNED|UNABLE_TO_GET_ISSUER|UNABLE_TO_VERIFY|CERT_UNTRUSTED/,
     "its certificate is of no authority that is trusted here",
   ],
