@@ -123,8 +123,13 @@ export class Takeover implements AsyncDisposable {
     if (say === "withdrawn") this.#withdrawn = true;
     if (say !== "connections") return;
     const count = this.#adopt?.(message.descriptors) ?? 0;
-    // With an empty list it goes at once, before anything is read of what has come.
-    this.#connection.send(put({ say: "kept", count }), { descriptors: [] });
+    try {
+      // With an empty list it goes at once, before anything is read of what has come.
+      this.#connection.send(put({ say: "kept", count }), { descriptors: [] });
+    } catch (error) {
+      // It has just died, and so has nothing to take back: all that has come is here.
+      if (!isOver(error)) throw error;
+    }
   }
 
   /** Gives up: the one that runs it goes on, unless it was told already that this one serves. */
@@ -264,6 +269,9 @@ export class Offer implements AsyncDisposable {
   /**
    * Offers it no more; a service that is closed is no longer offered either. A taker that has said that it serves is not
    * disturbed; one that has not yet is told that it is called off, and if the service is closed already, the name is its.
+   *
+   * So who ends both closes the service, and the offer goes with it. If the offer is closed first, be it in one
+   * `Promise.all`, a taker that serves and has not said so yet is called off, and then nobody serves.
    */
   async close(): Promise<void> {
     clearTimeout(this.#timer);

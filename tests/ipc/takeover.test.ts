@@ -5,6 +5,7 @@ import { writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Connection, Message } from "../../src/index.ts";
 import { connect, list, offerTakeover, serve, takeOver } from "../../src/index.ts";
+import { loop } from "../../src/ipc/loop.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
 import { Scratch } from "../kit/scratch.ts";
 import { until } from "../kit/until.ts";
@@ -218,6 +219,48 @@ describe("taking over", () => {
     const said = await failureOf(takeOver("pong", { rundir }));
     expect(said).toContain('EBUSY: "pong" is not to be had: "\\u001b[2J\\nxxx');
     expect(said.length).toBeLessThan(300);
+  });
+
+  test("goes on with what has come when the other one has died right behind it", async () => {
+    using scratch = new Scratch();
+    const rundir = scratch.path;
+    await using old = await serve("old", {}, { rundir });
+    const heard: string[] = [];
+    await using _ = await serve(
+      "pong.takeover",
+      {
+        message: (connection, message) => {
+          const { say } = JSON.parse(message.text()) as { say: string };
+          heard.push(say);
+          if (say === "take") {
+            const copies = old.copies();
+            const yours = { version: 1, say: "yours", service: copies.length, pid: process.pid };
+            connection.send(JSON.stringify(yours), { descriptors: copies });
+            for (const copy of copies) copy.close();
+            return;
+          }
+          connection.send(JSON.stringify({ version: 1, say: "left" }));
+          const [one, other] = loop().context.pair();
+          const connections = JSON.stringify({ version: 1, say: "connections" });
+          connection.send(connections, { descriptors: [one] });
+          one.close();
+          other.close();
+          void connection.close({ now: true });
+        },
+      },
+      { rundir, descriptors: { max: 4 } },
+    );
+    const before = await takeOver("pong", { rundir });
+    let adopted = 0;
+    await before!.confirm((descriptors) => {
+      for (const descriptor of descriptors) descriptor.close();
+      adopted += descriptors.length;
+      return descriptors.length;
+    });
+    await until("its end has come", () => before!.over);
+    expect(heard).toEqual(["take", "serving"]);
+    expect(adopted).toBe(1);
+    await before!.close();
   });
 
   test("leaves the name to another process even if the one that ran it is closed instead", async () => {
