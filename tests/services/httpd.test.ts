@@ -716,6 +716,20 @@ describe("a hostile client", () => {
     expect(await stage.text("pong", "after")).toBe("after");
   });
 
+  test("that does not wait for its answer is not counted as answered", async () => {
+    await using stage = await Stage.open("--allow", "patient");
+    const patient = new Patient();
+    await stage.serve("patient", patient.handlers);
+    using client = await stage.raw();
+    const ask = (text: string) => `${head("/patient", `Content-Length: ${text.length}`)}${text}`;
+    client.write(`${ask("one")}${ask("two")}`);
+    await patient.isAsked("one");
+    await client.gone();
+    patient.answer("one");
+    await until("it is counted", async () => (await stage.counters())["broken_off"] === 1);
+    expect(await stage.counters()).toMatchObject({ answers_2xx: 0 });
+  });
+
   test("that does not read a large answer is let go, and what was held for it too", async () => {
     const words = ["--idle", "1", "--body-timeout", "1", "--held-max", "20000000"];
     await using stage = await Stage.open("--allow", "pong", ...words);

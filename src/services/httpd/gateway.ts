@@ -183,6 +183,11 @@ export class Gateway {
     exchange.enter("answer");
     const answer = await this.#answer(this.#pools.get(service)!, exchange, body);
     this.#giveBack(exchange);
+    if (exchange.request.signal.aborted) {
+      // It has gone, or has sent a second request before the answer to the first, at which Bun ends it.
+      this.#over(exchange, false);
+      return new Response(null);
+    }
     if (!isSmall(answer)) this.#hold(exchange, answer.length);
     this.#counters.add("bytes_out", answer.length);
     this.#counters.add("answers_2xx");
