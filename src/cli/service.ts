@@ -57,22 +57,34 @@ const options = {
 /** For a service that no other process goes on with. */
 const finishUnused = { finish: "nobody takes it over while it has connections" };
 
-const command = {
-  name: "service",
-  usage: "NAME [OPTIONS…] | --list | --help",
-  about: `
+/** Not to be spoken of for one that cannot go on with a socket; said all the same, they have an answer of their own. */
+const handingOver: ReadonlySet<string> = new Set(["takeover", "launchd"]);
+
+const about = `
 Starts the service NAME, and says where it listens when it does. SIGINT, SIGTERM or a closed
 terminal end it: it gives up its name, sends what it had taken, and exits; a second one ends it at
 once. At SIGHUP a service that has rules in a file reads them again instead, unless its terminal has
 gone. What goes wrong with a peer is told on stderr; the others are served all the same. SIGUSR2 has
-it tell its counters there, as a line of JSON.
+it tell its counters there, as a line of JSON.`;
+
+const aboutHandingOver = `
 
 With --takeover it goes on with the socket of the process that runs it, which accepts no more,
 hands over or finishes its connections, and exits. If nobody runs it, it starts as usual.
 
 Started by systemd it serves on the socket it is passed (LISTEN_FDS; of several the one called NAME),
 and tells when it is ready, when it stops, and which process goes on after a takeover (NOTIFY_SOCKET;
-the unit needs Type=notify and NotifyAccess=all).`,
+the unit needs Type=notify and NotifyAccess=all).`;
+
+const aboutReadiness = `
+
+Started by systemd it tells when it is ready and when it stops (NOTIFY_SOCKET; the unit needs
+Type=notify).`;
+
+const command = {
+  name: "service",
+  usage: "NAME [OPTIONS…] | --list | --help",
+  about: about + aboutHandingOver,
   options,
 };
 
@@ -88,7 +100,7 @@ async function main(given: readonly string[]): Promise<number> {
     ...service?.unused,
   };
   const { words, values } = readArguments<typeof options & Options>(given, all);
-  if (values.help === true) tell(1, help({ ...command, options: without(all, unused) }));
+  if (values.help === true) tell(1, helpOf(service, without(all, unused)));
   else if (values.list === true) await list();
   else if (name === undefined || service === undefined) throw new UsageError("which one?");
   else if (words.length > 1) throw new UsageError(`one at a time; "${words[1]}" is one too many`);
@@ -97,6 +109,14 @@ async function main(given: readonly string[]): Promise<number> {
     await serve(name, service, values);
   }
   return status.done;
+}
+
+function helpOf(service: Startable | undefined, shown: Options): string {
+  if (service === undefined || service.handsOver !== undefined) {
+    return help({ ...command, options: shown });
+  }
+  const left = Object.entries(shown).filter(([option]) => !handingOver.has(option));
+  return help({ ...command, about: about + aboutReadiness, options: Object.fromEntries(left) });
 }
 
 type Unused = NonNullable<Startable["unused"]>;
