@@ -11,10 +11,12 @@ const spinning = ["unix-sync-spin", "floor-unix-spin"];
 /** Of what goes through shared memory, the plain program that does the same. */
 const memoryFloors: Record<string, string> = {
   "memory-spin": "floor-memory-spin",
+  "memory-sealed-spin": "floor-memory-spin",
   "memory-sleep": "floor-futex",
   "memory-async": "floor-memory-spin",
   "memory-serve": "floor-memory-spin",
   "memory-stream": "floor-memcpy",
+  "memory-sealed-stream": "floor-memcpy",
 };
 
 /** Of each row by a bridge, what does the same without one. */

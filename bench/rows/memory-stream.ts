@@ -1,14 +1,16 @@
-/** The row `memory-stream`: messages one way through shared memory, by handlers in Bun's loop. */
+/** The row `memory-stream`: messages one way through shared memory, by handlers in Bun's loop. Option: `sealed`. */
 
 import { basename, dirname } from "node:path";
 import { ClientSocket, ServerSocket } from "../../src/memory/index.ts";
 import { ready } from "./control.ts";
+import { sealed } from "./keys.ts";
 import { driveOneWay, type Outgoing, Tally } from "./one-way.ts";
 import { readRole } from "./role.ts";
 
 const role = readRole();
 const name = basename(role.path);
 const options = { rundir: dirname(role.path) };
+const isSealed = role.options[0] === "sealed";
 const end = new Uint8Array(0);
 
 if (role.name === "serve") {
@@ -20,7 +22,7 @@ if (role.name === "serve") {
     if (answer !== null) socket.write(answer);
   };
   server.onClose = () => server.close();
-  await server.listen(name, options);
+  await server.listen(name, { ...options, ...(isSealed ? sealed.serve : {}) });
   ready();
 } else {
   const client = new ClientSocket();
@@ -28,7 +30,7 @@ if (role.name === "serve") {
   let drained: () => void = () => undefined;
   client.onData = (bytes) => answered(bytes.slice());
   client.onDrain = () => drained();
-  await client.connect(name, options);
+  await client.connect(name, { ...options, ...(isSealed ? sealed.drive : {}) });
 
   /** As many as there is room for. */
   const batch = (outgoing: Outgoing, left: Uint8Array | undefined): Uint8Array | undefined => {

@@ -22,6 +22,7 @@ export async function runMemory(efforts: Efforts, seats: readonly Seat[]): Promi
   };
   const trips = [
     bunRow("memory-spin", "earshot", "memory-sync.ts", spin),
+    bunRow("memory-sealed-spin", "earshot", "memory-sync.ts", spin, "sealed"),
     floorRow("floor-memory-spin", "floor_memory", (seat) => [
       // On one processor, whoever spins without yielding keeps the other from answering.
       seat.placement === "one-core" ? "yield" : "spin",
@@ -40,6 +41,7 @@ export async function runMemory(efforts: Efforts, seats: readonly Seat[]): Promi
   await run([bunRow("memory-connect", "earshot", "memory-connect.ts")], [small], efforts.rtt);
   const streams = [
     bunRow("memory-stream", "earshot", "memory-stream.ts"),
+    bunRow("memory-sealed-stream", "earshot", "memory-stream.ts", "sealed"),
     copyRow(),
     bunRow("unix-stream", "earshot", "unix-stream.ts"),
   ];
