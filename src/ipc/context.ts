@@ -377,6 +377,13 @@ export class Context implements Disposable {
     }
     this.flush();
     const handle = this.#library.calls.earshot_ipc_switch(this.#open(), one, other, this.#at);
+    if (handle === codes.invalid_argument.number) {
+      throw new Failure(
+        "EINVAL",
+        `EINVAL: nothing can pass between handles ${one} and ${other}: both can only be read, or only be written; or ` +
+          "descriptors that wait to be sent on one of them could not go along",
+      );
+    }
     this.#added(handle);
     if (format.in !== undefined || format.out !== undefined) this.#convertAt(handle, format);
     return handle;

@@ -206,6 +206,24 @@ describe("a plain switch", () => {
     expect(came).toEqual(["second", large, "fourth"]);
   });
 
+  test("is refused where nothing could pass either way, and says so", () => {
+    using scratch = new Scratch();
+    using context = new Context();
+    const files = ["one", "other"].map((name) => {
+      writeFileSync(scratch.join(name), name);
+      return openSync(scratch.join(name), "r");
+    });
+    const [one, other] = files.map((descriptor) => context.external(descriptor)) as [
+      number,
+      number,
+    ];
+    expect(() => context.switch(one, other)).toThrow(
+      `EINVAL: nothing can pass between handles ${one} and ${other}: both can only be read`,
+    );
+    for (const handle of [one, other]) context.closeHandle(handle, { now: true });
+    for (const descriptor of files) closeSync(descriptor);
+  });
+
   test("is of two", () => {
     using bound = new Bound();
     expect(() => bound.outer.switch(bound.far[0], bound.far[0])).toThrow(

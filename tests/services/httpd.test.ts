@@ -330,6 +330,7 @@ describe("what there is", () => {
     "/pong/more",
     "/.hidden",
     "/pong%00",
+    "/pong?",
     "/pong?streams",
     "/pong?stream=1",
   ])("%s is no path", async (path) => {

@@ -306,7 +306,7 @@ export class Gateway {
 /** Throws a Refusal for a query that means nothing here, which somebody meant something by. */
 function isStream(url: string): boolean {
   const query = url.indexOf("?");
-  if (query < 0 || query === url.length - 1) return false;
+  if (query < 0) return false;
   if (url.slice(query) === "?stream") return true;
   throw new Refusal("bad_path", "the only query is ?stream");
 }
