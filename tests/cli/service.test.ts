@@ -180,6 +180,18 @@ describe("what can be started", () => {
     expect(scratch.entries()).toEqual([]);
   });
 
+  test("for one that no other process can go on with does not speak of that", async () => {
+    const [httpd, pong] = await Promise.all(
+      ["httpd", "pong"].map((name) => run(earshot("service", name, "--help"))),
+    );
+    expect([httpd!.code, pong!.code]).toEqual([0, 0]);
+    for (const word of ["--takeover", "--launchd", "LISTEN_FDS"]) {
+      expect(pong!.stdout).toContain(word);
+      expect(httpd!.stdout).not.toContain(word);
+    }
+    expect(httpd!.stdout).toContain("NOTIFY_SOCKET");
+  });
+
   test("and how, by --help", async () => {
     const { code, stdout, stderr } = await run(earshot("service", "--help"));
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
