@@ -14,6 +14,7 @@ import { drainMicrotasks } from "bun:jsc";
 import { turnMs } from "../ipc/context.ts";
 import { Linger } from "../ipc/linger.ts";
 import { loop } from "../ipc/loop.ts";
+import { yieldProcessor } from "../native/shared-memory.ts";
 
 /** How long nothing may come until all go to sleep. */
 const lingerMs = 0.05;
@@ -36,6 +37,7 @@ class Hub {
   #turning = false;
   #again = false;
   #sleptAt = 0;
+  #vain = 0;
   /** Something was written since all sleep. */
   #expects = false;
 
@@ -91,7 +93,6 @@ class Hub {
       const begun = performance.now();
       let now = begun;
       let quietSince = begun;
-      let vain = 0;
       while (this.#awake.size > 0) {
         if (this.#round() > 0) {
           drainMicrotasks();
@@ -100,7 +101,7 @@ class Hub {
         } else if (!this.#linger.worthwhile) {
           this.#sleep();
           now = performance.now();
-        } else if (++vain % roundsPerClock === 0) {
+        } else if (this.#lookedInVain()) {
           now = performance.now();
           if (now - quietSince >= lingerMs) {
             this.#linger.vain();
@@ -113,6 +114,12 @@ class Hub {
       this.#turning = false;
       if (this.#awake.size > 0) this.#soon();
     }
+  }
+
+  /** Whether it is time to look at the clock: now and then, and whenever others may have had the processor. */
+  #lookedInVain(): boolean {
+    this.#vain += 1;
+    return yieldProcessor() || this.#vain % roundsPerClock === 0;
   }
 
   #round(): number {

@@ -5,6 +5,7 @@
 
 import { Linger } from "../ipc/linger.ts";
 import { loop } from "../ipc/loop.ts";
+import { yieldProcessor } from "../native/shared-memory.ts";
 import type { Incoming } from "./incoming.ts";
 
 /** Who sleeps on the ring looks after so long whether the other side is still there. */
@@ -44,9 +45,11 @@ export class Lookout {
     if (now >= spinUntil) return false;
     for (; now < spinUntil; now = performance.now()) {
       for (let round = 0; round < roundsPerClock; round++) {
-        if (!incoming.hasMore) continue;
-        this.#linger.found();
-        return true;
+        if (incoming.hasMore) {
+          this.#linger.found();
+          return true;
+        }
+        if (yieldProcessor()) break;
       }
     }
     this.#linger.vain();

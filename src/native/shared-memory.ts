@@ -57,6 +57,18 @@ export class Segment {
   }
 }
 
+let hasOneProcessor: boolean | undefined;
+
+/**
+ * For who looks for something again and again: lets others run where this process has a single processor, since whoever is
+ * looked for could not otherwise. Returns whether it did.
+ */
+export function yieldProcessor(): boolean {
+  if (hasOneProcessor === false) return false;
+  hasOneProcessor = memoryLibrary().calls.earshot_memory_yield() === 1;
+  return hasOneProcessor;
+}
+
 /** A message in memory of its own. */
 export const value = {
   /** Returns a descriptor, which is the caller's. */

@@ -197,6 +197,7 @@ export const memorySymbols = {
   earshot_memory_await_message: call("i32", "bytes", "i64"),
   earshot_memory_sleep: call("void", "pointer", "u32", "i64"),
   earshot_memory_wake: call("void", "pointer"),
+  earshot_memory_yield: call("i32"),
   earshot_memory_value_create: call("i32", "bytes", "u32"),
   earshot_memory_value_map: call("i32", "i32", "u32", "bytes"),
   earshot_memory_value_unmap: call("void", "pointer", "pointer"),

@@ -36,6 +36,7 @@ pub const functions = .{
     .{ "earshot_memory_await_message", &ring.awaitMessage },
     .{ "earshot_memory_sleep", &ring.sleep },
     .{ "earshot_memory_wake", &ring.wake },
+    .{ "earshot_memory_yield", &ring.yield },
     .{ "earshot_memory_value_create", &value.create },
     .{ "earshot_memory_value_map", &value.map },
     .{ "earshot_memory_value_unmap", &value.unmap },

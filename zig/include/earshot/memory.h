@@ -221,6 +221,10 @@ void earshot_memory_sleep(const uint32_t *word, uint32_t expected, int64_t timeo
 /* Wakes all who sleep on `word`. */
 void earshot_memory_wake(const uint32_t *word);
 
+/* For who looks for something again and again: lets others run, and returns 1, where this process has a
+ * single processor, since whoever is looked for could not run otherwise. Elsewhere 0, at once and always. */
+int32_t earshot_memory_yield(void);
+
 /* ---- messages that are too long for a ring ---- */
 
 /* Memory that holds these bytes, and whose bytes can change no more where the system can see to that

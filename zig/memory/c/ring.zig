@@ -1,6 +1,7 @@
 //! The C face of rings: making them, mapping them, writing into them and reading from them. What the functions mean is
 //! documented in `earshot/memory.h`.
 
+const std = @import("std");
 const memory = @import("memory");
 const sys = @import("sys");
 const codes = @import("code.zig");
@@ -42,6 +43,17 @@ pub fn sleep(word: ?*const u32, expected: u32, timeout_ns: i64) callconv(.c) voi
 
 pub fn wake(word: ?*const u32) callconv(.c) void {
     sys.shared.wake(word orelse return);
+}
+
+/// How many processors this process could run on when that was asked first; 0 until then. Any thread may ask.
+var processors: std.atomic.Value(u32) = .init(0);
+
+pub fn yield() callconv(.c) i32 {
+    var system: sys.System = .{};
+    if (processors.load(.monotonic) == 0) processors.store(system.processorsUsable(), .monotonic);
+    if (processors.load(.monotonic) > 1) return 0;
+    system.yield();
+    return 1;
 }
 
 pub fn writerBegin(out: ?*ring.Writer, place: ?ring.Place, ring_bytes: u32) callconv(.c) i32 {
