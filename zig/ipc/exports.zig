@@ -26,9 +26,9 @@ pub const std_options: std.Options = .{ .signal_stack_size = null };
 
 pub const panic = library.panic.PanicType("libearshot-ipc");
 
-pub const functions = .{
-    .{ "earshot_ipc_abi", &abi },
-    .{ "earshot_ipc_manifest", &manifest },
+const face = library.face.FaceType(@This());
+
+pub const functions = face.functions ++ .{
     .{ "earshot_ipc_context_open", &context.open },
     .{ "earshot_ipc_context_close", &context.close },
     .{ "earshot_ipc_context_entrust", &context.entrust },
@@ -159,14 +159,6 @@ pub const header_names = .{
     "earshot_ipc_converter",
 };
 
-fn abi() callconv(.c) i32 {
-    return abi_version;
-}
-
-fn manifest() callconv(.c) [*:0]const u8 {
-    return library.manifest.Manifest(abi_version, structs, enums, constants, functions).json;
-}
-
 comptime {
-    for (functions ++ foreign_functions) |function| @export(function[1], .{ .name = function[0] });
+    face.publish();
 }

@@ -2,6 +2,7 @@
 //! program hands them, and end when an invariant of their own is broken.
 
 pub const argument = @import("argument.zig");
+pub const face = @import("face.zig");
 pub const handle = @import("handle.zig");
 pub const manifest = @import("manifest.zig");
 pub const panic = @import("panic.zig");

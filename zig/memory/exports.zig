@@ -19,9 +19,9 @@ pub const std_options: std.Options = .{ .signal_stack_size = null };
 
 pub const panic = library.panic.PanicType("libearshot-memory");
 
-pub const functions = .{
-    .{ "earshot_memory_abi", &abi },
-    .{ "earshot_memory_manifest", &manifest },
+const face = library.face.FaceType(@This());
+
+pub const functions = face.functions ++ .{
     .{ "earshot_memory_ring_create", &ring.create },
     .{ "earshot_memory_ring_map", &ring.map },
     .{ "earshot_memory_ring_unmap", &ring.unmap },
@@ -74,14 +74,6 @@ pub const header_names = .{
     "EARSHOT_MEMORY_ABI",
 };
 
-fn abi() callconv(.c) i32 {
-    return abi_version;
-}
-
-fn manifest() callconv(.c) [*:0]const u8 {
-    return library.manifest.Manifest(abi_version, structs, enums, constants, functions).json;
-}
-
 comptime {
-    for (functions ++ foreign_functions) |function| @export(function[1], .{ .name = function[0] });
+    face.publish();
 }

@@ -18,9 +18,9 @@ pub const std_options: std.Options = .{ .signal_stack_size = null };
 
 pub const panic = library.panic.PanicType("libearshot-seal");
 
-pub const functions = .{
-    .{ "earshot_seal_abi", &abi },
-    .{ "earshot_seal_manifest", &manifest },
+const face = library.face.FaceType(@This());
+
+pub const functions = face.functions ++ .{
     .{ "earshot_seal_suites", &session.suites },
     .{ "earshot_seal_choose", &session.choose },
     .{ "earshot_seal_public_key", &session.publicKey },
@@ -68,14 +68,6 @@ pub const header_names = .{
     "earshot_seal_handle",
 };
 
-fn abi() callconv(.c) i32 {
-    return abi_version;
-}
-
-fn manifest() callconv(.c) [*:0]const u8 {
-    return library.manifest.Manifest(abi_version, structs, enums, constants, functions).json;
-}
-
 comptime {
-    for (functions ++ foreign_functions) |function| @export(function[1], .{ .name = function[0] });
+    face.publish();
 }
