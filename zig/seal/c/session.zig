@@ -127,11 +127,7 @@ pub fn write(
     out: ?[*]u8,
     out_bytes: u32,
 ) callconv(.c) i32 {
-    const given = argument.list(u8, payload, payload_bytes) catch |failure| return codes.of(failure);
-    const room = space(out, out_bytes) catch |failure| return codes.of(failure);
-    const slot = registry.take(.from(handle)) catch |failure| return codes.of(failure);
-    defer _ = Registry.put(slot);
-    return lengthOr(slot.object.write(given, room));
+    return codeOr(tryOne(.write, handle, 0, payload, payload_bytes, out, out_bytes));
 }
 
 pub fn read(
@@ -141,11 +137,7 @@ pub fn read(
     out: ?[*]u8,
     out_bytes: u32,
 ) callconv(.c) i32 {
-    const given = argument.list(u8, message, message_bytes) catch |failure| return codes.of(failure);
-    const room = space(out, out_bytes) catch |failure| return codes.of(failure);
-    const slot = registry.take(.from(handle)) catch |failure| return codes.of(failure);
-    defer _ = Registry.put(slot);
-    return lengthOr(slot.object.read(given, room));
+    return codeOr(tryOne(.read, handle, 0, message, message_bytes, out, out_bytes));
 }
 
 pub fn suiteOf(handle: u32) callconv(.c) i32 {
@@ -162,12 +154,7 @@ pub fn seal(
     out: ?[*]u8,
     out_bytes: u32,
 ) callconv(.c) i32 {
-    const kind_number = kindOf(kind) catch |failure| return codes.of(failure);
-    const given = argument.list(u8, bytes, bytes_count) catch |failure| return codes.of(failure);
-    const room = space(out, out_bytes) catch |failure| return codes.of(failure);
-    const slot = registry.take(.from(handle)) catch |failure| return codes.of(failure);
-    defer _ = Registry.put(slot);
-    return lengthOr(slot.object.seal(kind_number, given, room));
+    return codeOr(tryOne(.seal, handle, kind, bytes, bytes_count, out, out_bytes));
 }
 
 pub fn open(
@@ -178,12 +165,7 @@ pub fn open(
     out: ?[*]u8,
     out_bytes: u32,
 ) callconv(.c) i32 {
-    const kind_number = kindOf(kind) catch |failure| return codes.of(failure);
-    const given = argument.list(u8, record, record_bytes) catch |failure| return codes.of(failure);
-    const room = space(out, out_bytes) catch |failure| return codes.of(failure);
-    const slot = registry.take(.from(handle)) catch |failure| return codes.of(failure);
-    defer _ = Registry.put(slot);
-    return lengthOr(slot.object.open(kind_number, given, room));
+    return codeOr(tryOne(.open, handle, kind, record, record_bytes, out, out_bytes));
 }
 
 pub fn sealBatch(
@@ -210,7 +192,25 @@ pub fn openBatch(
     return codeOr(tryBatch(.open, handle, in, in_bytes, out, out_bytes, records, count));
 }
 
-const Way = enum { seal, open };
+/// What is done with bytes: a message of the handshake written or read, or another sealed or opened.
+const Way = enum { write, read, seal, open };
+
+fn tryOne(
+    comptime way: Way,
+    handle: u32,
+    kind: u32,
+    bytes: ?[*]const u8,
+    bytes_count: u32,
+    out: ?[*]u8,
+    out_bytes: u32,
+) codes.Error!i32 {
+    const given = try argument.list(u8, bytes, bytes_count);
+    const room = try space(out, out_bytes);
+    const kind_number = try kindOf(kind);
+    const slot = try registry.take(.from(handle));
+    defer _ = Registry.put(slot);
+    return @intCast(try apply(way, &slot.object, kind_number, given, room));
+}
 
 /// Returns how many were done. What is wrong with one is told by itself, when all before it have been delivered: it
 /// is the first of another call then, or an opener that has failed.
@@ -232,7 +232,7 @@ fn tryBatch(
     for (list, 0..) |shared, done| {
         // Read once: it may lie where somebody else can write.
         const record = shared;
-        const result = sealOrOpen(way, &slot.object, from, into, record);
+        const result = applyTo(way, &slot.object, from, into, record);
         if (result) |_| continue else |failure| {
             if (done == 0) return failure;
             return @intCast(done);
@@ -241,7 +241,7 @@ fn tryBatch(
     return @intCast(list.len);
 }
 
-fn sealOrOpen(
+fn applyTo(
     comptime way: Way,
     session: *Session,
     from: []const u8,
@@ -251,9 +251,16 @@ fn sealOrOpen(
     const kind = try kindOf(record.kind);
     if (record.in_offset > from.len or record.in_bytes > from.len - record.in_offset) return error.InvalidArgument;
     if (record.out_offset > into.len) return error.InvalidArgument;
-    const bytes = from[record.in_offset..][0..record.in_bytes];
-    const room = into[record.out_offset..];
-    return if (way == .seal) session.seal(kind, bytes, room) else session.open(kind, bytes, room);
+    return apply(way, session, kind, from[record.in_offset..][0..record.in_bytes], into[record.out_offset..]);
+}
+
+fn apply(comptime way: Way, session: *Session, kind: u8, bytes: []const u8, room: []u8) codes.Error!usize {
+    return switch (way) {
+        .write => session.write(bytes, room),
+        .read => session.read(bytes, room),
+        .seal => session.seal(kind, bytes, room),
+        .open => session.open(kind, bytes, room),
+    };
 }
 
 pub fn close(handle: u32) callconv(.c) i32 {
@@ -285,10 +292,6 @@ fn space(out: ?[*]u8, out_bytes: u32) error{InvalidArgument}![]u8 {
 
 fn kindOf(kind: u32) error{InvalidArgument}!u8 {
     return if (kind > std.math.maxInt(u8)) error.InvalidArgument else @intCast(kind);
-}
-
-fn lengthOr(result: codes.Error!usize) i32 {
-    return if (result) |length| @intCast(length) else |failure| codes.of(failure);
 }
 
 fn codeOr(result: codes.Error!i32) i32 {
