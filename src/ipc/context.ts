@@ -6,7 +6,6 @@
 import { join } from "node:path";
 import type { Areas } from "../native/areas.ts";
 import { mapAreas } from "../native/areas.ts";
-import { Converter } from "../native/converter.ts";
 import type { IpcError, Subject } from "../native/errors.ts";
 import { codes, errorOf, IpcError as Failure } from "../native/errors.ts";
 import type { PollerKind } from "../native/layout.ts";
@@ -23,19 +22,18 @@ import {
   pollerKinds,
   ServiceOptions as ServiceLayout,
   Statistics as StatisticsLayout,
-  verdicts,
 } from "../native/layout.ts";
 import type { IpcLibrary } from "../native/library.ts";
 import { ipcLibrary, own } from "../native/library.ts";
 import { Struct } from "../native/struct.ts";
 import type { Address } from "../native/symbols.ts";
+import { Converters } from "./converters.ts";
 import { Descriptor, numberOf, numbersOf } from "./descriptor.ts";
 import { Doorbell } from "./doorbell.ts";
 import { isElsewhere, lookUpNow } from "./elsewhere.ts";
 import type { Held } from "./event.ts";
 import { Event, eventWords } from "./event.ts";
 import type { Format } from "./format.ts";
-import { convertWith } from "./format.ts";
 import type { InternetAddress } from "./internet-address.ts";
 import { nativeAddress, readAddress } from "./internet-address.ts";
 import type { Limits } from "./limits.ts";
@@ -150,15 +148,12 @@ export class Context implements Disposable {
   /** Who is being sent to, and what was queued for it when its last run was settled. */
   #asked = 0;
   #queued = 0;
-  /** What native code calls for switches with formats, by the handles of which it says which one it is. */
-  #converters: { in: Converter; out: Converter } | undefined;
-  readonly #formats = new Map<number, Format>();
+  /** There are none before there is a switch with a format. */
+  #converters: Converters | undefined;
   /** Where native code puts the descriptors of a message. */
   readonly #taken = new Int32Array(constants.descriptors_max);
   /** Those of this batch that somebody has looked at, a message's together. */
   #arrived: (readonly Descriptor[])[] = [];
-  /** One of their functions is running, in the middle of a wait. */
-  #converting = false;
   /** Why things that this side asked for could not be done; they come first in the next batch. */
   #errors: Event[] = [];
   /** @internal Told what became of what was sent, instead of an Error event. */
@@ -390,44 +385,33 @@ export class Context implements Disposable {
   }
 
   #convertAt(handle: number, format: Format): void {
-    this.#converters ??= {
-      in: new Converter((argument, bytes) => this.#convert(argument, "in", bytes)),
-      out: new Converter((argument, bytes) => this.#convert(argument, "out", bytes)),
-    };
-    this.#formats.set(handle, format);
+    this.#converters ??= new Converters({
+      hand: (piece) => {
+        const { calls } = this.#library;
+        // In the middle of a wait its owner makes no call, but this is for the wait.
+        const result = calls.earshot_ipc_convert(this.#address!, sendable(piece), piece.length);
+        if (result < 0) throw errorOf(result, { errno: 0, syscall: 0, detail: 0 });
+      },
+      fail: (handle, error) => this.#tell(handle, error),
+    });
     const result = this.#library.calls.earshot_ipc_switch_converters(
       this.#open(),
       handle,
       1,
-      format.in === undefined ? noCallback : this.#converters.in.address,
-      format.out === undefined ? noCallback : this.#converters.out.address,
+      ...this.#converters.add(handle, format),
       // What they are called with: an address to native code, and the handle to us.
       handle as Address,
     );
     this.#checked(result);
   }
 
-  /** Called in the middle of a wait. */
-  #convert(handle: number, way: "in" | "out", bytes: Uint8Array): number {
-    const address = this.#open();
-    this.#converting = true;
-    try {
-      const convert = this.#formats.get(handle)![way]!;
-      return convertWith(convert, bytes, (piece) => {
-        const { calls } = this.#library;
-        const result = calls.earshot_ipc_convert(address, sendable(piece), piece.length);
-        if (result < 0) throw errorOf(result, { errno: 0, syscall: 0, detail: 0 });
-      });
-    } catch (cause) {
-      const record = new Uint32Array(eventWords);
-      record[1] = handle;
-      const text = textOfError(cause);
-      const error = new Failure("EFORMAT", `EFORMAT: a switch's format failed: ${text}`, { cause });
-      this.#errors.push(new Event(record, 0, this.#inbox, this.#held, error));
-      return verdicts.failed;
-    } finally {
-      this.#converting = false;
-    }
+  /** An Error event, which comes first in the next batch. */
+  #tell(handle: number, error: Failure, messages = 0, bytes = 0): void {
+    const record = new Uint32Array(eventWords);
+    record[1] = handle;
+    record[4] = messages;
+    record[6] = bytes;
+    this.#errors.push(new Event(record, 0, this.#inbox, this.#held, error));
   }
 
   /** Where the service `name` is, or would be, found. */
@@ -601,12 +585,8 @@ export class Context implements Disposable {
     if (this.onSent !== undefined) {
       this.onSent(connection, { result, messages, bytes });
     } else if (result < 0 && result !== codes.ended.number) {
-      const record = new Uint32Array(eventWords);
-      record[1] = connection;
-      record[4] = messages;
-      record[6] = bytes;
       const error = errorOf(result, { errno: 0, syscall: 0, detail: 0 });
-      this.#errors.push(new Event(record, 0, this.#inbox, this.#held, error));
+      this.#tell(connection, error, messages, bytes);
     }
   };
 
@@ -749,8 +729,8 @@ export class Context implements Disposable {
     if (this.#at >= this.#count) return undefined;
     const at = this.#at++ * eventWords;
     const event = new Event(events, at, this.#inbox, this.#held);
-    if (this.#formats.size > 0 && event.type === EventType.Disconnection) {
-      this.#formats.delete(event.source);
+    if (this.#converters !== undefined && event.type === EventType.Disconnection) {
+      this.#converters.remove(event.source);
     }
     return event;
   }
@@ -844,7 +824,7 @@ export class Context implements Disposable {
     this.flush();
     const how = options.leave === true ? "leave" : options.now === true ? "now" : "drain";
     this.#checked(this.#library.calls.earshot_ipc_close(this.#open(), handle, closeHow[how]));
-    this.#formats.delete(handle);
+    this.#converters?.remove(handle);
   }
 
   /** The same for everything there is. */
@@ -866,9 +846,7 @@ export class Context implements Disposable {
     this.#beginBatch();
     this.#count = 0;
     this.#errors = [];
-    this.#formats.clear();
-    this.#converters?.in.close();
-    this.#converters?.out.close();
+    this.#converters?.close();
     this.#doorbell?.close();
   }
 
@@ -883,7 +861,7 @@ export class Context implements Disposable {
   }
 
   #open(): Address {
-    if (this.#converting) {
+    if (this.#converters?.running === true) {
       throw new Failure(
         "ETHREAD",
         "ETHREAD: a function of a switch's format runs in the middle of a wait, and makes no call on its context",
@@ -966,15 +944,6 @@ function nativeService(options: ServiceOptions) {
     .set("shared", options.shared === true ? 1 : 0);
   putLimits(given.within("limits", LimitsLayout), fullLimits(options));
   return [given.bytes, allow.users, allow.usersCount, allow.groups, allow.groupsCount] as const;
-}
-
-/** What was thrown may be anything, even what has no text. */
-function textOfError(error: unknown): string {
-  try {
-    return error instanceof Error ? error.message : String(error);
-  } catch {
-    return "it threw something that has no text";
-  }
 }
 
 const nothing = new Uint8Array(1);
