@@ -127,7 +127,7 @@ pub fn ContextType(comptime World: type) type {
         unpolled_batches: u32 = 0,
         spin_credit: u32 = 0,
         /// Until then others compute on the only processor, and nothing is looked for.
-        crowded_until_ns: u64 = 0,
+        contended_until_ns: u64 = 0,
         woken: bool = false,
         poll_buffer: [poll_ready_max]pollers.Ready = undefined,
         /// What switches move their bytes through; there is none before there is a switch.

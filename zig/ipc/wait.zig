@@ -25,9 +25,9 @@ const spin_credit_max = 4;
 /// On the only processor that there is, whoever looks lets others run between two looks. If they kept it for so long, one
 /// of them computes, as a compiler does, and gives nothing back: the system takes each yield for a share given up, and
 /// would put off who yields for longer and longer.
-const crowded_ns = 2 * std.time.ns_per_ms;
+const contended_ns = 2 * std.time.ns_per_ms;
 /// Then it is slept in the poller for so long, out of which whoever has waited is woken before those who compute.
-const crowded_rest_ns = 10 * std.time.ns_per_ms;
+const contended_rest_ns = 10 * std.time.ns_per_ms;
 
 pub fn WaitType(comptime Context: type) type {
     return struct {
@@ -79,7 +79,7 @@ pub fn WaitType(comptime Context: type) type {
             const start_ns = clock(context, timed);
             const deadline_ns = if (timeout_ns < 0) std.math.maxInt(u64) else start_ns +| @as(u64, @intCast(timeout_ns));
             var now_ns = start_ns;
-            if (spin > 0 and start_ns >= context.crowded_until_ns) {
+            if (spin > 0 and start_ns >= context.contended_until_ns) {
                 if (try look(context, @min(start_ns +| spin, deadline_ns))) {
                     context.spin_credit = spin_credit_max;
                     return;
@@ -120,8 +120,8 @@ pub fn WaitType(comptime Context: type) type {
                 }
                 context.system.yield();
                 const after_ns = context.system.monotonic();
-                if (after_ns - now_ns < crowded_ns) continue;
-                context.crowded_until_ns = after_ns + crowded_rest_ns;
+                if (after_ns - now_ns < contended_ns) continue;
+                context.contended_until_ns = after_ns + contended_rest_ns;
                 // What came meanwhile is looked for once more.
                 until_ns = 0;
                 rounds = spin_rounds_per_poll - 2;
