@@ -145,6 +145,8 @@ pub const Connection = struct {
     batch_number: u64 = 0,
     /// The number of the last batch for which it was read.
     read_number: u64 = 0,
+    /// Its last read ended with a message that brought descriptors.
+    cut_short: bool = false,
     end_reason: Reason = .none,
     end_errno: i32 = 0,
     /// Since when the system has kept no more of its descriptors on their way.

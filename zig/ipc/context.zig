@@ -193,6 +193,7 @@ pub fn ContextType(comptime World: type) type {
         pub const sendCrowded = Sender.sendCrowded;
         pub const dropQueue = Sender.dropQueue;
         pub const readHot = Receiver.readHot;
+        pub const readOn = Receiver.readOn;
         pub const receive = Receiver.receive;
         pub const noteProgress = Receiver.noteProgress;
         pub const workConnection = Receiver.workConnection;

@@ -4,6 +4,9 @@ const connections = @import("connection.zig");
 const contexts = @import("context.zig");
 const Connection = connections.Connection;
 
+/// How many messages of one connection a batch may hold that each take a read of their own.
+const reads_max = 32;
+
 pub fn ReceiverType(comptime Context: type) type {
     return struct {
         pub fn readHot(context: *Context) void {
@@ -26,9 +29,33 @@ pub fn ReceiverType(comptime Context: type) type {
             }
         }
 
+        /// A read ends with the message whose descriptors it brings, so that a batch would hold one message of a
+        /// connection that brings some with each. When everybody has had his turn, those are read on: as long as another
+        /// message of the same user's could still bring as many as it may.
+        pub fn readOn(context: *Context) void {
+            if (context.descriptors.arrived.items.len == 0) return;
+            var left = context.ready.len;
+            while (left > 0) : (left -= 1) {
+                const handle = context.ready.popFront().?;
+                // Everybody else stays where he is.
+                context.ready.pushBackAssumeCapacity(handle);
+                const connection = context.connectionOf(handle) catch continue;
+                var reads: u32 = 1;
+                while (connection.cut_short and mayBeRead(context, connection) and reads < reads_max) : (reads += 1)
+                    connection.readable = receive(context, connection, 0);
+            }
+        }
+
+        fn mayBeRead(context: *Context, connection: *const Connection) bool {
+            return connection.state == .open and !connection.paused and connection.readable and
+                descriptorsLeft(context, connection) >= connection.limits.descriptors_max and
+                context.batch.hasRoom(connection.inbound.partial.items.len);
+        }
+
         /// One read. Returns whether there is probably more.
         pub fn receive(context: *Context, connection: *Connection, now_ns: u64) bool {
             connection.read_number = context.batch_number;
+            connection.cut_short = false;
             const takes_descriptors = connection.limits.descriptors_max > 0;
             if (takes_descriptors) context.descriptors.reserve(context.allocator) catch {
                 context.end(connection, .out_of_memory, 0);
@@ -49,7 +76,10 @@ pub fn ReceiverType(comptime Context: type) type {
             if (outcome.descriptors > 0) context.descriptors.hold(connection.credentials.uid, outcome.descriptors);
             if (outcome.bytes > 0) noteReceived(context, connection, outcome.messages, outcome.bytes, now_ns);
             switch (outcome.end) {
-                .none => return outcome.more,
+                .none => {
+                    connection.cut_short = outcome.descriptors > 0;
+                    return outcome.more or connection.cut_short;
+                },
                 .peer_closed => {
                     // Answers to this batch's messages may follow; the end comes when they are sent.
                     connection.state = .finishing;

@@ -61,6 +61,7 @@ pub fn WaitType(comptime Context: type) type {
             };
             collect(context, start_ns);
             if (context.batch.events_count == 0 and timeout_ns != 0) try lookOrSleep(context, timeout_ns, spin_ns);
+            context.readOn();
             context.unpolled_batches += 1;
             return context.batch.events_count;
         }

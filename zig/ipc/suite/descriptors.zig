@@ -55,6 +55,33 @@ pub fn Suite(comptime kind: Kind) type {
             try expectNoneHeld(&rig);
         }
 
+        test "one batch holds many messages that each bring some, as far as the most that may be held allows" {
+            var rig: Rig = undefined;
+            try rig.begin(kind);
+            defer rig.end();
+            rig.takes = true;
+            var things: Things = .{ .rig = &rig };
+            const fds = try things.files(2);
+            const Case = struct { held_max: u32, batches: []const u32 };
+            // Of three that bring two each; while a batch lasts, all that it holds is held.
+            const cases = [_]Case{
+                .{ .held_max = 6, .batches = &.{3} },
+                .{ .held_max = 5, .batches = &.{ 2, 1 } },
+                .{ .held_max = 2, .batches = &.{ 1, 1, 1 } },
+            };
+            for (cases) |case| {
+                rig.forget();
+                const peer = try rig.pair(.{ .descriptors_max = 2, .descriptors_held_max = case.held_max });
+                for (0..3) |_| try things.feed(peer.fd, "\x00\x00\x00\x01a", &fds);
+                for (case.batches) |messages| try expectEqual(messages, try rig.wait(0));
+                try rig.expectMessages(peer.handle, &.{ "a", "a", "a" });
+                for (0..3) |index| try things.expectBrought(try things.message(peer.handle, index), &fds);
+                try expectNoneHeld(&rig);
+                try rig.context.close(peer.handle, .now);
+                try rig.untilQuiet();
+            }
+        }
+
         test "descriptors stay with their message when it comes a byte at a time, on whichever byte they ride" {
             var rig: Rig = undefined;
             try rig.begin(kind);
