@@ -57,16 +57,21 @@ export class Segment {
   }
 }
 
-let hasOneProcessor: boolean | undefined;
+/** Looking once is much quicker than asking whether somebody wants the processor. */
+const looksPerVainYield = 32;
+const yielding = { never: 0, others: 1, nobody: 2 } as const;
+let yielded: number = yielding.others;
+let looks = 0;
 
 /**
  * For who looks for something again and again: lets others run where this process has a single processor, since whoever is
- * looked for could not otherwise. Returns whether it did.
+ * looked for might not otherwise. Returns whether they did.
  */
 export function yieldProcessor(): boolean {
-  if (hasOneProcessor === false) return false;
-  hasOneProcessor = memoryLibrary().calls.earshot_memory_yield() === 1;
-  return hasOneProcessor;
+  if (yielded === yielding.never) return false;
+  if (yielded === yielding.nobody && ++looks % looksPerVainYield !== 0) return false;
+  yielded = memoryLibrary().calls.earshot_memory_yield();
+  return yielded === yielding.others;
 }
 
 /** A message in memory of its own. */

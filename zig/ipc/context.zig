@@ -105,7 +105,7 @@ pub fn ContextType(comptime World: type) type {
         wake: World.System.Wake,
         owner_thread: u64,
         own_user: u32,
-        yields: bool,
+        yielder: sys.Yielder,
         options: Options,
         batch: Batch,
         batch_number: u64 = 0,
@@ -222,13 +222,13 @@ pub fn ContextType(comptime World: type) type {
                 .wake = undefined,
                 .owner_thread = undefined,
                 .own_user = undefined,
-                .yields = undefined,
+                .yielder = undefined,
                 .options = options,
                 .batch = undefined,
             };
             context.owner_thread = context.system.threadId();
             context.own_user = context.system.userId();
-            context.yields = context.system.processorsUsable() == 1;
+            context.yielder = .init(&context.system);
             context.batch = try .init(&context.system, sizes);
             errdefer context.batch.deinit(&context.system);
             context.poller = try World.Poller.init(options.poller orelse .default, &context.system, allocator);

@@ -115,12 +115,10 @@ pub fn WaitType(comptime Context: type) type {
                 collect(context, now_ns);
                 if (context.batch.events_count > 0 or context.woken) return true;
                 if (now_ns >= until_ns) return false;
-                if (!context.yields) {
+                const after_ns = context.yielder.yield(&context.system, now_ns) orelse {
                     std.atomic.spinLoopHint();
                     continue;
-                }
-                context.system.yield();
-                const after_ns = context.system.monotonic();
+                };
                 if (after_ns - now_ns < contended_ns) continue;
                 context.contended_until_ns = after_ns + contended_rest_ns;
                 // What came meanwhile is looked for once more.

@@ -30,6 +30,7 @@ pub const processor = @import("processor.zig");
 pub const random = @import("random.zig");
 pub const rights = @import("rights.zig");
 pub const shared = @import("shared.zig");
+pub const Yielder = @import("yielder.zig").Yielder;
 
 pub const Fd = std.posix.fd_t;
 pub const PollFd = std.c.pollfd;
@@ -237,5 +238,6 @@ test {
     _ = random;
     _ = rights;
     _ = shared;
+    _ = Yielder;
     _ = @import("suite.zig");
 }

@@ -221,8 +221,9 @@ void earshot_memory_sleep(const uint32_t *word, uint32_t expected, int64_t timeo
 /* Wakes all who sleep on `word`. */
 void earshot_memory_wake(const uint32_t *word);
 
-/* For who looks for something again and again: lets others run, and returns 1, where this process has a
- * single processor, since whoever is looked for could not run otherwise. Elsewhere 0, at once and always. */
+/* For who looks for something again and again: lets others run where this process has a single processor,
+ * since whoever is looked for might not run otherwise. Returns 1 if they did, and 2 if nobody wanted to, which
+ * makes further calls wait with it for up to 20 us. With several processors 0, at once and always. */
 int32_t earshot_memory_yield(void);
 
 /* ---- messages that are too long for a ring ---- */

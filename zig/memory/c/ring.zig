@@ -45,15 +45,15 @@ pub fn wake(word: ?*const u32) callconv(.c) void {
     sys.shared.wake(word orelse return);
 }
 
-/// How many processors this process could run on when that was asked first; 0 until then. Any thread may ask.
-var processors: std.atomic.Value(u32) = .init(0);
+threadlocal var yielder: ?sys.Yielder = null;
 
 pub fn yield() callconv(.c) i32 {
     var system: sys.System = .{};
-    if (processors.load(.monotonic) == 0) processors.store(system.processorsUsable(), .monotonic);
-    if (processors.load(.monotonic) > 1) return 0;
-    system.yield();
-    return 1;
+    if (yielder == null) yielder = .init(&system);
+    const own = &yielder.?;
+    if (own.needless) return 0;
+    _ = own.yield(&system, system.monotonic()) orelse return 2;
+    return if (own.gap_ns > 0) 2 else 1;
 }
 
 pub fn writerBegin(out: ?*ring.Writer, place: ?ring.Place, ring_bytes: u32) callconv(.c) i32 {

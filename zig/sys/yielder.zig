@@ -1,0 +1,84 @@
+//! Letting others run between two looks, for who looks for something again and again and may share the only processor
+//! with whoever is to bring it. Whether he does shows in how long a yield takes: where nobody else wants the processor,
+//! each only keeps him from looking, and the next one comes later and later.
+
+const std = @import("std");
+
+/// A yield is back sooner than that if nobody ran meanwhile: the system call alone takes a third of it.
+const worth_ns = 1500;
+/// Between two that were in vain there is no more than this, and so a yield takes some fiftieth of a long look.
+const gap_ns_max = 20 * std.time.ns_per_us;
+
+pub const Yielder = struct {
+    /// There is another processor for whoever is waited for.
+    needless: bool,
+    gap_ns: u64 = 0,
+    due_ns: u64 = 0,
+
+    pub fn init(system: anytype) Yielder {
+        return .{ .needless = system.processorsUsable() > 1 };
+    }
+
+    /// Returns when others have had their turn: a time of `monotonic`, of which `now_ns` is one. Null if there was none.
+    pub fn yield(yielder: *Yielder, system: anytype, now_ns: u64) ?u64 {
+        if (yielder.needless or now_ns < yielder.due_ns) return null;
+        system.yield();
+        const after_ns = system.monotonic();
+        const vain = after_ns -| now_ns < worth_ns;
+        yielder.gap_ns = if (vain) @min(2 * yielder.gap_ns + worth_ns, gap_ns_max) else 0;
+        yielder.due_ns = after_ns + yielder.gap_ns;
+        return after_ns;
+    }
+};
+
+/// A processor on which somebody else runs for so long with each yield.
+const Shared = struct {
+    processors: u32 = 1,
+    now_ns: u64 = 1000,
+    others_ns: u64,
+    yields: u32 = 0,
+
+    fn processorsUsable(shared: *Shared) u32 {
+        return shared.processors;
+    }
+
+    fn monotonic(shared: *Shared) u64 {
+        return shared.now_ns;
+    }
+
+    fn yield(shared: *Shared) void {
+        shared.yields += 1;
+        shared.now_ns += shared.others_ns;
+    }
+
+    /// Looks for so long, each time for half a microsecond, and returns how often it yielded.
+    fn look(shared: *Shared, yielder: *Yielder, time_ns: u64) u32 {
+        const until_ns = shared.now_ns + time_ns;
+        const before = shared.yields;
+        while (shared.now_ns < until_ns) {
+            shared.now_ns += 500;
+            _ = yielder.yield(shared, shared.now_ns);
+        }
+        return shared.yields - before;
+    }
+};
+
+test "others run after each look where that is what they wait for" {
+    var shared: Shared = .{ .others_ns = 3000 };
+    var yielder: Yielder = .init(&shared);
+    try std.testing.expectEqual(10, shared.look(&yielder, 10 * 3500));
+}
+
+test "where nobody wants the processor it is hardly ever given away, and at once again when somebody does" {
+    var shared: Shared = .{ .others_ns = 400 };
+    var yielder: Yielder = .init(&shared);
+    try std.testing.expect(shared.look(&yielder, std.time.ns_per_ms) < 60);
+    shared.others_ns = 3000;
+    try std.testing.expect(shared.look(&yielder, gap_ns_max + 10 * 3500) >= 10);
+}
+
+test "with several processors it is never given away" {
+    var shared: Shared = .{ .others_ns = 3000, .processors = 2 };
+    var yielder: Yielder = .init(&shared);
+    try std.testing.expectEqual(0, shared.look(&yielder, std.time.ns_per_ms));
+}
