@@ -1,6 +1,11 @@
 /**
- * Waits for a message while it holds up this thread: looks for one for a while, if that is worth it, and then sleeps on
- * the ring. Now and then it hears what came over the Unix connections, the end of the other side among it.
+ * Waits for a message while it holds up this thread:
+ *
+ *     look ──nothing came──▶ sleep on the ring ──nothing came──▶ sleep in the poller of this thread
+ *
+ * Looking is quickest, where it is worth it. On the ring it is woken by the other side without a frame, and hears of nothing
+ * else; so that is for a short while only. In the poller a frame wakes it, as does the end of the other side, and
+ * whatever else this thread is told of: there it sleeps for as long as it takes.
  */
 
 import { Linger } from "../ipc/linger.ts";
@@ -8,8 +13,8 @@ import { loop } from "../ipc/loop.ts";
 import { yieldProcessor } from "../native/shared-memory.ts";
 import type { Incoming } from "./incoming.ts";
 
-/** Who sleeps on the ring looks after so long whether the other side is still there. */
-const sliceMs = 20;
+/** The end of the other side is not heard of for so long. Beside it, what waking by a frame costs more is little. */
+const wordMs = 1;
 const roundsPerClock = 32;
 const nsPerMs = 1e6;
 
@@ -23,18 +28,21 @@ export class Lookout {
     this.#linger = new Linger(2 * this.#spinMs);
   }
 
-  /** Returns when there may be a message, or after a while, and soon after `until`. */
+  /** Returns when there may be a message, or for no reason, and soon after `until`. */
   wait(incoming: Incoming, until: number): void {
     if (this.#spin(incoming, until)) return;
+    // Of what has been begun, the rest comes over the Unix connection.
+    if (!incoming.awaits && this.#sleepsOnWord(incoming, until)) return;
+    if (incoming.rest()) loop().poll(Math.max(0, until - performance.now()));
+  }
+
+  /** Whether that was ended by a message. */
+  #sleepsOnWord(incoming: Incoming, until: number): boolean {
     const since = performance.now();
-    const ms = Math.max(0, Math.min(sliceMs, until - since));
-    if (incoming.awaits) {
-      loop().poll(ms);
-      return;
-    }
+    const ms = Math.min(wordMs, until - since);
     const hasWoken = ms > 0 && incoming.sleep(ms);
     this.#linger.slept(performance.now() - since);
-    if (!hasWoken) loop().poll();
+    return hasWoken;
   }
 
   /** Whether there is a message within a short while. */

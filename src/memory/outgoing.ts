@@ -11,7 +11,6 @@
 import { closeSync } from "node:fs";
 import { sealKinds } from "../crypto/meeting.ts";
 import type { Connection } from "../ipc/connection.ts";
-import { loop } from "../ipc/loop.ts";
 import { IpcError } from "../native/errors.ts";
 import { kinds, rests } from "../native/memory-layout.ts";
 import type { Seal } from "../native/seal.ts";
@@ -244,7 +243,6 @@ export class Outgoing {
     const descriptor = value.create(bytes);
     try {
       this.#link.send("value", { descriptors: [descriptor] });
-      loop().context.flush();
     } finally {
       closeSync(descriptor);
     }
@@ -259,9 +257,8 @@ export class Outgoing {
 
 /** Nothing has to have been agreed on yet. */
 export function sendDescriptors(link: Connection, descriptors: readonly number[]): void {
+  // At once, so behind those of messages that are passed now, and ahead of those that are later.
   link.send("descriptors", { descriptors });
-  // Behind those of messages that are passed now, and ahead of those that are later.
-  loop().context.flush();
 }
 
 function sealed(seal: Seal, message: Uint8Array): Uint8Array {

@@ -66,5 +66,12 @@ export function residentBytes(pid: number | "self" = "self"): number {
   return Number(kib) * 1024;
 }
 
+/** How often the first thread of a process has gone to sleep so far; 0 where that cannot be told. */
+export function naps(pid: number): number {
+  if (!hasProc) return 0;
+  const status = readFileSync(`/proc/${pid}/task/${pid}/status`, "utf8");
+  return Number(/^voluntary_ctxt_switches:\s*(\d+)$/m.exec(status)![1]);
+}
+
 /** Whether descriptors, threads and mappings can be counted here. */
 export const canCount = hasProc;

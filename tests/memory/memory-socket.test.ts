@@ -3,6 +3,7 @@
 import { describe, expect, test } from "bun:test";
 import type { End } from "../../src/index.ts";
 import { ClientSocket, type Hold, ServerSocket } from "../../src/memory/index.ts";
+import { naps } from "../kit/census.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
 import { pattern } from "../kit/random.ts";
 import { Scratch } from "../kit/scratch.ts";
@@ -612,6 +613,34 @@ describe("read", () => {
     process.kill(stage.service.pid, "SIGKILL");
     expect(client.read()).toBeNull();
     await stage.service.exited;
+  });
+
+  test("sleeps through while nothing comes, and wakes for a message, for one that is passed, and for the end", async () => {
+    await using stage = await MemoryStage.open({ role: "silent", options: { ring } });
+    const client = new ClientSocket();
+    await stage.connect(client, { ring });
+    const texts = stage.service.ask<string[]>("readToEnd");
+    const { pid } = stage.service;
+    let before = -1;
+    const sleeps = async () => {
+      before = naps(pid);
+      await Bun.sleep(50);
+      return naps(pid) === before;
+    };
+    await until("it sleeps", sleeps);
+    await Bun.sleep(200);
+    expect(naps(pid)).toBe(before);
+    client.write("one");
+    await until("it sleeps again", sleeps);
+    client.write(pattern(2 * ring));
+    await until("it sleeps once more", sleeps);
+    await client.close();
+    const [one, passed, ...none] = await texts;
+    expect({ one, passed: passed!.length > ring, none }).toEqual({
+      one: "one",
+      passed: true,
+      none: [],
+    });
   });
 
   test("within a handler that others wait for is refused", async () => {
