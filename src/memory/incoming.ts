@@ -18,10 +18,11 @@ import type { Seal } from "../native/seal.ts";
 import { tagBytes } from "../native/seal.ts";
 import type { Segment } from "../native/shared-memory.ts";
 import { value } from "../native/shared-memory.ts";
-import { holdFor, letGoFor } from "./held.ts";
+import { attendedHeld, passedHeld } from "./held.ts";
 import { Hold } from "./hold.ts";
 import type { SocketSettings } from "./options.ts";
-import { passedMax, roundUp } from "./outgoing.ts";
+import { roundUp } from "./outgoing.ts";
+import { passedHeldMax, passedMax } from "./passing.ts";
 import { Corrupt, Ring, RingReader } from "./ring.ts";
 import { wake } from "./wake.ts";
 
@@ -108,7 +109,8 @@ export class Incoming {
     const isPassed = (kind & kinds.passed) !== 0;
     if (isPassed && reader.length !== 8) throw new Corrupt();
     const length = isPassed ? reader.u64() : reader.length;
-    if (isPassed && length === 0) throw new Corrupt();
+    // It could be many, and each takes up a mapping.
+    if (isPassed && length <= reader.ring.payloadBytesMax) throw new Corrupt();
     if (length > this.#messageBytesMax + this.#overhead) throw this.#tooLong(length);
     return { kind, length };
   }
@@ -132,9 +134,10 @@ export class Incoming {
     const { kind, length } = awaited;
     this.#awaited = undefined;
     const descriptors = (kind & kinds.attended) === 0 ? noDescriptors : this.#arrivals.shift()!;
-    letGoFor(this.#link.peer.uid, descriptors.length);
+    attendedHeld.letGo(this.#link.peer.uid, descriptors.length);
     try {
       if ((kind & kinds.passed) === 0) return this.#show(this.#view, false, descriptors);
+      passedHeld.letGo(this.#link.peer.uid, 1);
       const bytes = mapped(this.#values.shift()!, length);
       const message = this.#seal === undefined ? bytes : opened(this.#seal, bytes);
       return this.#show(message, true, descriptors);
@@ -229,10 +232,18 @@ export class Incoming {
 
   /** A descriptor has come, of a message that was passed. */
   bring(descriptor: Descriptor): void {
-    this.#values.push(descriptor);
-    if (this.#values.length > passedMax) {
+    if (this.#values.length === passedMax) {
       throw new Corrupt("the other side has passed more messages than it may at once");
     }
+    if (!passedHeld.hold(this.#link.peer.uid, 1, passedHeldMax)) {
+      throw new Corrupt(
+        `more than ${passedHeldMax} messages of one user wait in memory of their own`,
+        {
+          reason: "descriptors_too_many",
+        },
+      );
+    }
+    this.#values.push(descriptor);
   }
 
   /** Descriptors have come that belong to a message, which keep until that comes. */
@@ -240,7 +251,7 @@ export class Incoming {
     const { length } = descriptors;
     this.#expectDescriptors();
     const isTooMany = length > this.#descriptorsMax;
-    if (isTooMany || !holdFor(this.#link.peer.uid, length, this.#descriptorsHeld)) {
+    if (isTooMany || !attendedHeld.hold(this.#link.peer.uid, length, this.#descriptorsHeld)) {
       const text = isTooMany
         ? `the other side sent ${length} descriptors with a message; ${this.#descriptorsMax} are allowed (descriptors.max)`
         : `more than ${this.#descriptorsHeld} descriptors wait for their messages (descriptors.held)`;
@@ -249,9 +260,19 @@ export class Incoming {
     this.#arrivals.push(descriptors);
   }
 
-  /** Whether the next message is known, and what belongs to it has not come yet. */
+  /** The next message, if it is known and what belongs to it has not come yet: an object of its own for each. */
+  get missing(): object | undefined {
+    const awaited = this.#awaited;
+    return awaited === undefined || this.#hasCome(awaited) ? undefined : awaited;
+  }
+
   get awaits(): boolean {
-    return this.#awaited !== undefined && !this.#hasCome(this.#awaited);
+    return this.missing !== undefined;
+  }
+
+  /** The other side is gone: what it had written is all there will be, whoever goes on writing. */
+  freeze(): void {
+    this.#reader.freeze();
   }
 
   /** Whether something of what was written has not been read. */
@@ -282,7 +303,8 @@ export class Incoming {
   /** What is held is held no more, and what has come and was not read is closed. */
   close(): void {
     const arrivals = this.#arrivals.flat();
-    letGoFor(this.#link.peer.uid, arrivals.length);
+    attendedHeld.letGo(this.#link.peer.uid, arrivals.length);
+    passedHeld.letGo(this.#link.peer.uid, this.#values.length);
     for (const descriptor of [...this.#values, ...arrivals]) descriptor.close();
     this.#values = [];
     this.#arrivals = [];

@@ -8,5 +8,6 @@ export { ClientSocket } from "./client-socket.ts";
 export type { RingSizes } from "./hello.ts";
 export { Hold } from "./hold.ts";
 export { MemorySocket } from "./memory-socket.ts";
+export { ServerConnection } from "./server-connection.ts";
 export type { ServerOptions } from "./server-socket.ts";
-export { ServerConnection, ServerSocket } from "./server-socket.ts";
+export { ServerSocket } from "./server-socket.ts";

@@ -26,6 +26,7 @@ import { Lookout } from "./lookout.ts";
 import type { SocketSettings } from "./options.ts";
 import { Outgoing, sendDescriptors } from "./outgoing.ts";
 import { Corrupt } from "./ring.ts";
+import { Stall } from "./stall.ts";
 
 /** The two rings of one end: what it writes into, and what it reads from. */
 export type Rings = { readonly out: Segment; readonly in: Segment };
@@ -53,6 +54,7 @@ export abstract class MemorySocket implements AsyncDisposable {
   #owner: SocketOwner | undefined;
   #messageBytesMax = 0;
   #lookout = new Lookout(0);
+  #stall = new Stall(0, () => undefined);
   readonly #ended = Promise.withResolvers<End>();
   #end: End | undefined;
   /** The Unix connection has ended; what the other side had still written is there to be read. */
@@ -115,7 +117,7 @@ export abstract class MemorySocket implements AsyncDisposable {
     } catch (error) {
       throw this.#mended(error);
     }
-    hub.expect(this);
+    if (!outgoing.isCorked) hub.expect(this);
     return true;
   }
 
@@ -164,8 +166,9 @@ export abstract class MemorySocket implements AsyncDisposable {
 
   /** Sends what was reserved, or the first `bytes` of it. Throws EINVAL if that is more, or nothing was. */
   commit(bytes?: number): void {
-    this.#writing().commit(bytes);
-    hub.expect(this);
+    const outgoing = this.#writing();
+    outgoing.commit(bytes);
+    if (!outgoing.isCorked) hub.expect(this);
   }
 
   /** Gives up what was reserved. */
@@ -183,6 +186,7 @@ export abstract class MemorySocket implements AsyncDisposable {
       return act();
     } finally {
       this.#outgoing?.uncork();
+      if (this.open && this.#outgoing?.isCorked === false) hub.expect(this);
     }
   }
 
@@ -225,7 +229,11 @@ export abstract class MemorySocket implements AsyncDisposable {
   #wait(until: number): void {
     try {
       this.#outgoing?.publish();
-      this.#lookout.wait(this.#incoming!, until);
+      const incoming = this.#incoming!;
+      const { missing } = incoming;
+      this.#stall.watch(missing);
+      this.#lookout.wait(incoming, Math.min(until, this.#stall.until));
+      if (missing !== undefined && performance.now() >= this.#stall.until) this.#stalled(missing);
     } catch (error) {
       this.#failed(error);
     }
@@ -338,6 +346,7 @@ export abstract class MemorySocket implements AsyncDisposable {
     this.#rings = rings;
     this.#messageBytesMax = settings.messageBytesMax;
     this.#lookout = new Lookout(settings.spin);
+    this.#stall = new Stall(settings.stallTimeout, (missing) => this.#stalled(missing));
     this.#seal = seal;
     this.#outgoing = new Outgoing(link, rings.out, seal);
     this.#incoming = new Incoming(link, rings.in, settings, seal);
@@ -379,6 +388,12 @@ export abstract class MemorySocket implements AsyncDisposable {
     // What was written and never read is not known, and not counted.
     this.#over = { ...this.#asSaid(end), lost: nothingLost() };
     this.#paused = false;
+    try {
+      this.#incoming?.freeze();
+    } catch (error) {
+      this.#failed(error);
+      return;
+    }
     // A handler may be in the middle of a message, and others come before the end.
     if (!this.#working) this.#windUp(this.#over);
   }
@@ -399,6 +414,19 @@ export abstract class MemorySocket implements AsyncDisposable {
     } catch {
       return false;
     }
+  }
+
+  /** What belongs to a message did not come in time. Who is paused does not wait for it. */
+  #stalled(missing: object): void {
+    if (this.#incoming?.missing !== missing) return;
+    this.#stall.watch(undefined);
+    if (this.#paused) this.#stall.watch(missing);
+    else
+      this.#corrupt(
+        new Corrupt("the other side has begun a message, and not gone on (stallTimeout)", {
+          reason: "stalled",
+        }),
+      );
   }
 
   /** Hands out what the other side had still written; what is to be read is kept until it was. */
@@ -489,6 +517,7 @@ export abstract class MemorySocket implements AsyncDisposable {
         this.#incoming?.unshow();
         this.#incoming?.releaseSome();
       }
+      this.#stall.watch(this.#incoming?.missing);
     } catch (error) {
       this.#failed(error);
     } finally {
@@ -554,6 +583,7 @@ export abstract class MemorySocket implements AsyncDisposable {
     if (this.#end !== undefined) return;
     this.#end = end;
     hub.leave(this);
+    this.#stall.watch(undefined);
     this.#incoming?.close();
     this.#incoming = undefined;
     this.#outgoing = undefined;

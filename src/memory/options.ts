@@ -21,7 +21,7 @@ export const spinNs = 50_000;
 
 export type SocketSettings = Pick<
   FullLimits,
-  "messageBytesMax" | "descriptorsMax" | "descriptorsHeld"
+  "messageBytesMax" | "descriptorsMax" | "descriptorsHeld" | "stallTimeout"
 > & { readonly spin: number };
 
 /** With defaults filled in. Throws EINVAL for what is out of range. */

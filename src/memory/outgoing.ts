@@ -17,15 +17,12 @@ import type { Seal } from "../native/seal.ts";
 import { tagBytes } from "../native/seal.ts";
 import type { Segment } from "../native/shared-memory.ts";
 import { value } from "../native/shared-memory.ts";
+import { passedBytesMax, passedMax } from "./passing.ts";
 import { Ring, RingWriter } from "./ring.ts";
 import { wake } from "./wake.ts";
 
 /** What is written while others are waited for is shown to them after so many bytes. */
 const corkedBytesMax = 16 * 1024;
-/** Messages that are too long for the ring, on their way at once: their bytes, unless it is a single one. */
-const passedBytesMax = 64 * 1024 * 1024;
-/** The same, and how many. */
-export const passedMax = 32;
 /** Of a record that says that a message was passed. */
 const lengthBytes = 8;
 
@@ -176,6 +173,10 @@ export class Outgoing {
   /** Until as many `uncork`, what is written is shown to the other side with more. */
   cork(): void {
     this.#corks += 1;
+  }
+
+  get isCorked(): boolean {
+    return this.#corks > 0;
   }
 
   uncork(): void {

@@ -151,6 +151,7 @@ export class RingReader {
   #at = 0;
   #released = 0;
   #tail = 0;
+  #frozen = false;
   /** Of the message that `next` came to. */
   kind = 0;
   start = 0;
@@ -236,7 +237,14 @@ export class RingReader {
     return { at: 4 * tailAt, value: this.#tail >>> 0 };
   }
 
+  /** From now on there is nothing more than there is now. */
+  freeze(): void {
+    this.#look();
+    this.#frozen = true;
+  }
+
   #look(): boolean {
+    if (this.#frozen) return this.#at !== this.#tail;
     const tail = Atomics.load(this.#words, tailAt);
     if (tail === this.#tail) return this.#at !== tail;
     const there = (tail - this.#at) | 0;

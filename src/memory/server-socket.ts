@@ -1,15 +1,12 @@
 /** A service that is reached through shared memory. */
 
-import { closeSync } from "node:fs";
 import type { KeyPair } from "../crypto/key-pair.ts";
-import { answer, checkProof } from "../crypto/meeting.ts";
 import { parsePublicKey } from "../crypto/public-key.ts";
 import type { Connection } from "../ipc/connection.ts";
 import type { Allow, ServiceOptions } from "../ipc/context.ts";
 import type { End } from "../ipc/handlers.ts";
 import type { FullLimits } from "../ipc/limits.ts";
 import { throwLater } from "../ipc/loop.ts";
-import type { Message } from "../ipc/message.ts";
 import { patience } from "../ipc/numbers.ts";
 import { memoryEnding } from "../ipc/run-directory.ts";
 import { serve } from "../ipc/serve.ts";
@@ -19,20 +16,11 @@ import type { RingOption } from "../ipc/transport.ts";
 import { IpcError } from "../native/errors.ts";
 import { constants } from "../native/layout.ts";
 import type { Seal } from "../native/seal.ts";
-import { Segment } from "../native/shared-memory.ts";
-import {
-  about,
-  formatRefusal,
-  formatWelcome,
-  type Hello,
-  helloBytesMax,
-  parseHello,
-  queueBytesMax,
-  type Refusal,
-  type RingSizes,
-} from "./hello.ts";
-import { closeRings, MemorySocket, type Rings } from "./memory-socket.ts";
+import { Door } from "./door.ts";
+import { helloBytesMax, queueBytesMax } from "./hello.ts";
+import type { Rings } from "./memory-socket.ts";
 import { ringSizes, type SocketOptions, socketSettings, spinNs } from "./options.ts";
+import { ServerConnection } from "./server-connection.ts";
 
 export type ServerOptions = Pick<
   ServiceOptions,
@@ -53,53 +41,6 @@ export type ServerOptions = Pick<
     allow?: readonly string[] | undefined;
   };
 
-/** A client that was told what it asked for, and has still to prove who it is. */
-type Welcomed = { rings: Rings; seal: Seal };
-
-/** The server's end of one connection. */
-export class ServerConnection extends MemorySocket {
-  readonly #server: ServerSocket;
-  readonly #name: string;
-
-  /** @internal */
-  constructor(server: ServerSocket, name: string) {
-    super();
-    this.#server = server;
-    this.#name = name;
-  }
-
-  override get service(): string {
-    return this.#name;
-  }
-
-  /** @internal Its server hears from now on. */
-  override listen(): void {
-    super.listen();
-  }
-
-  protected override get hears(): boolean {
-    return this.#server.onData !== undefined;
-  }
-
-  protected override tellData(bytes: Uint8Array): void | Promise<void> {
-    return this.#server.onData?.(this, bytes);
-  }
-
-  protected override tellDrain(): void | Promise<void> {
-    return this.#server.onDrain?.(this);
-  }
-
-  protected override tellError(error: unknown): boolean {
-    this.#server.onError?.(this, error);
-    return this.#server.onError !== undefined;
-  }
-
-  protected override tellClose(end: End): void | Promise<void> {
-    this.#server.gone(this);
-    return this.#server.onClose?.(this, end);
-  }
-}
-
 type DataHandler = (socket: ServerConnection, bytes: Uint8Array) => void | Promise<void>;
 
 /**
@@ -119,16 +60,11 @@ export class ServerSocket implements AsyncDisposable {
   onClose: ((socket: ServerConnection, end: End) => void | Promise<void>) | undefined;
   readonly #sockets = new Set<ServerConnection>();
   readonly #begun = new WeakMap<Connection, ServerConnection>();
-  readonly #welcomed = new Map<Connection, Welcomed>();
-  readonly #waiting = new Map<Connection, ReturnType<typeof setTimeout> | undefined>();
   #service: Service | undefined;
   #name = "";
-  #most: RingSizes = ringSizes();
   #settings = socketSettings({});
   #onData: DataHandler | undefined;
-  #helloMs: number | undefined;
-  #keys: KeyPair | undefined;
-  #allowed: ReadonlySet<string> = new Set();
+  #door: Door | undefined;
   readonly #limits: FullLimits | undefined;
   #refusals: Statistics["reasons"] = {};
   /** @internal Told of those whom the kernel's word was enough to refuse, instead of `onError`. */
@@ -169,21 +105,30 @@ export class ServerSocket implements AsyncDisposable {
       throw new IpcError("EINVAL", `EINVAL: the server listens as "${this.#name}" already`);
     }
     const { ring, helloTimeout, messageBytesMax, spin, keys, allow, users, ...rest } = options;
-    this.#allowed = allowedOf(keys, allow);
-    this.#keys = keys;
-    this.#most = ringSizes(ring);
+    const door = new Door(name, this, {
+      most: ringSizes(ring),
+      helloMs: patience("helloTimeout", helloTimeout ?? 5000),
+      keys,
+      allowed: allowedOf(keys, allow),
+    });
     const limits = this.#limits;
     this.#settings =
       limits === undefined
         ? socketSettings({ messageBytesMax, spin })
         : { ...limits, spin: spinNs };
-    this.#helloMs = patience("helloTimeout", helloTimeout ?? 5000);
     this.#service = await serve(
       name + memoryEnding,
       {
-        open: (link) => this.#await(link),
-        message: (link, message) => this.#heard(link, message),
-        close: (link, end) => this.#left(link, end),
+        open: (link) => door.await(link),
+        message: (link, message) => {
+          const socket = this.#begun.get(link);
+          if (socket === undefined) door.heard(link, message);
+          else socket.heard(message);
+        },
+        close: (link, end) => {
+          door.forget(link);
+          this.#begun.get(link)?.left(end);
+        },
         trouble: (_, trouble) => this.#trouble(trouble),
       },
       {
@@ -196,6 +141,7 @@ export class ServerSocket implements AsyncDisposable {
       },
     );
     this.#name = name;
+    this.#door = door;
   }
 
   /** @internal Gives up the name. Those that are connected go on; those who have still to come to an agreement do not. */
@@ -203,10 +149,7 @@ export class ServerSocket implements AsyncDisposable {
     this.#refusals = this.refusals;
     this.#service?.stop();
     this.#service = undefined;
-    for (const link of this.#waiting.keys()) {
-      this.#forget(link);
-      void link.close({ now: true });
-    }
+    this.#door?.close();
   }
 
   /** @internal Those who were refused before they could say anything, by reason. */
@@ -230,98 +173,10 @@ export class ServerSocket implements AsyncDisposable {
     this.#sockets.delete(socket);
   }
 
-  // ---- from the Unix connections ----
+  // ---- from the door ----
 
-  #await(link: Connection): void {
-    const expire = () => this.#refuse(link, { code: "EPROTO", message: "no hello came in time" });
-    this.#waiting.set(
-      link,
-      this.#helloMs === undefined ? undefined : setTimeout(expire, this.#helloMs),
-    );
-  }
-
-  #heard(link: Connection, message: Message): void {
-    const socket = this.#begun.get(link);
-    const welcomed = this.#welcomed.get(link);
-    if (socket !== undefined) socket.heard(message);
-    else if (welcomed !== undefined) this.#prove(link, welcomed, message);
-    else if (this.#waiting.has(link)) this.#welcome(link, message);
-  }
-
-  #prove(link: Connection, { rings, seal }: Welcomed, message: Message): void {
-    try {
-      checkProof(seal, message.bytes);
-    } catch (error) {
-      this.#refuse(link, { code: "EKEY", message: "it could not prove its public key" }, error);
-      return;
-    }
-    this.#welcomed.delete(link);
-    this.#begin(link, rings, seal);
-  }
-
-  #welcome(link: Connection, message: Message): void {
-    let hello: Hello;
-    try {
-      hello = parseHello(message.bytes);
-    } catch (error) {
-      this.#refuse(link, { code: "EPROTO", message: (error as Error).message });
-      return;
-    }
-    try {
-      this.#let(link, hello.rings, this.#sealed(hello));
-    } catch (error) {
-      const text = error instanceof Error ? error.message : String(error);
-      this.#refuse(link, { code: "EKEY", message: text }, error);
-    }
-  }
-
-  /** What is said to whoever wants a seal. Throws an Error that says why he is not let in. */
-  #sealed({ rings, seal }: Hello) {
-    const keys = this.#keys;
-    if (keys !== undefined && seal !== undefined) {
-      return answer(keys, this.#allowed, seal, about(this.#name, rings));
-    }
-    if (keys !== undefined) throw new Error("it is sealed here; connect with keys, and peer");
-    if (seal !== undefined) throw new Error("it is not sealed here; connect without keys");
-    return undefined;
-  }
-
-  #let(
-    link: Connection,
-    asked: RingSizes,
-    sealed: { message: string; seal: Seal } | undefined,
-  ): void {
-    const rings = {
-      up: Math.min(asked.up, this.#most.up),
-      down: Math.min(asked.down, this.#most.down),
-    };
-    const made: number[] = [];
-    let mapped: Segment[] = [];
-    try {
-      made.push(Segment.create(rings.up), Segment.create(rings.down));
-      mapped = [new Segment(made[0]!, rings.up)];
-      mapped.push(new Segment(made[1]!, rings.down));
-      link.send(formatWelcome({ rings, seal: sealed?.message }), { descriptors: made });
-    } catch (error) {
-      for (const segment of mapped) segment.close();
-      sealed?.seal.close();
-      this.#refuse(
-        link,
-        { code: "EMFILE", message: "there is no room for another connection" },
-        error,
-      );
-      return;
-    } finally {
-      for (const descriptor of made) closeSync(descriptor);
-    }
-    const both = { in: mapped[0]!, out: mapped[1]! };
-    if (sealed === undefined) this.#begin(link, both);
-    // What somebody has recorded could be said again, but not proved.
-    else this.#welcomed.set(link, { rings: both, seal: sealed.seal });
-  }
-
-  #begin(link: Connection, rings: Rings, seal?: Seal): void {
-    this.#forget(link);
+  /** @internal A client is let in. */
+  enter(link: Connection, rings: Rings, seal: Seal | undefined): void {
     const socket = new ServerConnection(this, this.#name);
     this.#begun.set(link, socket);
     this.#sockets.add(socket);
@@ -329,33 +184,10 @@ export class ServerSocket implements AsyncDisposable {
     this.#call(() => this.onConnection?.(socket), socket);
   }
 
-  #refuse(link: Connection, refusal: Refusal, cause?: unknown): void {
-    this.#forget(link);
-    if (link.open) link.send(formatRefusal(refusal));
-    void link.close();
-    this.#tell(
-      undefined,
-      new IpcError(
-        "EMALFORMED",
-        `EMALFORMED: a client of "${this.#name}" was refused: ${refusal.message}`,
-        { service: this.#name, cause },
-      ),
-    );
-  }
-
-  #forget(link: Connection): void {
-    clearTimeout(this.#waiting.get(link));
-    this.#waiting.delete(link);
-    const welcomed = this.#welcomed.get(link);
-    if (welcomed === undefined) return;
-    this.#welcomed.delete(link);
-    closeRings(welcomed.rings);
-    welcomed.seal.close();
-  }
-
-  #left(link: Connection, end: End): void {
-    this.#forget(link);
-    this.#begun.get(link)?.left(end);
+  /** @internal One is not. */
+  refused(why: string, cause?: unknown): void {
+    const text = `EMALFORMED: a client of "${this.#name}" was refused: ${why}`;
+    this.#tell(undefined, new IpcError("EMALFORMED", text, { service: this.#name, cause }));
   }
 
   #trouble(trouble: Trouble): void {
@@ -364,14 +196,7 @@ export class ServerSocket implements AsyncDisposable {
       return;
     }
     const { reason, uid, pid } = trouble;
-    this.#tell(
-      undefined,
-      new IpcError(
-        "EMALFORMED",
-        `EMALFORMED: a client of "${this.#name}" was refused: ${reason} (user ${uid}, process ${pid})`,
-        { service: this.#name },
-      ),
-    );
+    this.refused(`${reason} (user ${uid}, process ${pid})`);
   }
 
   #call(handler: () => void | Promise<void>, socket: ServerConnection): void {

@@ -3,6 +3,7 @@
  * likes into the rings.
  */
 
+import { closeSync } from "node:fs";
 import type { KeyPair } from "../../src/crypto/key-pair.ts";
 import { Asking, sealKinds } from "../../src/crypto/meeting.ts";
 import type { Connection } from "../../src/index.ts";
@@ -10,8 +11,9 @@ import { connect } from "../../src/index.ts";
 import type { Descriptor } from "../../src/ipc/descriptor.ts";
 import { about } from "../../src/memory/hello.ts";
 import { Ring, RingReader, RingWriter } from "../../src/memory/ring.ts";
+import { kinds } from "../../src/native/memory-layout.ts";
 import { type Seal, tagBytes } from "../../src/native/seal.ts";
-import { Segment } from "../../src/native/shared-memory.ts";
+import { Segment, value } from "../../src/native/shared-memory.ts";
 import { until } from "./until.ts";
 
 export const ringBytes = 65_536;
@@ -26,6 +28,9 @@ export class MemoryPeer implements AsyncDisposable {
   #writer: RingWriter | undefined;
   #reader: RingReader | undefined;
   #seal: Seal | undefined;
+  #proof: Uint8Array | undefined;
+  /** What it has said that is text, in order. */
+  readonly said: string[] = [];
 
   /** Connects, and says nothing yet. */
   static async connect(name: string, rundir: string): Promise<MemoryPeer> {
@@ -64,6 +69,7 @@ export class MemoryPeer implements AsyncDisposable {
     await peer.#agree();
     const { seal, proof } = asking.finish(JSON.parse(peer.heard[0]!).seal);
     peer.#seal = seal;
+    peer.#proof = proof;
     if (proves) peer.say(proof);
     return peer;
   }
@@ -99,12 +105,18 @@ export class MemoryPeer implements AsyncDisposable {
     return this.#reader!;
   }
 
+  /** What shows that it has the keys that it claims to have. */
+  get proof(): Uint8Array {
+    return this.#proof!;
+  }
+
   /** The descriptors of an answer whose rings were not mapped. */
   get descriptors(): readonly Descriptor[] {
     return this.#descriptors;
   }
 
   say(text: string | Uint8Array, descriptors: readonly number[] = []): void {
+    if (typeof text === "string") this.said.push(text);
     if (descriptors.length === 0) this.#link.send(text);
     else this.#link.send(text, { descriptors });
   }
@@ -125,6 +137,25 @@ export class MemoryPeer implements AsyncDisposable {
     this.writer.publish();
     this.say("");
     return taken;
+  }
+
+  /** Passes one message in memory of its own. */
+  pass(bytes: Uint8Array): void {
+    this.passBy(value.create(bytes), bytes.length);
+  }
+
+  /** Passes what a descriptor stands for, which is its own from then on, as a message of so many bytes. */
+  passBy(descriptor: number, bytes: number): void {
+    this.say("value", [descriptor]);
+    closeSync(descriptor);
+    this.promise(kinds.passed, bytes);
+  }
+
+  /** Writes that there is a message of which something comes over the Unix connection. */
+  promise(kind: number, bytes: number): void {
+    this.writer.write(new Uint8Array(BigUint64Array.of(BigInt(bytes)).buffer), kind);
+    this.writer.publish();
+    this.say("");
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

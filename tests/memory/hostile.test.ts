@@ -3,8 +3,10 @@
 import { describe, expect, test } from "bun:test";
 import { closeSync, openSync } from "node:fs";
 import type { End } from "../../src/index.ts";
-import { ClientSocket } from "../../src/memory/index.ts";
-import { kinds, memoryConstants } from "../../src/native/memory-layout.ts";
+import { connect, serve } from "../../src/index.ts";
+import { ClientSocket, ServerSocket } from "../../src/memory/index.ts";
+import { passedHeldMax, passedMax } from "../../src/memory/passing.ts";
+import { kinds } from "../../src/native/memory-layout.ts";
 import { Segment, value } from "../../src/native/shared-memory.ts";
 import { canCount, descriptorCount } from "../kit/census.ts";
 import { Child } from "../kit/child.ts";
@@ -15,6 +17,7 @@ import { leaveNoTrace } from "../kit/no-trace.ts";
 import { Scratch } from "../kit/scratch.ts";
 import { until, within } from "../kit/until.ts";
 import vectors from "../vectors/hellos.json" with { type: "json" };
+import ringVectors from "../vectors/rings.json" with { type: "json" };
 import { ask, MemoryStage } from "./stage.ts";
 
 leaveNoTrace();
@@ -124,18 +127,22 @@ describe("a client that", () => {
       "passes memory whose size and bytes may change",
       (peer) => {
         const file = openSync("/dev/zero", "r");
-        pass(peer, file, 100_000);
+        peer.passBy(file, 100_000);
       },
     ],
-    ["passes memory whose bytes may change", (peer) => pass(peer, Segment.create(ring), 131_072)],
+    ["passes memory whose bytes may change", (peer) => peer.passBy(Segment.create(ring), 131_072)],
     [
       "passes memory of another size",
-      (peer) => pass(peer, value.create(new Uint8Array(100_000)), 100_001),
+      (peer) => peer.passBy(value.create(new Uint8Array(100_000)), 100_001),
     ],
-    ["passes no bytes", (peer) => pass(peer, value.create(new Uint8Array(100_000)), 0)],
+    [
+      "passes what its ring would take",
+      (peer) => peer.passBy(value.create(new Uint8Array(1000)), 1000),
+    ],
+    ["passes no bytes", (peer) => peer.passBy(value.create(new Uint8Array(100_000)), 0)],
     [
       "passes far too much",
-      (peer) => pass(peer, value.create(new Uint8Array(9)), 2 ** 31),
+      (peer) => peer.passBy(value.create(new Uint8Array(9)), 2 ** 31),
       "message_too_long",
     ],
     [
@@ -172,7 +179,7 @@ describe("a client that", () => {
       "passes more than may be on its way",
       (peer) => {
         const descriptor = value.create(new Uint8Array(100_000));
-        for (let k = 0; k < 33; k++) peer.say("value", [descriptor]);
+        for (let k = 0; k <= passedMax; k++) peer.say("value", [descriptor]);
         closeSync(descriptor);
       },
     ],
@@ -195,17 +202,111 @@ describe("a client that", () => {
     expect(errors[0]).toStartWith('EMALFORMED: the memory socket of "pong" was closed: ');
   });
 
-  test("promises a message in memory and never passes it keeps nobody waiting but itself", async () => {
-    await using _ = await onStage(async ({ rundir }) => {
-      await using peer = await MemoryPeer.begin("pong", rundir);
-      peer.writer.write(new Uint8Array(BigUint64Array.of(100_000n).buffer));
-      const word = (memoryConstants.head_bytes + 4) / 4;
-      peer.out.words[word] = 1;
-      peer.writer.publish();
-      peer.say("");
-      await Bun.sleep(5);
-      expect(peer.link.open).toBe(true);
+  const promises: [string, number][] = [
+    ["a message in memory", kinds.passed],
+    ["descriptors", kinds.attended],
+    ["both", kinds.passed | kinds.attended],
+  ];
+
+  test.each(promises)("promises %s and never brings it is dropped in its time", async (_, kind) => {
+    const limits = { descriptors: { max: 1 }, stallTimeout: 50 };
+    using scratch = new Scratch();
+    const { path: rundir } = scratch;
+    const ends: End[] = [];
+    const texts: string[] = [];
+    await using service = await serve(
+      "pong",
+      {
+        message: (_connection, message) => void texts.push(message.text()),
+        close: (_connection, end) => void ends.push(end),
+      },
+      { rundir, memory: true, ...limits },
+    );
+    await using peer = await MemoryPeer.begin("pong", rundir);
+    await using other = await connect("pong", { rundir, transport: "memory" });
+    peer.promise(kind, 100_000);
+    other.send("meanwhile");
+    await within("its end", peer.link.ended);
+    await until("its end is told", () => ends.length === 1);
+    expect(ends[0]!.reason).toBe("stalled");
+    expect(service.statistics().reasons).toMatchObject({ stalled: 1 });
+    expect(texts).toEqual(["meanwhile"]);
+    expect(other.open).toBe(true);
+  });
+
+  test("promises a message and never brings it is waited for where there is no stallTimeout", async () => {
+    using scratch = new Scratch();
+    const { path: rundir } = scratch;
+    const texts: string[] = [];
+    await using _ = await serve(
+      "pong",
+      { message: (_connection, message) => void texts.push(message.text()) },
+      { rundir, memory: true, stallTimeout: 0 },
+    );
+    await using peer = await MemoryPeer.begin("pong", rundir);
+    await using other = await connect("pong", { rundir, transport: "memory" });
+    peer.promise(kinds.passed, 100_000);
+    other.send("meanwhile");
+    await until("others are heard", () => texts.length === 1);
+    expect(peer.link.open).toBe(true);
+    const bytes = new Uint8Array(100_000).fill(65);
+    const descriptor = value.create(bytes);
+    peer.say("value", [descriptor]);
+    closeSync(descriptor);
+    await until("it is heard in the end", () => texts.length === 2);
+    expect(texts[1]!.length).toBe(100_000);
+  });
+
+  test("leaves, and writes on in the memory that it has, is heard no further than when it left", async () => {
+    using scratch = new Scratch();
+    const { path: rundir } = scratch;
+    await using server = new ServerSocket();
+    await server.listen("pong", { rundir, ring });
+    await using peer = await MemoryPeer.begin("pong", rundir);
+    const { words: at } = ringVectors;
+    let heard = 0;
+    server.onData = () => {
+      heard += 1;
+      if (heard > 1000) return;
+      // As if it were running beside: the ring is full again.
+      const head = peer.out.words[at.head / 4]!;
+      Atomics.store(peer.out.words, at.tail / 4, head + ring);
+    };
+    const rests = () => Atomics.load(peer.out.words, at.reader_rests / 4);
+    await until("it sleeps", () => rests() === ringVectors.rests.poller);
+    // Without waking anybody.
+    peer.writer.write(new Uint8Array(1));
+    peer.writer.publish();
+    await peer.link.close({ now: true });
+    await until("its end is told", () => server.sockets.size === 0);
+    expect(heard).toBe(1);
+  });
+
+  test("has others of its user's hold as many descriptors as may be held is dropped, and they are not", async () => {
+    await using stage = await onStage(async ({ rundir, service }) => {
+      const descriptor = value.create(new Uint8Array(100_000));
+      const peers: MemoryPeer[] = [];
+      const passes = async (count: number) => {
+        const peer = await MemoryPeer.begin("pong", rundir);
+        peers.push(peer);
+        for (let k = 0; k < count; k++) peer.say("value", [descriptor]);
+        return peer;
+      };
+      for (let left = passedHeldMax; left > 0; left -= passedMax) {
+        await passes(Math.min(left, passedMax));
+      }
+      const held = () => descriptorCount(service.pid);
+      // Each connection has one of its own.
+      if (canCount) await until("all have come", () => held() > passedHeldMax + peers.length);
+      const tooMany = await passes(1);
+      await within("its end", tooMany.link.ended);
+      expect(peers.filter(({ link }) => link.open).length).toBe(peers.length - 1);
+      closeSync(descriptor);
+      await Promise.all(peers.map((peer) => peer[Symbol.asyncDispose]()));
     });
+    const { ended, errors } = await stage.progress();
+    expect(ended.filter((why) => why === "descriptors_too_many").length).toBe(1);
+    expect(errors.join()).toContain(`more than ${passedHeldMax} messages of one user wait`);
   });
 
   test("is not allowed is not let in", async () => {
@@ -231,17 +332,6 @@ describe("a client that", () => {
     });
   });
 });
-
-/** Passes what a descriptor stands for as a message of so many bytes. */
-function pass(peer: MemoryPeer, descriptor: number, bytes: number): void {
-  peer.say("value", [descriptor]);
-  closeSync(descriptor);
-  const { ring: up, place } = peer.writer;
-  up.bytes.set(new Uint8Array(BigUint64Array.of(BigInt(bytes)).buffer), place);
-  peer.writer.commit(8, 1);
-  peer.writer.publish();
-  peer.say("");
-}
 
 test("a process that rewrites everything for a million steps ends its own connections and nothing else", async () => {
   await using stage = await onStage(async ({ rundir }) => {

@@ -83,6 +83,19 @@ describe("a process that", () => {
     await writer.exited;
   });
 
+  test("has left and goes on writing is heard no more, and keeps nobody from anything", async () => {
+    await using stage = await MemoryStage.open({ role: "count", options: { ring } });
+    const settings = { rundir: stage.rundir };
+    await using writer = await Child.start(program("writer"), settings);
+    await writer.ask("whole");
+    await writer.ask("leaveAndWrite");
+    const { messages } = await stage.reaches("its end is told", (now) => now.ended.length === 1);
+    const client = await stage.client({ ring });
+    client.write("one more, and of others");
+    await stage.reaches("it is heard, and nothing else", (now) => now.messages === messages + 1);
+    await writer.kill();
+  });
+
   test("is stopped makes its writer wait, and goes on where it was", async () => {
     await using stage = await MemoryStage.open({ role: "count", options: { ring } });
     const client = await stage.client({ ring });

@@ -3,6 +3,7 @@
 import { describe, expect, test } from "bun:test";
 import type { End } from "../../src/index.ts";
 import { ClientSocket, type Hold, ServerSocket } from "../../src/memory/index.ts";
+import { passedMax } from "../../src/memory/passing.ts";
 import { naps } from "../kit/census.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
 import { pattern } from "../kit/random.ts";
@@ -161,12 +162,12 @@ describe("a reader that does not read", () => {
     await stage.service.ask("pause");
     let taken = 0;
     while (taken < 1000 && client.write(pattern(ring))) taken += 1;
-    expect(taken).toBe(32);
+    expect(taken).toBe(passedMax);
     const room = drained(client);
     await stage.service.ask("resume");
     await room;
     expect(client.write(pattern(ring))).toBe(true);
-    await stage.reaches("all came", (now) => now.messages === 33);
+    await stage.reaches("all came", (now) => now.messages === passedMax + 1);
   });
 });
 
@@ -458,9 +459,11 @@ describe("what is written before the end", () => {
   test("in memory of its own comes as well", async () => {
     await using stage = await MemoryStage.open({ role: "count", options: { ring } });
     const client = await stage.client({ ring });
-    for (let k = 0; k < 20; k++) expect(client.write(new Uint8Array(ring + k))).toBe(true);
+    for (let k = 0; k < passedMax; k++) {
+      expect(client.write(new Uint8Array(ring + k))).toBe(true);
+    }
     await client.close();
-    await stage.reaches("all came", (now) => now.messages === 20 && now.ended.length === 1);
+    await stage.reaches("all came", (now) => now.messages === passedMax && now.ended.length === 1);
   });
 
   test("is read by who reads, to the end", async () => {

@@ -3,14 +3,15 @@
 import { describe, expect, test } from "bun:test";
 import type { End } from "../../src/index.ts";
 import { fullLimits } from "../../src/ipc/limits.ts";
-import type { ClientOptions, KeyPair } from "../../src/memory/index.ts";
+import type { ClientOptions, KeyPair, ServerOptions } from "../../src/memory/index.ts";
 import { ClientSocket, keyPair, ServerSocket } from "../../src/memory/index.ts";
 import { kinds } from "../../src/native/memory-layout.ts";
+import { mapsOf } from "../kit/maps.ts";
 import { MemoryPeer } from "../kit/memory-peer.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
 import { pattern } from "../kit/random.ts";
 import { Scratch } from "../kit/scratch.ts";
-import { until } from "../kit/until.ts";
+import { until, within } from "../kit/until.ts";
 
 leaveNoTrace();
 
@@ -30,7 +31,7 @@ class SealedStage implements AsyncDisposable {
   readonly ends: End[] = [];
   connections = 0;
 
-  static async open(): Promise<SealedStage> {
+  static async open(options: Pick<ServerOptions, "helloTimeout"> = {}): Promise<SealedStage> {
     const stage = new SealedStage();
     const { server } = stage;
     server.onConnection = () => {
@@ -43,7 +44,13 @@ class SealedStage implements AsyncDisposable {
     server.onError = (_, error) => void stage.errors.push(messageOf(error));
     server.onClose = (_, end) => void stage.ends.push(end);
     const { keys, client, rundir } = stage;
-    await server.listen("pong", { rundir, ring, keys, allow: [client.publicKey] });
+    await server.listen("pong", {
+      rundir,
+      ring,
+      keys,
+      allow: [client.publicKey],
+      ...options,
+    });
     return stage;
   }
 
@@ -191,13 +198,17 @@ describe("who has not", () => {
     [
       "who takes the server for another",
       ({ client }, other) => ({ keys: client, peer: other.publicKey }),
-      "the peer has other keys than expected",
+      "what came is not what the peer sealed: it was changed, left out, repeated or put in another order, or the peer " +
+        "has other keys than expected; compare the public keys, and close the connection",
     ],
   ])("%s is refused, and told why", async (_, options, why) => {
     await using stage = await SealedStage.open();
-    expect(await stage.refusal(options(stage, keyPair()))).toContain(why);
+    // Each text begins with the code of its error; what the other side has said says its own behind it, and no more.
+    expect(await stage.refusal(options(stage, keyPair()))).toBe(
+      `ECONNREFUSED: "pong" could not be reached through memory: ${why} (EKEY)`,
+    );
     await until("the server was told", () => stage.errors.length === 1);
-    expect(stage.errors[0]).toContain(why);
+    expect(stage.errors[0]).toBe(`EMALFORMED: a client of "pong" was refused: ${why}`);
     expect(stage.connections).toBe(0);
   });
 
@@ -220,6 +231,88 @@ describe("who has not", () => {
     await until("the server was told", () => stage.errors.length === 1);
     expect(stage.errors[0]).toContain("it could not prove its public key");
     expect(stage.connections).toBe(0);
+  });
+});
+
+describe("a client of a sealed service", () => {
+  const about = { memory: 1, rings: { up: ring, down: ring } };
+
+  test.each<[string, (stage: SealedStage) => unknown]>([
+    ["says no message of the handshake", ({ client }) => ({ key: client.publicKey, message: "" })],
+    ["says what is none", ({ client }) => ({ key: client.publicKey, message: "nonsense!" })],
+    ["says one of no use", ({ client }) => ({ key: client.publicKey, message: "A".repeat(64) })],
+    ["has a key that is none", () => ({ key: "pong", message: "" })],
+    ["has the key of the server", ({ keys }) => ({ key: keys.publicKey, message: "" })],
+  ])("that %s is refused, in words with one code", async (_, seal) => {
+    await using stage = await SealedStage.open();
+    await using asker = await Asker.open(stage);
+    await using peer = await MemoryPeer.connect("pong", stage.rundir);
+    peer.say(JSON.stringify({ ...about, seal: seal(stage) }));
+    await within("its end", peer.link.ended);
+    const { error } = JSON.parse(peer.heard[0]!) as { error: { code: string; message: string } };
+    expect(error.code).toBe("EKEY");
+    expect(error.message).not.toMatch(/\bE[A-Z]{3,}:/);
+    expect(stage.errors).toEqual([`EMALFORMED: a client of "pong" was refused: ${error.message}`]);
+    expect(text(await asker.ask("still here"))).toBe("still here");
+  });
+
+  test("that never proves its key has nothing here when its time is up", async () => {
+    await using stage = await SealedStage.open({ helloTimeout: 50 });
+    await using asker = await Asker.open(stage);
+    const before = mapsOf("memfd:earshot");
+    await using peer = await stage.peer(false);
+    // What it writes before is nobody's.
+    peer.writer.write(peer.sealed("heard by nobody"));
+    peer.writer.publish();
+    await within("its end", peer.link.ended);
+    expect(stage.errors).toEqual([
+      'EMALFORMED: a client of "pong" was refused: no proof of its public key came in time',
+    ]);
+    // Its own two are there still, each in two parts.
+    await until("its rings are gone", () => mapsOf("memfd:earshot") <= before + 4);
+    expect(stage.messages).toEqual([]);
+    expect({ connections: stage.connections, sockets: stage.server.sockets.size }).toEqual({
+      connections: 1,
+      sockets: 1,
+    });
+    expect(text(await asker.ask("still here"))).toBe("still here");
+  });
+
+  test("that says something else instead of its proof is refused, whichever bit is wrong", async () => {
+    await using stage = await SealedStage.open();
+    for (let bit = 0; bit < 128; bit += 19) {
+      await using peer = await stage.peer(false);
+      const proof = peer.proof.slice();
+      proof[bit >> 3]! ^= 1 << (bit & 7);
+      peer.say(proof);
+      await within("its end", peer.link.ended);
+    }
+    await using peer = await stage.peer(false);
+    peer.say(peer.proof);
+    peer.write(peer.sealed("proved"));
+    await until("it is heard", () => stage.messages.length === 1);
+    expect(stage.connections).toBe(1);
+    expect(new Set(stage.errors)).toEqual(
+      new Set(['EMALFORMED: a client of "pong" was refused: it could not prove its public key']),
+    );
+  });
+
+  test("that repeats what another has said is not let in with it", async () => {
+    await using stage = await SealedStage.open();
+    const { rundir, client, keys } = stage;
+    const said: string[] = [];
+    await using first = await MemoryPeer.beginSealed("pong", rundir, client, keys.publicKey);
+    said.push(...first.said);
+    await until("it is let in", () => stage.connections === 1);
+    await using second = await MemoryPeer.connect("pong", rundir);
+    second.say(said[0]!);
+    await until("it is welcome", () => second.heard.length === 1);
+    second.say(first.proof);
+    await within("its end", second.link.ended);
+    expect(stage.connections).toBe(1);
+    expect(stage.errors).toEqual([
+      'EMALFORMED: a client of "pong" was refused: it could not prove its public key',
+    ]);
   });
 });
 
@@ -280,6 +373,19 @@ describe("a record that is not the next of the peer", () => {
         record[bit >> 3]! ^= 1 << (bit & 7);
         peer.write(record);
       });
+    }
+  });
+
+  test("because a bit was turned over in memory of its own", async () => {
+    for (const bit of [0, 8 * 100_000, 8 * 100_015 + 7]) {
+      await using stage = await SealedStage.open();
+      await using peer = await stage.peer();
+      const record = peer.sealed("x".repeat(100_000));
+      record[bit >> 3]! ^= 1 << (bit & 7);
+      peer.pass(record);
+      await until("its connection ended", () => stage.ends.length === 1);
+      expect(stage.ends[0]!.reason).toBe("malformed");
+      expect(stage.messages).toEqual([]);
     }
   });
 

@@ -4,6 +4,7 @@ import { kinds } from "../../../src/native/memory-layout.ts";
 import { value } from "../../../src/native/shared-memory.ts";
 import { answer, settings } from "../../kit/answer.ts";
 import { MemoryPeer } from "../../kit/memory-peer.ts";
+import vectors from "../../vectors/rings.json" with { type: "json" };
 
 const { rundir } = settings<{ rundir: string }>();
 const peer = await MemoryPeer.begin("pong", rundir);
@@ -32,6 +33,16 @@ await answer({
   /** One that comes to its end. */
   whole: () => {
     peer.write("whole");
+  },
+  /** Leaves, and goes on writing for as long as it lives: a ring full of empty messages, again and again. */
+  leaveAndWrite: async () => {
+    await peer.link.close({ now: true });
+    const { words, ringBytes } = peer.out;
+    const tail = vectors.words.tail / 4;
+    const head = vectors.words.head / 4;
+    setImmediate(() => {
+      for (;;) Atomics.store(words, tail, Atomics.load(words, head) + ringBytes);
+    });
   },
   steps: async ({ kind, count }: { kind: "message" | "passed"; count: number }) => {
     for (const step of (kind === "message" ? message : passed).slice(0, count)) {

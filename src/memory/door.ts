@@ -1,0 +1,198 @@
+/**
+ * Who is let in to a memory socket, and who is not. It tells each over his Unix connection, as `hello.ts` has it:
+ *
+ *     waiting ──hello──▶ let in
+ *        │       └──if it is sealed──▶ welcomed ──proof──▶ let in
+ *        └──nothing in time, or what is no good──▶ refused ◀──┘
+ */
+
+import { closeSync } from "node:fs";
+import type { KeyPair } from "../crypto/key-pair.ts";
+import { answer, checkProof } from "../crypto/meeting.ts";
+import type { Connection } from "../ipc/connection.ts";
+import type { Message } from "../ipc/message.ts";
+import { IpcError } from "../native/errors.ts";
+import type { Seal } from "../native/seal.ts";
+import { Segment } from "../native/shared-memory.ts";
+import {
+  about,
+  formatRefusal,
+  formatWelcome,
+  type Hello,
+  parseHello,
+  type Refusal,
+  type RingSizes,
+} from "./hello.ts";
+import { closeRings, type Rings } from "./memory-socket.ts";
+
+export type DoorSettings = {
+  /** No rings are larger. */
+  readonly most: RingSizes;
+  /** How long a client may take to be let in. */
+  readonly helloMs: number | undefined;
+  /** Those of this end, and who may come in, if it is sealed. */
+  readonly keys: KeyPair | undefined;
+  readonly allowed: ReadonlySet<string>;
+};
+
+/** Who is told. The rings and the seal are his from then on. */
+export type Host = {
+  enter(link: Connection, rings: Rings, seal: Seal | undefined): void;
+  refused(why: string, cause?: unknown): void;
+};
+
+/** A client that was told what it asked for, and has still to prove who it is. */
+type Welcomed = { rings: Rings; seal: Seal };
+
+export class Door {
+  readonly #service: string;
+  readonly #host: Host;
+  readonly #settings: DoorSettings;
+  readonly #waiting = new Map<Connection, ReturnType<typeof setTimeout> | undefined>();
+  readonly #welcomed = new Map<Connection, Welcomed>();
+
+  constructor(service: string, host: Host, settings: DoorSettings) {
+    this.#service = service;
+    this.#host = host;
+    this.#settings = settings;
+  }
+
+  /** Somebody is there, and has said nothing yet. */
+  await(link: Connection): void {
+    const { helloMs } = this.#settings;
+    const expire = () => this.#expire(link);
+    this.#waiting.set(link, helloMs === undefined ? undefined : setTimeout(expire, helloMs));
+  }
+
+  #expire(link: Connection): void {
+    this.#refuse(
+      link,
+      this.#welcomed.has(link)
+        ? { code: "EKEY", message: "no proof of its public key came in time" }
+        : { code: "EPROTO", message: "no hello came in time" },
+    );
+  }
+
+  /** He says something, and is not in. */
+  heard(link: Connection, message: Message): void {
+    const welcomed = this.#welcomed.get(link);
+    if (welcomed !== undefined) this.#prove(link, welcomed, message);
+    else if (this.#waiting.has(link)) this.#welcome(link, message);
+  }
+
+  /** He is gone, or in. */
+  forget(link: Connection): void {
+    clearTimeout(this.#waiting.get(link));
+    this.#waiting.delete(link);
+    const welcomed = this.#welcomed.get(link);
+    if (welcomed === undefined) return;
+    this.#welcomed.delete(link);
+    closeRings(welcomed.rings);
+    welcomed.seal.close();
+  }
+
+  /** Whoever is not in stays out. */
+  close(): void {
+    for (const link of this.#waiting.keys()) {
+      this.forget(link);
+      void link.close({ now: true });
+    }
+  }
+
+  #welcome(link: Connection, message: Message): void {
+    let hello: Hello;
+    try {
+      hello = parseHello(message.bytes);
+    } catch (error) {
+      this.#refuse(link, { code: "EPROTO", message: (error as Error).message });
+      return;
+    }
+    try {
+      this.#answer(link, hello.rings, this.#sealed(hello));
+    } catch (error) {
+      this.#refuse(link, { code: "EKEY", message: reasonOf(error) }, error);
+    }
+  }
+
+  /** What is said to whoever wants a seal. Throws an Error that says why he is not let in. */
+  #sealed({ rings, seal }: Hello) {
+    const { keys, allowed } = this.#settings;
+    if (keys !== undefined && seal !== undefined) {
+      return answer(keys, allowed, seal, about(this.#service, rings));
+    }
+    if (keys !== undefined) throw new Error("it is sealed here; connect with keys, and peer");
+    if (seal !== undefined) throw new Error("it is not sealed here; connect without keys");
+    return undefined;
+  }
+
+  #answer(
+    link: Connection,
+    asked: RingSizes,
+    sealed: { message: string; seal: Seal } | undefined,
+  ): void {
+    const { most } = this.#settings;
+    const sizes = { up: Math.min(asked.up, most.up), down: Math.min(asked.down, most.down) };
+    let rings: Rings;
+    try {
+      rings = send(link, sizes, sealed?.message);
+    } catch (error) {
+      sealed?.seal.close();
+      const message = "there is no room for another connection";
+      this.#refuse(link, { code: "EMFILE", message }, error);
+      return;
+    }
+    if (sealed === undefined) this.#enter(link, rings);
+    // What somebody has recorded could be said again, but not proved.
+    else this.#welcomed.set(link, { rings, seal: sealed.seal });
+  }
+
+  #prove(link: Connection, { rings, seal }: Welcomed, message: Message): void {
+    try {
+      checkProof(seal, message.bytes);
+    } catch (error) {
+      this.#refuse(link, { code: "EKEY", message: "it could not prove its public key" }, error);
+      return;
+    }
+    this.#welcomed.delete(link);
+    this.#enter(link, rings, seal);
+  }
+
+  #enter(link: Connection, rings: Rings, seal?: Seal): void {
+    this.forget(link);
+    this.#host.enter(link, rings, seal);
+  }
+
+  #refuse(link: Connection, refusal: Refusal, cause?: unknown): void {
+    this.forget(link);
+    if (link.open) link.send(formatRefusal(refusal));
+    void link.close();
+    this.#host.refused(refusal.message, cause);
+  }
+}
+
+/** Makes the rings, and sends their descriptors with the welcome. */
+function send(link: Connection, sizes: RingSizes, seal: string | undefined): Rings {
+  const made: number[] = [];
+  const mapped: Segment[] = [];
+  try {
+    for (const bytes of [sizes.up, sizes.down]) {
+      const descriptor = Segment.create(bytes);
+      made.push(descriptor);
+      mapped.push(new Segment(descriptor, bytes));
+    }
+    link.send(formatWelcome({ rings: sizes, seal }), { descriptors: made });
+    return { in: mapped[0]!, out: mapped[1]! };
+  } catch (error) {
+    for (const segment of mapped) segment.close();
+    throw error;
+  } finally {
+    for (const descriptor of made) closeSync(descriptor);
+  }
+}
+
+/** What went wrong, without the code that an error begins with: a refusal has one of its own. */
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const code = error instanceof IpcError ? `${error.code}: ` : "";
+  return error.message.startsWith(code) ? error.message.slice(code.length) : error.message;
+}

@@ -1,0 +1,29 @@
+/** Notices a side that has begun a message and does not go on with it: what it promised over the Unix connection stays out. */
+
+import { timerMsMax } from "../ipc/numbers.ts";
+
+export class Stall {
+  readonly #ms: number;
+  readonly #onOver: (missing: object) => void;
+  #missing: object | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  /** When it will have taken too long, as `performance.now()` has it. */
+  until = Infinity;
+
+  /** `onOver` is told of what has been missing for so many milliseconds; 0 is for ever. */
+  constructor(ms: number, onOver: (missing: object) => void) {
+    this.#ms = ms;
+    this.#onOver = onOver;
+  }
+
+  /** What is missing now, if anything is: each counts anew. */
+  watch(missing: object | undefined): void {
+    if (missing === this.#missing) return;
+    clearTimeout(this.#timer);
+    this.#missing = missing;
+    this.until = Infinity;
+    if (missing === undefined || this.#ms === 0) return;
+    this.until = performance.now() + this.#ms;
+    this.#timer = setTimeout(() => this.#onOver(missing), Math.min(this.#ms, timerMsMax));
+  }
+}
