@@ -3,13 +3,18 @@
 import { describe, expect, test } from "bun:test";
 import type { Reason } from "../../src/index.ts";
 import { frame, header, headerBytes, join } from "../kit/frames.ts";
+import { MemoryPeer } from "../kit/memory-peer.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
 import { Random } from "../kit/random.ts";
+import { RawPeer } from "../kit/raw-peer.ts";
+import { within } from "../kit/until.ts";
+import rings from "../vectors/rings.json" with { type: "json" };
 import type { Stage } from "./stage.ts";
 import { onStage } from "./stage.ts";
 
 leaveNoTrace();
 
+const { words } = rings;
 const defaultLimit = 16 * 1024 * 1024;
 
 describe("is dropped, and what it had said before is heard", () => {
@@ -142,5 +147,60 @@ test("of nothing but random bytes hardly any is taken for a message", async () =
       const bytes = new Random(seed).bytes(100_000);
       await expectJudged(stage, seed, bytes, { parts: [bytes], limit: defaultLimit });
     }
+  });
+});
+
+/** Writes anything at all into its rings and beside them, so that the service sees it. */
+function scribble(peer: MemoryPeer, random: Random): void {
+  const { out } = peer;
+  const anywhere = () => words.records + 8 * random.below(out.ringBytes / 8);
+  const scribbles = [
+    // Lengths and kinds of records that it says there are.
+    () => out.bytes.set(random.bytes(4096), anywhere()),
+    () => peer.writer.commit(random.below(2 ** 31), 0),
+    () => peer.writer.commit(8, 4 + random.below(2 ** 20)),
+  ];
+  for (let count = 0; count < 3; count++) scribbles[random.below(scribbles.length)]!();
+  const tails = [
+    () => random.below(2 ** 32),
+    () => peer.writer.at + 4,
+    () => peer.writer.at + out.ringBytes + 8,
+    () => peer.writer.at - 8,
+  ];
+  Atomics.store(out.words, words.tail / 4, tails[random.below(tails.length)]!() | 0);
+  peer.say("");
+}
+
+test("through memory, what was whole is heard up to what no ring holds", async () => {
+  await onStage({ memory: true }, async (stage) => {
+    for (const seed of seeds.slice(0, 50)) {
+      const random = new Random(seed);
+      await using peer = await MemoryPeer.begin("pong", stage.rundir);
+      const count = random.below(20);
+      for (let k = 0; k < count; k++) peer.write(random.bytes(random.below(200)));
+      for (let answers = 0; answers < count; answers++) {
+        await peer.answered(`it has its answers, with seed ${seed}`);
+      }
+      scribble(peer, random);
+      await within(`its end, with seed ${seed}`, peer.link.ended);
+      const [ended] = await stage.ended(1);
+      expect({ seed, reason: ended!.reason }).toEqual({ seed, reason: "malformed" });
+      expect(ended!.messages).toBeGreaterThanOrEqual(count);
+      stage.goesWrong("malformed");
+    }
+  });
+});
+
+test.each([
+  ["an HTTP request", Buffer.from("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")],
+  ["a greeting of TLS", Buffer.from("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "latin1")],
+  ["the greatest length", header(0xffff_ffff)],
+  ["a frame that is no hello", frame("hello?")],
+])("through memory, who says %s instead of a hello is not let in", async (_, bytes) => {
+  await onStage({ memory: true }, async (stage) => {
+    using stranger = await RawPeer.connect(`${stage.path}.memory`);
+    stranger.write(bytes);
+    await stranger.gone();
+    await stage.othersAreServed();
   });
 });

@@ -14,6 +14,7 @@ import { connect } from "../../src/index.ts";
 import { canCount, descriptors, residentBytes } from "../kit/census.ts";
 import type { StartOptions } from "../kit/child.ts";
 import { Child } from "../kit/child.ts";
+import { Hearer } from "../kit/hearer.ts";
 import { RawPeer } from "../kit/raw-peer.ts";
 import { Scratch } from "../kit/scratch.ts";
 import { until } from "../kit/until.ts";
@@ -51,7 +52,7 @@ export class Stage implements Disposable {
   readonly service: Child;
   readonly #bystanders: Child;
   readonly #peers: RawPeer[] = [];
-  readonly #clients: Connection[] = [];
+  readonly #clients: (Connection | Hearer)[] = [];
   readonly #expected: Partial<Record<Reason, number>> = {};
 
   constructor(rundir: string, service: Child, others: Child) {
@@ -69,6 +70,13 @@ export class Stage implements Disposable {
 
   async client(options: ConnectOptions = {}): Promise<Connection> {
     const client = await connect("pong", { rundir: this.rundir, ...options });
+    this.#clients.push(client);
+    return client;
+  }
+
+  /** A client that keeps what it hears, and reads or does not, over whatever the service offers. */
+  async hearer(options: { reads?: boolean } = {}): Promise<Hearer> {
+    const client = await Hearer.connect("pong", { rundir: this.rundir, ...options });
     this.#clients.push(client);
     return client;
   }

@@ -1,9 +1,12 @@
 /** A peer that stops in the middle of a message is dropped after the time allowed, and holds up nobody until then. */
 
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
+import { kinds } from "../../src/native/memory-layout.ts";
 import { frame, header, join } from "../kit/frames.ts";
+import { MemoryPeer } from "../kit/memory-peer.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
 import { pattern } from "../kit/random.ts";
+import { within } from "../kit/until.ts";
 import { onStage } from "./stage.ts";
 
 leaveNoTrace();
@@ -61,5 +64,40 @@ test("who leaves in mid-message is told from who leaves in order", async () => {
       { reason: "peer_closed", messages: 1 },
     ]);
     stage.goesWrong("truncated");
+  });
+});
+
+describe("through memory, who promises", () => {
+  test.each<[string, number]>([
+    ["a message in memory of its own", kinds.passed],
+    ["descriptors", kinds.attended],
+    ["both", kinds.passed | kinds.attended],
+  ])("%s and never brings it is dropped, and the others are not", async (_, kind) => {
+    const limits = { stallTimeout, descriptors: { max: 1 } };
+    await onStage({ memory: true, limits }, async (stage) => {
+      await using idle = await MemoryPeer.begin("pong", stage.rundir);
+      await using peer = await MemoryPeer.begin("pong", stage.rundir);
+      peer.write("whole");
+      peer.promise(kind, 100_000);
+      await within("its end", peer.link.ended);
+      expect(await stage.ended(1)).toMatchObject([{ reason: "stalled", messages: 1 }]);
+      idle.write("still here");
+      await idle.answered();
+      stage.goesWrong("stalled");
+    });
+  });
+
+  test("in the end is heard, however many do", async () => {
+    await onStage({ memory: true, limits: { stallTimeout: 0 } }, async (stage) => {
+      const peers = await Promise.all(
+        Array.from({ length: 50 }, () => MemoryPeer.begin("pong", stage.rundir)),
+      );
+      for (const peer of peers) peer.promise(kinds.passed, 100_000);
+      await stage.othersAreServed();
+      for (const peer of peers) peer.bring(pattern(100_000));
+      // The answers are too long for the rings as well.
+      for (const peer of peers) await peer.answered();
+      for (const peer of peers) await peer[Symbol.asyncDispose]();
+    });
   });
 });

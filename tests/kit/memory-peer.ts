@@ -139,15 +139,30 @@ export class MemoryPeer implements AsyncDisposable {
     return taken;
   }
 
+  /** Resolves when it has come to the next message, and let go of it. */
+  async answered(what = "it is answered"): Promise<void> {
+    await until(what, () => this.reader.next());
+    this.reader.release();
+  }
+
   /** Passes one message in memory of its own. */
   pass(bytes: Uint8Array): void {
     this.passBy(value.create(bytes), bytes.length);
   }
 
-  /** Passes what a descriptor stands for, which is its own from then on, as a message of so many bytes. */
-  passBy(descriptor: number, bytes: number): void {
+  /** Sends what a message that is passed lies in. */
+  bring(bytes: Uint8Array): void {
+    this.#bring(value.create(bytes));
+  }
+
+  #bring(descriptor: number): void {
     this.say("value", [descriptor]);
     closeSync(descriptor);
+  }
+
+  /** Passes what a descriptor stands for, which is its own from then on, as a message of so many bytes. */
+  passBy(descriptor: number, bytes: number): void {
+    this.#bring(descriptor);
     this.promise(kinds.passed, bytes);
   }
 

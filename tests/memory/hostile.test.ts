@@ -202,38 +202,6 @@ describe("a client that", () => {
     expect(errors[0]).toStartWith('EMALFORMED: the memory socket of "pong" was closed: ');
   });
 
-  const promises: [string, number][] = [
-    ["a message in memory", kinds.passed],
-    ["descriptors", kinds.attended],
-    ["both", kinds.passed | kinds.attended],
-  ];
-
-  test.each(promises)("promises %s and never brings it is dropped in its time", async (_, kind) => {
-    const limits = { descriptors: { max: 1 }, stallTimeout: 50 };
-    using scratch = new Scratch();
-    const { path: rundir } = scratch;
-    const ends: End[] = [];
-    const texts: string[] = [];
-    await using service = await serve(
-      "pong",
-      {
-        message: (_connection, message) => void texts.push(message.text()),
-        close: (_connection, end) => void ends.push(end),
-      },
-      { rundir, memory: true, ...limits },
-    );
-    await using peer = await MemoryPeer.begin("pong", rundir);
-    await using other = await connect("pong", { rundir, transport: "memory" });
-    peer.promise(kind, 100_000);
-    other.send("meanwhile");
-    await within("its end", peer.link.ended);
-    await until("its end is told", () => ends.length === 1);
-    expect(ends[0]!.reason).toBe("stalled");
-    expect(service.statistics().reasons).toMatchObject({ stalled: 1 });
-    expect(texts).toEqual(["meanwhile"]);
-    expect(other.open).toBe(true);
-  });
-
   test("promises a message and never brings it is waited for where there is no stallTimeout", async () => {
     using scratch = new Scratch();
     const { path: rundir } = scratch;
@@ -249,10 +217,7 @@ describe("a client that", () => {
     other.send("meanwhile");
     await until("others are heard", () => texts.length === 1);
     expect(peer.link.open).toBe(true);
-    const bytes = new Uint8Array(100_000).fill(65);
-    const descriptor = value.create(bytes);
-    peer.say("value", [descriptor]);
-    closeSync(descriptor);
+    peer.bring(new Uint8Array(100_000).fill(65));
     await until("it is heard in the end", () => texts.length === 2);
     expect(texts[1]!.length).toBe(100_000);
   });
