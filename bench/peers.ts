@@ -5,6 +5,7 @@
 
 import { existsSync } from "node:fs";
 import { delimiter, join } from "node:path";
+import { program } from "./native.ts";
 
 const packages = join(import.meta.dir, "node_modules");
 
@@ -70,4 +71,12 @@ export function toolVersion(name: string, option: string, version: RegExp): stri
   if (tool === null) return null;
   const { stdout } = Bun.spawnSync([tool, option], { stderr: "ignore" });
   return version.exec(stdout.toString())?.[1] ?? "unknown";
+}
+
+/** The version of the system's libzmq, or null. */
+export function libzmqVersion(): string | null {
+  const { success, stdout } = Bun.spawnSync([program("peer_zeromq"), "version"], {
+    stderr: "ignore",
+  });
+  return success ? stdout.toString().trim() : null;
 }

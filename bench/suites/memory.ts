@@ -1,8 +1,10 @@
 /** Shared memory: round trips, messages one way, and messages that are lent, beside sockets and a Worker. */
 
 import type { Effort, Efforts } from "../effort.ts";
+import type { Skipped } from "../measure.ts";
 import { program } from "../native.ts";
 import { PairRow } from "../pair.ts";
+import { libzmqVersion } from "../peers.ts";
 import type { Row, Seat } from "../row.ts";
 import { bunProgram, bunRow, floorRow } from "./programs.ts";
 import { spinNanoseconds } from "./rtt.ts";
@@ -35,6 +37,7 @@ export async function runMemory(efforts: Efforts, seats: readonly Seat[]): Promi
     bunRow("unix-sync-sleep", "earshot", "unix-sync.ts", "0"),
     bunRow("bun-listen", "peer", "bun-listen.ts"),
     workerRow(),
+    ...zeromqRows(result.skipped),
   ];
   await run(trips, [small], efforts.rtt);
   await run([bunRow("memory-loan", "earshot", "memory-loan.ts", spin)], [small, lent], efforts.rtt);
@@ -47,6 +50,18 @@ export async function runMemory(efforts: Efforts, seats: readonly Seat[]): Promi
   ];
   await run(streams, [small, large], efforts.stream);
   return result;
+}
+
+/** Over a socket and by two plain programs, as ZeroMQ knows nothing of shared memory. */
+function zeromqRows(skipped: Skipped[]): PairRow[] {
+  const id = "zeromq-ipc";
+  if (libzmqVersion() === null) {
+    skipped.push({ id, reason: "there is no libzmq on this machine" });
+    return [];
+  }
+  const run = (role: string, path: string) => [program("peer_zeromq"), role, path];
+  const server = (path: string) => run("serve", path);
+  return [new PairRow({ id, kind: "peer", server, driver: (path) => run("drive", path) })];
 }
 
 /** One process has both threads, so that it has both processors. */

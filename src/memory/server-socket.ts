@@ -22,11 +22,10 @@ import type { Rings } from "./memory-socket.ts";
 import { ringSizes, type SocketOptions, socketSettings, spinNs } from "./options.ts";
 import { ServerConnection } from "./server-connection.ts";
 
-export type ServerOptions = Pick<
-  ServiceOptions,
-  "rundir" | "shared" | "mode" | "backlog" | "connectionsMax"
-> &
+export type ServerOptions = Pick<ServiceOptions, "rundir" | "shared" | "mode" | "backlog"> &
   SocketOptions & {
+    /** Clients at once; more are refused. Default 8192, which is also the most there can be. */
+    connectionsMax?: number | undefined;
     /** The largest rings that a client may ask for, in bytes: powers of two from 64 KiB to 1 GiB. Default 1 MiB. */
     ring?: RingOption | undefined;
     /** How long a client may take to say what it wants, in milliseconds. Default 5 s. */
@@ -40,6 +39,12 @@ export type ServerOptions = Pick<
     keys?: KeyPair | undefined;
     allow?: readonly string[] | undefined;
   };
+
+/**
+ * Connections of one server. Each is four mappings, of which Linux lets a process have 65,530 (vm.max_map_count), for all
+ * that it does.
+ */
+export const connectionsMost = 8192;
 
 type DataHandler = (socket: ServerConnection, bytes: Uint8Array) => void | Promise<void>;
 
@@ -133,6 +138,7 @@ export class ServerSocket implements AsyncDisposable {
       },
       {
         ...rest,
+        connectionsMax: Math.min(rest.connectionsMax ?? connectionsMost, connectionsMost),
         allow: users,
         drainTimeout: limits?.drainTimeout,
         messageBytesMax: helloBytesMax,

@@ -13,6 +13,7 @@ import { Requests } from "../../src/ipc/requests.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
 import { pattern } from "../kit/random.ts";
 import { Scratch } from "../kit/scratch.ts";
+import { overEach } from "../kit/transports.ts";
 import { until } from "../kit/until.ts";
 
 leaveNoTrace();
@@ -140,26 +141,28 @@ test("an answer that cannot be kept rejects its request, and no other", async ()
   expect(requests.answer(unkept as unknown as Message)).toBe(false);
 });
 
-test("a message that cannot be read leaves those around it whole, for each connection", async () => {
-  using scratch = new Scratch();
-  const { path: rundir } = scratch;
-  const heard: Record<string, string[]> = { x: [], y: [] };
-  const listen = (name: string) =>
-    serve(name, { message: (_, message) => void heard[name]!.push(message.text()) }, { rundir });
-  await using _ = await listen("x");
-  await using __ = await listen("y");
-  await using x = await connect("x", { rundir });
-  await using y = await connect("y", { rundir });
-  expect(() => x.send(detached())).toThrow("detached");
-  expect(x.queuedBytes).toBe(0);
-  y.send("to y");
-  expect(() => x.send(detached())).toThrow("detached");
-  y.send("and y");
-  x.send("to x");
-  await expect(x.request(detached())).rejects.toThrow("detached");
-  await until("all have arrived", () => heard["x"]!.length === 1 && heard["y"]!.length === 2);
-  expect(heard).toEqual({ x: ["to x"], y: ["to y", "and y"] });
-  expect(x.queuedBytes + y.queuedBytes).toBe(0);
+overEach(({ connect, serve }) => {
+  test("a message that cannot be read leaves those around it whole, for each connection", async () => {
+    using scratch = new Scratch();
+    const { path: rundir } = scratch;
+    const heard: Record<string, string[]> = { x: [], y: [] };
+    const listen = (name: string) =>
+      serve(name, { message: (_, message) => void heard[name]!.push(message.text()) }, { rundir });
+    await using _ = await listen("x");
+    await using __ = await listen("y");
+    await using x = await connect("x", { rundir });
+    await using y = await connect("y", { rundir });
+    expect(() => x.send(detached())).toThrow("detached");
+    expect(x.queuedBytes).toBe(0);
+    y.send("to y");
+    expect(() => x.send(detached())).toThrow("detached");
+    y.send("and y");
+    x.send("to x");
+    await expect(x.request(detached())).rejects.toThrow("detached");
+    await until("all have arrived", () => heard["x"]!.length === 1 && heard["y"]!.length === 2);
+    expect(heard).toEqual({ x: ["to x"], y: ["to y", "and y"] });
+    expect(x.queuedBytes + y.queuedBytes).toBe(0);
+  });
 });
 
 describe("a message sent while the end is on its way", () => {
@@ -219,111 +222,114 @@ describe("a message sent while the end is on its way", () => {
   });
 });
 
-describe("a connection that has ended", () => {
-  test("has its figures, whoever ended it and though nobody had asked before", async () => {
-    using scratch = new Scratch();
-    const { path: rundir } = scratch;
-    const open: Connection[] = [];
-    await using service = await serve(
-      "pong",
-      { ...answering, open: (connection) => void open.push(connection) },
-      { rundir },
-    );
-    const client = await connect("pong", { rundir });
-    for (const text of ["one", "three"]) await client.request(text);
-    await client.close();
-    await until("both have ended", () => service.connections.size === 0);
-    const figures = { queuedBytes: 0, messagesLost: 0, connectionsOpen: 0, descriptors: 0 };
-    expect(client.statistics()).toMatchObject({
-      ...figures,
-      messagesSent: 2,
-      bytesSent: 16,
-      messagesReceived: 2,
-      bytesReceived: 24,
-      reasons: { closed: 1 },
+overEach(({ connect, serve }) => {
+  describe("a connection that has ended", () => {
+    test("has its figures, whoever ended it and though nobody had asked before", async () => {
+      using scratch = new Scratch();
+      const { path: rundir } = scratch;
+      const open: Connection[] = [];
+      await using service = await serve(
+        "pong",
+        { ...answering, open: (connection) => void open.push(connection) },
+        { rundir },
+      );
+      const client = await connect("pong", { rundir });
+      for (const text of ["one", "three"]) await client.request(text);
+      await client.close();
+      await until("both have ended", () => service.connections.size === 0);
+      const figures = { queuedBytes: 0, messagesLost: 0, connectionsOpen: 0, descriptors: 0 };
+      expect(client.statistics()).toMatchObject({
+        ...figures,
+        messagesSent: 2,
+        bytesSent: 16,
+        messagesReceived: 2,
+        bytesReceived: 24,
+        reasons: { closed: 1 },
+      });
+      expect(open[0]!.statistics()).toMatchObject({
+        ...figures,
+        messagesSent: 2,
+        bytesSent: 24,
+        messagesReceived: 2,
+        bytesReceived: 16,
+        reasons: { peer_closed: 1 },
+      });
     });
-    expect(open[0]!.statistics()).toMatchObject({
-      ...figures,
-      messagesSent: 2,
-      bytesSent: 24,
-      messagesReceived: 2,
-      bytesReceived: 16,
-      reasons: { peer_closed: 1 },
-    });
-  });
 
-  test("says what it sent and what it lost of a queue", async () => {
-    using scratch = new Scratch();
-    const { path: rundir } = scratch;
-    using other = new Context({ rundir });
-    other.serve("deaf");
-    const client = await connect("deaf", { rundir });
-    const payload = pattern(40_000);
-    let taken = 1;
-    while (client.send(payload)) taken += 1;
-    const before = client.statistics();
-    await client.close({ now: true });
-    const { lost } = await client.ended;
-    expect(lost.messages).toBeGreaterThan(0);
-    expect(client.statistics()).toMatchObject({
-      messagesSent: taken - lost.messages,
-      bytesSent: before.bytesSent,
-      queuedBytes: 0,
-      messagesLost: lost.messages,
+    test("begins its figures anew when its service is found again", async () => {
+      using scratch = new Scratch();
+      const { path: rundir } = scratch;
+      const first = await serve("pong", answering, { rundir });
+      const told: string[] = [];
+      await using client = await connect("pong", {
+        rundir,
+        reconnect: quick,
+        disconnected: () => void told.push("disconnected"),
+      });
+      await client.request("one");
+      await first.close();
+      await until("it is told", () => told.length === 1);
+      expect(client.statistics()).toMatchObject({ messagesSent: 1, connectionsOpen: 0 });
+      await using _ = await serve("pong", answering, { rundir });
+      for (const text of ["two", "three"]) await client.request(text);
+      expect(client.statistics()).toMatchObject({ messagesSent: 2, connectionsOpen: 1 });
     });
-    expect(lost.bytes).toBe(before.queuedBytes);
-  });
 
-  test("begins its figures anew when its service is found again", async () => {
-    using scratch = new Scratch();
-    const { path: rundir } = scratch;
-    const first = await serve("pong", answering, { rundir });
-    const told: string[] = [];
-    await using client = await connect("pong", {
-      rundir,
-      reconnect: quick,
-      disconnected: () => void told.push("disconnected"),
+    test("or is closed is never drained", async () => {
+      using scratch = new Scratch();
+      const { path: rundir } = scratch;
+      await using _ = await serve("pong", answering, { rundir });
+      const client = await connect("pong", { rundir });
+      const closed = client.close();
+      await expect(client.drained()).rejects.toMatchObject({ code: "ECLOSED" });
+      await closed;
+      await expect(client.drained()).rejects.toMatchObject({ code: "ECLOSED" });
     });
-    await client.request("one");
-    await first.close();
-    await until("it is told", () => told.length === 1);
-    expect(client.statistics()).toMatchObject({ messagesSent: 1, connectionsOpen: 0 });
-    await using _ = await serve("pong", answering, { rundir });
-    for (const text of ["two", "three"]) await client.request(text);
-    expect(client.statistics()).toMatchObject({ messagesSent: 2, connectionsOpen: 1 });
-  });
-
-  test("or is closed is never drained", async () => {
-    using scratch = new Scratch();
-    const { path: rundir } = scratch;
-    await using _ = await serve("pong", answering, { rundir });
-    const client = await connect("pong", { rundir });
-    const closed = client.close();
-    await expect(client.drained()).rejects.toMatchObject({ code: "ECLOSED" });
-    await closed;
-    await expect(client.drained()).rejects.toMatchObject({ code: "ECLOSED" });
   });
 });
 
-test("what arrives with the message that had it closed at once is not handed out", async () => {
+test("a connection that has ended says what it sent and what it lost of a queue", async () => {
   using scratch = new Scratch();
   const { path: rundir } = scratch;
-  const heard: string[] = [];
-  await using service = await serve(
-    "hasty",
-    {
-      message(connection, message) {
-        heard.push(message.text());
-        void connection.close({ now: true });
+  using other = new Context({ rundir });
+  other.serve("deaf");
+  const client = await connect("deaf", { rundir });
+  const payload = pattern(40_000);
+  let taken = 1;
+  while (client.send(payload)) taken += 1;
+  const before = client.statistics();
+  await client.close({ now: true });
+  const { lost } = await client.ended;
+  expect(lost.messages).toBeGreaterThan(0);
+  expect(client.statistics()).toMatchObject({
+    messagesSent: taken - lost.messages,
+    bytesSent: before.bytesSent,
+    queuedBytes: 0,
+    messagesLost: lost.messages,
+  });
+  expect(lost.bytes).toBe(before.queuedBytes);
+});
+
+overEach(({ connect, serve }) => {
+  test("what arrives with the message that had it closed at once is not handed out", async () => {
+    using scratch = new Scratch();
+    const { path: rundir } = scratch;
+    const heard: string[] = [];
+    await using service = await serve(
+      "hasty",
+      {
+        message(connection, message) {
+          heard.push(message.text());
+          void connection.close({ now: true });
+        },
       },
-    },
-    { rundir },
-  );
-  using peer = new Context({ rundir });
-  const connection = peer.connect("hasty");
-  for (const text of ["one", "two", "three"]) peer.schedule(connection, text);
-  peer.flush();
-  await until("it has ended", () => service.statistics().reasons.closed === 1);
-  await until("it is gone", () => service.connections.size === 0);
-  expect(heard).toEqual(["one"]);
+      { rundir },
+    );
+    const peer = await connect("hasty", { rundir });
+    for (const text of ["one", "two", "three"]) peer.send(text);
+    await until("it has ended", () => service.statistics().reasons.closed === 1);
+    await until("it is gone", () => service.connections.size === 0);
+    expect(heard).toEqual(["one"]);
+    await peer.close();
+  });
 });
