@@ -16,6 +16,7 @@ import type { IpcErrorCode } from "../native/errors.ts";
 import { IpcError } from "../native/errors.ts";
 import { constants } from "../native/layout.ts";
 import { Segment } from "../native/shared-memory.ts";
+import { nothingLost } from "./farewell.ts";
 import {
   about,
   formatHello,
@@ -24,7 +25,7 @@ import {
   queueBytesMax,
   type RingSizes,
 } from "./hello.ts";
-import { closeRings, MemorySocket, nothingLost, type Rings } from "./memory-socket.ts";
+import { MemorySocket } from "./memory-socket.ts";
 import {
   ringSizes,
   type SocketOptions,
@@ -32,6 +33,7 @@ import {
   socketSettings,
   spinNs,
 } from "./options.ts";
+import { closeRings, type Rings } from "./traffic.ts";
 
 export type ClientOptions = Pick<IpcOptions, "rundir" | "shared" | "timeout"> &
   SocketOptions & {
@@ -101,7 +103,7 @@ export class ClientSocket extends MemorySocket {
 
   set onData(handler: ((bytes: Uint8Array) => void | Promise<void>) | undefined) {
     this.#onData = handler;
-    this.listen();
+    this.side.listen();
   }
 
   /**
@@ -147,8 +149,13 @@ export class ClientSocket extends MemorySocket {
     this.#name = name;
     const call = { ...options, timeout, rings: ringSizes(ring), settings };
     const link = await this.#reach(call, () => undefined, onFailure);
-    this.meet(link);
+    this.side.meet(link);
     if (link.open) link.send(formatHello({ rings: call.rings }));
+  }
+
+  /** @internal There will be no connection. */
+  fail(end: End): void {
+    this.side.fail(end);
   }
 
   async #connect(call: Call): Promise<void> {
@@ -186,7 +193,7 @@ export class ClientSocket extends MemorySocket {
       isAnswered = true;
       try {
         const { rings: both, seal } = this.#welcomed(message, rings, asking);
-        this.begin(link, both, settings, seal?.seal);
+        this.side.begin(link, both, settings, seal?.seal);
         if (seal !== undefined) link.send(seal.proof);
         onBegun();
       } catch (error) {
@@ -207,11 +214,11 @@ export class ClientSocket extends MemorySocket {
         max: this.#limits === undefined ? ringsPerConnection : constants.descriptors_max,
       },
       message: (link, message) => {
-        if (isAnswered) this.heard(message);
+        if (isAnswered) this.side.heard(message);
         else answer(link, message);
       },
       close: (_, end) => {
-        if (this.isBegun) this.left(end);
+        if (this.side.isBegun) this.side.left(end);
         else
           onFailure({
             error: this.#error("ECONNRESET", `it ended the connection (${end.reason})`),

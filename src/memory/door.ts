@@ -23,7 +23,7 @@ import {
   type Refusal,
   type RingSizes,
 } from "./hello.ts";
-import { closeRings, type Rings } from "./memory-socket.ts";
+import { closeRings, type Rings } from "./traffic.ts";
 
 export type DoorSettings = {
   /** No rings are larger. */

@@ -21,7 +21,8 @@ import type { Statistics } from "../ipc/statistics.ts";
 import { noStatistics } from "../ipc/statistics.ts";
 import { codes, errorOf, IpcError, isClosed } from "../native/errors.ts";
 import { constants, type Reason } from "../native/layout.ts";
-import type { MemorySocket, SocketOwner } from "./memory-socket.ts";
+import type { MemorySocket } from "./memory-socket.ts";
+import type { Side, SocketOwner } from "./side.ts";
 
 /** A message counts with as many bytes as it would have over a socket. */
 const headerBytes = constants.header_bytes;
@@ -40,6 +41,7 @@ export class MemoryChannel implements Channel, SocketOwner {
   /** What is lost is counted until its owner is told of the end. */
   readonly over = false;
   readonly #socket: MemorySocket;
+  readonly #side: Side;
   readonly #limits: FullLimits;
   #owner: ChannelOwner | undefined;
   readonly #queue = new Fifo<Queued>();
@@ -62,6 +64,7 @@ export class MemoryChannel implements Channel, SocketOwner {
 
   constructor(socket: MemorySocket, limits: FullLimits) {
     this.#socket = socket;
+    this.#side = socket.side;
     this.#limits = limits;
     this.peer = socket.peer;
   }
@@ -97,7 +100,7 @@ export class MemoryChannel implements Channel, SocketOwner {
 
   open(owner: ChannelOwner): void {
     this.#owner = owner;
-    this.#socket.give(this);
+    this.#side.give(this);
   }
 
   leave(): void {
@@ -115,9 +118,9 @@ export class MemoryChannel implements Channel, SocketOwner {
   /** What is queued then, or a code below zero. */
   #take(bytes: Uint8Array, payload: Payload, attached: number): number {
     const total = bytes.length + headerBytes;
-    if (this.#end !== undefined || this.#socket.isLeft) return this.#lose(total);
+    if (this.#end !== undefined || this.#side.isLeft) return this.#lose(total);
     try {
-      if (this.#queue.length === 0 && this.#socket.isBegun && this.#socket.put(bytes, attached)) {
+      if (this.#queue.length === 0 && this.#side.isBegun && this.#side.put(bytes, attached)) {
         this.#note(total);
         return 0;
       }
@@ -174,12 +177,12 @@ export class MemoryChannel implements Channel, SocketOwner {
     const numbers = Array.from(numbersOf(options.descriptors ?? []));
     if (this.#end !== undefined) throw this.#failure("ended");
     if (numbers.length > 0) {
-      const waiting = this.#ahead + this.#socket.attached;
+      const waiting = this.#ahead + this.#side.attached;
       if (waiting + numbers.length > this.#limits.descriptorsHeld)
         throw this.#failure("descriptors_too_many");
       if (this.#queued + bytes.length + headerBytes > this.#limits.queueBytesMax) this.#pump();
       this.#checkRoom(bytes.length + headerBytes);
-      this.#socket.attach(numbers);
+      this.#side.attach(numbers);
     }
     const result = this.#take(bytes, payload, numbers.length);
     if (result === codes.queue_full.number) throw this.#failure("queue_full");
@@ -216,12 +219,12 @@ export class MemoryChannel implements Channel, SocketOwner {
 
   /** Puts into the ring what there is room for now. */
   #pump(): void {
-    if (this.#queue.length > 0 && this.#socket.isBegun) this.#socket.cork(() => this.#putAll());
+    if (this.#queue.length > 0 && this.#side.isBegun) this.#side.cork(() => this.#putAll());
   }
 
   #putAll(): void {
     for (let next = this.#queue.peek(); next !== undefined; next = this.#queue.peek()) {
-      if (this.#end !== undefined || !this.#socket.put(next.bytes, next.attached)) return;
+      if (this.#end !== undefined || !this.#side.put(next.bytes, next.attached)) return;
       this.#queue.shift();
       const total = next.bytes.length + headerBytes;
       this.#queued -= total;
@@ -268,16 +271,16 @@ export class MemoryChannel implements Channel, SocketOwner {
   // ---- closing ----
 
   pause(paused: boolean): void {
-    if (paused) this.#socket.pause();
-    else if (!this.#closing) this.#socket.resume();
+    if (paused) this.#side.pause();
+    else if (!this.#closing) this.#side.resume();
   }
 
   close(now: boolean): void {
     if (this.#end !== undefined || (this.#closing && !now)) return;
     this.#closing = true;
     // Nobody may ever have owned it.
-    if (this.#owner === undefined) this.#socket.give(this);
-    this.#socket.pause();
+    if (this.#owner === undefined) this.#side.give(this);
+    this.#side.pause();
     this.#pumpQuietly();
     if (now || this.#queue.length === 0) this.#shut();
     else {

@@ -19,11 +19,6 @@ export class ServerConnection extends MemorySocket {
     return this.#name;
   }
 
-  /** @internal Its server hears from now on. */
-  override listen(): void {
-    super.listen();
-  }
-
   protected override get hears(): boolean {
     return this.#server.onData !== undefined;
   }

@@ -6,7 +6,6 @@ import type { Connection } from "../ipc/connection.ts";
 import type { Allow, ServiceOptions } from "../ipc/context.ts";
 import type { End } from "../ipc/handlers.ts";
 import type { FullLimits } from "../ipc/limits.ts";
-import { throwLater } from "../ipc/loop.ts";
 import { patience } from "../ipc/numbers.ts";
 import { memoryEnding } from "../ipc/run-directory.ts";
 import { serve } from "../ipc/serve.ts";
@@ -16,11 +15,12 @@ import type { RingOption } from "../ipc/transport.ts";
 import { IpcError } from "../native/errors.ts";
 import { constants } from "../native/layout.ts";
 import type { Seal } from "../native/seal.ts";
+import { call, tell } from "./calling.ts";
 import { Door } from "./door.ts";
 import { helloBytesMax, queueBytesMax } from "./hello.ts";
-import type { Rings } from "./memory-socket.ts";
 import { ringSizes, type SocketOptions, socketSettings, spinNs } from "./options.ts";
 import { ServerConnection } from "./server-connection.ts";
+import type { Rings } from "./traffic.ts";
 
 export type ServerOptions = Pick<ServiceOptions, "rundir" | "shared" | "mode" | "backlog"> &
   SocketOptions & {
@@ -90,7 +90,7 @@ export class ServerSocket implements AsyncDisposable {
 
   set onData(handler: DataHandler | undefined) {
     this.#onData = handler;
-    for (const socket of this.#sockets) socket.listen();
+    for (const socket of this.#sockets) socket.side.listen();
   }
 
   /** Those that are connected. */
@@ -128,11 +128,11 @@ export class ServerSocket implements AsyncDisposable {
         message: (link, message) => {
           const socket = this.#begun.get(link);
           if (socket === undefined) door.heard(link, message);
-          else socket.heard(message);
+          else socket.side.heard(message);
         },
         close: (link, end) => {
           door.forget(link);
-          this.#begun.get(link)?.left(end);
+          this.#begun.get(link)?.side.left(end);
         },
         trouble: (_, trouble) => this.#trouble(trouble),
       },
@@ -186,8 +186,11 @@ export class ServerSocket implements AsyncDisposable {
     const socket = new ServerConnection(this, this.#name);
     this.#begun.set(link, socket);
     this.#sockets.add(socket);
-    socket.begin(link, rings, this.#settings, seal);
-    this.#call(() => this.onConnection?.(socket), socket);
+    socket.side.begin(link, rings, this.#settings, seal);
+    call(
+      () => this.onConnection?.(socket),
+      (error) => this.#tell(socket, error, true),
+    );
   }
 
   /** @internal One is not. */
@@ -205,26 +208,12 @@ export class ServerSocket implements AsyncDisposable {
     this.refused(`${reason} (user ${uid}, process ${pid})`);
   }
 
-  #call(handler: () => void | Promise<void>, socket: ServerConnection): void {
-    try {
-      const result = handler();
-      if (result instanceof Promise) result.catch((error: unknown) => this.#threw(socket, error));
-    } catch (error) {
-      this.#threw(socket, error);
-    }
-  }
-
-  #threw(socket: ServerConnection, error: unknown): void {
-    if (this.onError === undefined) throwLater(error);
-    else this.#tell(socket, error);
-  }
-
-  #tell(socket: ServerConnection | undefined, error: unknown): void {
-    try {
+  #tell(socket: ServerConnection | undefined, error: unknown, isOurs = false): void {
+    const handler = () => {
       this.onError?.(socket, error);
-    } catch (second) {
-      throwLater(second);
-    }
+      return this.onError !== undefined;
+    };
+    tell(handler, error, isOurs);
   }
 }
 

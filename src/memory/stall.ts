@@ -4,14 +4,14 @@ import { timerMsMax } from "../ipc/numbers.ts";
 
 export class Stall {
   readonly #ms: number;
-  readonly #onOver: (missing: object) => void;
+  readonly #onOver: () => void;
   #missing: object | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   /** When it will have taken too long, as `performance.now()` has it. */
   until = Infinity;
 
-  /** `onOver` is told of what has been missing for so many milliseconds; 0 is for ever. */
-  constructor(ms: number, onOver: (missing: object) => void) {
+  /** `onOver` is told when something has been missing for so many milliseconds; 0 is for ever. */
+  constructor(ms: number, onOver: () => void) {
     this.#ms = ms;
     this.#onOver = onOver;
   }
@@ -24,6 +24,11 @@ export class Stall {
     this.until = Infinity;
     if (missing === undefined || this.#ms === 0) return;
     this.until = performance.now() + this.#ms;
-    this.#timer = setTimeout(() => this.#onOver(missing), Math.min(this.#ms, timerMsMax));
+    this.#timer = setTimeout(this.#onOver, Math.min(this.#ms, timerMsMax));
+  }
+
+  /** Whether what was missing when last watched is what is missing now. */
+  isOver(missing: object | undefined): boolean {
+    return missing !== undefined && missing === this.#missing;
   }
 }

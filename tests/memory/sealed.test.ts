@@ -162,7 +162,7 @@ describe("descriptors, which cannot be sealed,", () => {
   test("are not sent, and the connection goes on", async () => {
     await using stage = await SealedStage.open();
     await using asker = await Asker.open(stage);
-    expect(() => asker.socket.attach([1])).toThrow("ENOTSUP: descriptors cannot be sealed");
+    expect(() => asker.socket.side.attach([1])).toThrow("ENOTSUP: descriptors cannot be sealed");
     expect(text(await asker.ask("still here"))).toBe("still here");
   });
 
