@@ -93,6 +93,12 @@ export class Loop {
     });
   }
 
+  /** Something was sent already, and the answer is likely to be quick. */
+  sent(): void {
+    this.#hasSent = true;
+    this.soon();
+  }
+
   /** Has a turn when Bun's loop comes round. */
   soon(): void {
     if (this.#turning || this.#again) return;

@@ -59,7 +59,7 @@ export class NativeChannel implements Channel {
 
   write(payload: Payload, options: SendOptions): number {
     const queued = this.#context.write(this.handle, payload, options);
-    this.#loop.soon();
+    this.#loop.sent();
     return queued;
   }
 
