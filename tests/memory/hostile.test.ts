@@ -4,7 +4,7 @@ import { describe, expect, test } from "bun:test";
 import { closeSync, openSync } from "node:fs";
 import type { End } from "../../src/index.ts";
 import { connect, serve } from "../../src/index.ts";
-import { ClientSocket, ServerSocket } from "../../src/memory/index.ts";
+import { ClientSocket, type ServerConnection, ServerSocket } from "../../src/memory/index.ts";
 import { passedHeldMax, passedMax } from "../../src/memory/passing.ts";
 import { kinds } from "../../src/native/memory-layout.ts";
 import { Segment, value } from "../../src/native/shared-memory.ts";
@@ -220,6 +220,67 @@ describe("a client that", () => {
     peer.bring(new Uint8Array(100_000).fill(65));
     await until("it is heard in the end", () => texts.length === 2);
     expect(texts[1]!.length).toBe(100_000);
+  });
+
+  test("says again and again that it sleeps, and hears nothing that wakes it, is dropped", async () => {
+    using scratch = new Scratch();
+    const { path: rundir } = scratch;
+    await using server = new ServerSocket();
+    const { promise, resolve } = Promise.withResolvers<ServerConnection>();
+    server.onConnection = resolve;
+    await server.listen("pong", { rundir, ring });
+    await using peer = await MemoryPeer.begin("pong", rundir);
+    const socket = await promise;
+    peer.link.pause();
+    const { words: at } = ringVectors;
+    let written = 0;
+    for (; socket.open && written < 1_000_000; written++) {
+      peer.in.words[at.reader_rests / 4] = ringVectors.rests.poller;
+      expect(socket.write("wake up")).toBe(true);
+      // It has read all that is there, and nobody has told it.
+      peer.in.words[at.head / 4] = peer.in.words[at.tail / 4]!;
+      if (written % 1000 === 0) await Bun.sleep(0);
+    }
+    expect((await within("its end", socket.ended)).reason).toBe("queue_limit");
+    // As many frames as may wait, and what the kernel holds.
+    expect(written).toBeLessThan(1_000_000);
+  });
+
+  test.each<[string, (rundir: string) => Promise<MemoryPeer>]>([
+    ["before its hello", (rundir) => MemoryPeer.connect("pong", rundir)],
+    [
+      "behind its hello",
+      async (rundir) => {
+        const peer = await MemoryPeer.connect("pong", rundir);
+        peer.say(hello);
+        return peer;
+      },
+    ],
+    ["when it is let in", (rundir) => MemoryPeer.begin("pong", rundir)],
+    [
+      "behind half a message",
+      async (rundir) => {
+        const peer = await MemoryPeer.begin("pong", rundir);
+        peer.promise(kinds.passed, 100_000);
+        return peer;
+      },
+    ],
+    [
+      "behind the other half",
+      async (rundir) => {
+        const peer = await MemoryPeer.begin("pong", rundir);
+        peer.bring(new Uint8Array(100_000));
+        return peer;
+      },
+    ],
+  ])("leaves %s, often, leaves nothing", async (_, come) => {
+    await using _stage = await onStage(async ({ rundir }) => {
+      for (let k = 0; k < 50; k++) {
+        const peer = await come(rundir);
+        if (k % 2 === 0) await Bun.sleep(0);
+        await peer[Symbol.asyncDispose]();
+      }
+    });
   });
 
   test("leaves, and writes on in the memory that it has, is heard no further than when it left", async () => {

@@ -6,12 +6,14 @@ import { fullLimits } from "../../src/ipc/limits.ts";
 import type { ClientOptions, KeyPair, ServerOptions } from "../../src/memory/index.ts";
 import { ClientSocket, keyPair, ServerSocket } from "../../src/memory/index.ts";
 import { kinds } from "../../src/native/memory-layout.ts";
+import { Child } from "../kit/child.ts";
 import { mapsOf } from "../kit/maps.ts";
 import { MemoryPeer } from "../kit/memory-peer.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
 import { pattern } from "../kit/random.ts";
 import { Scratch } from "../kit/scratch.ts";
 import { until, within } from "../kit/until.ts";
+import type { HostileSettings } from "./programs/hostile.ts";
 
 leaveNoTrace();
 
@@ -417,4 +419,24 @@ describe("a record that is not the next of the peer", () => {
   test("because it is not sealed at all", async () => {
     await spoiled((peer) => peer.write("plain text, and long enough to be a record"));
   });
+});
+
+test("a process with keys that rewrites everything is heard in what it has sealed, or not at all", async () => {
+  await using stage = await SealedStage.open();
+  await using asker = await Asker.open(stage);
+  const { rundir, client, keys } = stage;
+  const secret = client.secretKey.toBase64();
+  const given: HostileSettings = { rundir, seed: 5, sealed: { secret, server: keys.publicKey } };
+  const program = new URL("./programs/hostile.ts", import.meta.url);
+  await using hostile = await Child.start(program, given);
+  let connections = 0;
+  for (let k = 0; k < 8; k++) {
+    connections += await hostile.ask<number>("attack", 25_000);
+    expect(text(await asker.ask("asked"))).toBe("asked");
+  }
+  expect(connections).toBeGreaterThan(8);
+  const heard = new Set(stage.messages);
+  expect(heard).toEqual(new Set(["asked", "as it should be"]));
+  await until("all have ended", () => stage.ends.length >= connections);
+  expect(stage.ends.filter(({ reason }) => reason === "malformed").length).toBeGreaterThan(8);
 });

@@ -1,12 +1,20 @@
 /** A client that writes whatever it likes wherever it likes, again and again, for a number of seeded steps. */
 
+import { KeyPair } from "../../../src/crypto/key-pair.ts";
 import { memoryConstants } from "../../../src/native/memory-layout.ts";
 import { answer, settings } from "../../kit/answer.ts";
 import { MemoryPeer } from "../../kit/memory-peer.ts";
 import { Random } from "../../kit/random.ts";
 import vectors from "../../vectors/rings.json" with { type: "json" };
 
-const { rundir, seed } = settings<{ rundir: string; seed: number }>();
+export type HostileSettings = {
+  rundir: string;
+  seed: number;
+  /** With the keys of somebody who is let in: his own secret one, in base64, and the public one of the server. */
+  sealed?: { secret: string; server: string };
+};
+
+const { rundir, seed, sealed } = settings<HostileSettings>();
 const random = new Random(seed);
 const { words } = vectors;
 const stepsPerBreath = 5000;
@@ -56,11 +64,20 @@ function tamper(peer: MemoryPeer): void {
 /** As it should be, as far as the ring lets it. */
 function writeSomething(peer: MemoryPeer): void {
   try {
-    peer.writer.write(random.bytes(random.below(100)));
+    if (!peer.writer.hasRoom(100)) return;
+    peer.writer.write(
+      sealed === undefined ? random.bytes(random.below(100)) : peer.sealed("as it should be"),
+    );
     peer.writer.publish();
   } catch {
     // Its own words make no sense to it any more.
   }
+}
+
+async function begin(): Promise<MemoryPeer> {
+  if (sealed === undefined) return await MemoryPeer.begin("pong", rundir);
+  const keys = new KeyPair(Uint8Array.fromBase64(sealed.secret));
+  return await MemoryPeer.beginSealed("pong", rundir, keys, sealed.server);
 }
 
 await answer({
@@ -71,7 +88,7 @@ await answer({
     for (let step = 0; step < steps; step++) {
       if (peer === undefined || !peer.link.open) {
         await peer?.[Symbol.asyncDispose]();
-        peer = await MemoryPeer.begin("pong", rundir);
+        peer = await begin();
         connections += 1;
       }
       tamper(peer);
