@@ -137,13 +137,15 @@ export class Loop {
 
   /**
    * Hands out what is there, or comes within `timeout` milliseconds: for whoever holds up Bun's loop while he waits for
-   * something else. Not while `handing`.
+   * something else, which is kept from him for no longer than a turn. Not while `handing`.
    */
   poll(timeout = 0): void {
-    let patience = timeout;
-    while (!this.context.usedUp || this.context.fill(patience) > 0) {
+    let until = Infinity;
+    while (!this.context.usedUp || this.context.fill(until === Infinity ? timeout : 0) > 0) {
       this.#handOut();
-      patience = 0;
+      const now = performance.now();
+      if (until === Infinity) until = now + turnMs;
+      else if (now >= until) break;
     }
     this.soon();
   }

@@ -4,6 +4,7 @@ import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import type { Connection, Handlers } from "../../src/index.ts";
 import { connect, serve } from "../../src/index.ts";
+import { loop } from "../../src/ipc/loop.ts";
 import { canCount } from "../kit/census.ts";
 import { Child } from "../kit/child.ts";
 import { Command } from "../kit/command.ts";
@@ -180,4 +181,22 @@ test("what is sent in a task goes when the task is done, all at once", async () 
   expect(client.statistics().messagesSent).toBe(messagesSent + 10);
   await Promise.all(answers);
   expect(service.statistics().messagesReceived).toBe(11);
+});
+
+test("who holds up the loop and hears what comes meanwhile gets his thread back, though more comes each time", async () => {
+  using scratch = new Scratch();
+  const { path: rundir } = scratch;
+  const enough = 200_000;
+  let bounces = 0;
+  const bounce = (connection: Connection) => {
+    bounces += 1;
+    if (bounces < enough) connection.send("ball");
+  };
+  await using _ = await serve("court", { message: bounce }, { rundir });
+  await using client = await connect("court", { rundir, message: bounce });
+  client.send("ball");
+  loop().poll(1000);
+  expect(bounces).toBeGreaterThan(0);
+  expect(bounces).toBeLessThan(enough);
+  bounces = enough;
 });
