@@ -31,7 +31,7 @@ type Passed = { at: number; bytes: number };
 /** Descriptors that went with a message, and where in the ring that is let go of. */
 type Attached = { at: number; count: number };
 
-/** All of it throws `Corrupt` where the other side has written what makes no sense. */
+/** All of it throws `Corrupt` where the other side has written what makes no sense; what writes may throw `Unsent`. */
 export class Outgoing {
   readonly #link: Connection;
   readonly #segment: Segment;
@@ -241,11 +241,10 @@ export class Outgoing {
     // By its length alone it is told apart from one that goes through the ring.
     if (!this.#hasRoomOrWaits(message.length + this.#overhead)) return false;
     const bytes = this.#seal === undefined ? message : sealed(this.#seal, message);
-    const descriptor = value.create(bytes);
     try {
-      this.#link.send("value", { descriptors: [descriptor] });
-    } finally {
-      closeSync(descriptor);
+      this.#bring(bytes);
+    } catch (cause) {
+      throw this.#seal === undefined ? cause : new Unsent(cause);
     }
     const writer = this.#writer;
     const length = new Uint8Array(BigUint64Array.of(BigInt(bytes.length)).buffer);
@@ -253,6 +252,23 @@ export class Outgoing {
     writer.commit(length.length, kinds.passed | kind);
     this.#passed.push({ at: writer.at, bytes: bytes.length });
     return true;
+  }
+
+  /** Sends what a message that is passed lies in. */
+  #bring(bytes: Uint8Array): void {
+    const descriptor = value.create(bytes);
+    try {
+      this.#link.send("value", { descriptors: [descriptor] });
+    } finally {
+      closeSync(descriptor);
+    }
+  }
+}
+
+/** A message was sealed, and could not be sent: whatever is sealed after it is not the next for the other side. */
+export class Unsent extends Error {
+  constructor(cause: unknown) {
+    super("a message was sealed, and could not be sent", { cause });
   }
 }
 

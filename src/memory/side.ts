@@ -16,7 +16,7 @@ import { Farewell, nothingLost } from "./farewell.ts";
 import { hub, type Watched } from "./hub.ts";
 import type { Incoming } from "./incoming.ts";
 import type { SocketSettings } from "./options.ts";
-import { sendDescriptors } from "./outgoing.ts";
+import { sendDescriptors, Unsent } from "./outgoing.ts";
 import { Corrupt } from "./ring.ts";
 import { closeRings, type Rings, stalled, Traffic } from "./traffic.ts";
 
@@ -441,6 +441,10 @@ export class Side implements Watched {
 
   /** What a call throws to whoever made it. */
   mended(error: unknown): unknown {
+    if (error instanceof Unsent) {
+      this.close();
+      return error.cause;
+    }
     if (!(error instanceof Corrupt)) return error;
     this.#corrupt(error);
     const { service } = this.#told;

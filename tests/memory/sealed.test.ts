@@ -440,3 +440,17 @@ test("a process with keys that rewrites everything is heard in what it has seale
   await until("all have ended", () => stage.ends.length >= connections);
   expect(stage.ends.filter(({ reason }) => reason === "malformed").length).toBeGreaterThan(8);
 });
+
+test("a message that was sealed and could not be sent ends the connection in order, as what follows would make no sense", async () => {
+  await using stage = await SealedStage.open();
+  const { rundir, client, keys } = stage;
+  const given = { rundir, secret: client.secretKey.toBase64(), server: keys.publicKey };
+  const program = new URL("./programs/bereft.ts", import.meta.url);
+  await using bereft = await Child.start(program, given, { shell: "ulimit -n 100" });
+  expect(await bereft.ask("pass")).toEqual({ thrown: "EMFILE", reason: "closed" });
+  await until("its end is told", () => stage.ends.length === 1);
+  expect({ reason: stage.ends[0]!.reason, errors: stage.errors }).toEqual({
+    reason: "peer_closed",
+    errors: [],
+  });
+});
