@@ -8,6 +8,7 @@ import { ClientSocket, keyPair, ServerSocket } from "../../src/memory/index.ts";
 import { kinds } from "../../src/native/memory-layout.ts";
 import { Child } from "../kit/child.ts";
 import { mapsOf } from "../kit/maps.ts";
+import { MemoryHost } from "../kit/memory-host.ts";
 import { MemoryPeer } from "../kit/memory-peer.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
 import { pattern } from "../kit/random.ts";
@@ -315,6 +316,36 @@ describe("a client of a sealed service", () => {
     expect(stage.errors).toEqual([
       'EMALFORMED: a client of "pong" was refused: it could not prove its public key',
     ]);
+  });
+});
+
+describe("a service that was to be sealed", () => {
+  const keys = keyPair();
+  const sealed = { keys, peer: keyPair().publicKey };
+
+  test.each<[string, string | undefined, ClientOptions, string, RegExp]>([
+    ["says nothing of it", undefined, sealed, "EMALFORMED", /it is not sealed, and was to be/],
+    ["says what is none", "nonsense!", sealed, "ESEAL", /base64url/],
+    ["says too little", "", sealed, "ESEAL", /./],
+    ["says what somebody has recorded", "CQkJ".repeat(16), sealed, "ESEAL", /./],
+    ["says what no key is", "A".repeat(64), sealed, "EKEY", /nothing is secret/],
+    ["was not, and says that it is", "A".repeat(64), {}, "EMALFORMED", /nobody has asked for/],
+  ])("and %s is not talked to", async (_, seal, options, code, why) => {
+    using scratch = new Scratch();
+    const { path: rundir } = scratch;
+    await using host = await MemoryHost.serve("pong", rundir, (each) => {
+      const rings = each.rings(ring);
+      return { ...rings, text: JSON.stringify({ ...JSON.parse(rings.text), seal }) };
+    });
+    const client = new ClientSocket();
+    const error = await client
+      .connect("pong", { rundir, ring, ...options })
+      .catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code });
+    expect(messageOf(error)).toMatch(why);
+    expect(messageOf(error).match(/\bE[A-Z]{3,}:/g)).toEqual([`${code}:`]);
+    await until("the service knows", () => host.link?.open === false);
+    expect(client.open).toBe(false);
   });
 });
 
