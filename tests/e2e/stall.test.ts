@@ -97,7 +97,7 @@ describe("through memory, who promises", () => {
       for (const peer of peers) peer.bring(pattern(100_000));
       // The answers are too long for the rings as well.
       for (const peer of peers) await peer.answered();
-      for (const peer of peers) await peer[Symbol.asyncDispose]();
+      for (const peer of peers) await peer.leave();
     });
   });
 });

@@ -173,6 +173,13 @@ export class MemoryPeer implements AsyncDisposable {
     this.say("");
   }
 
+  /** Leaves in order: without a word it would not be, if something was said to it that it has not heard. */
+  async leave(): Promise<void> {
+    this.say("end");
+    await this.#link.close();
+    await this[Symbol.asyncDispose]();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#seal?.close();
     await this.#link.close({ now: true });
