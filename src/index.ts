@@ -29,6 +29,7 @@ export { Message } from "./ipc/message.ts";
 export { notify } from "./ipc/notify.ts";
 export type { Found, RunDirectoryOptions } from "./ipc/run-directory.ts";
 export { inspect, list, runDirectory } from "./ipc/run-directory.ts";
+export type { ClientSeal, OwnKeys, ServiceSeal } from "./ipc/seal.ts";
 export { serve } from "./ipc/serve.ts";
 export type { ServeHandlers, ServeOptions, Trouble } from "./ipc/service.ts";
 export { Service } from "./ipc/service.ts";

@@ -1,6 +1,7 @@
 /** What an end of sealed connections is known by: an X25519 key pair (RFC 7748), made with tweetnacl. */
 
 import nacl from "tweetnacl";
+import type { OwnKeys } from "../ipc/seal.ts";
 import { IpcError } from "../native/errors.ts";
 import { keyBytes, keyText } from "./public-key.ts";
 
@@ -23,6 +24,18 @@ export class KeyPair {
   get secretKey(): Uint8Array {
     return this.#secretKey.slice();
   }
+}
+
+/** What somebody gave as his keys. Throws an IpcError (EKEY) if they are none, or do not belong together. */
+export function keysOf(given: OwnKeys): KeyPair {
+  if (given instanceof KeyPair) return given;
+  const { publicKey, secretKey } = Object(given) as Partial<OwnKeys>;
+  if (!(secretKey instanceof Uint8Array)) {
+    throw new IpcError("EKEY", "EKEY: keys are what keyPair() or loadKeys() has returned");
+  }
+  const keys = new KeyPair(secretKey);
+  if (publicKey === keys.publicKey) return keys;
+  throw new IpcError("EKEY", "EKEY: the public key of keys is not that of their secret key");
 }
 
 /**

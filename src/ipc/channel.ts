@@ -4,6 +4,7 @@
  * until a service is there again.
  */
 
+import type { IpcError } from "../native/errors.ts";
 import type { Reason } from "../native/layout.ts";
 import type { Peer, SendOptions, Sent } from "./context.ts";
 import type { Descriptor } from "./descriptor.ts";
@@ -15,6 +16,8 @@ import type { Statistics } from "./statistics.ts";
 export type ChannelEnd = {
   readonly reason: Reason;
   readonly errno: number;
+  /** What was wrong, where the reason alone does not tell. */
+  readonly error?: IpcError | undefined;
   readonly lost: { readonly messages: number; readonly bytes: number };
 };
 

@@ -16,6 +16,8 @@ import { lookUp } from "./look-up.ts";
 import { loop } from "./loop.ts";
 import { NativeChannel } from "./native-channel.ts";
 import { patience, timerMsMax, within } from "./numbers.ts";
+import type { Caller, ClientSeal } from "./seal.ts";
+import { checkSealable, seals } from "./seal.ts";
 import type { RingOption } from "./transport.ts";
 import { isInMemory, memory } from "./transport.ts";
 
@@ -48,6 +50,12 @@ export type ConnectOptions = NativeOptions &
     ring?: RingOption | undefined;
     /** Makes a TCP connection there instead of a local one to its name. `timeout` bounds how long that may take. */
     address?: InternetAddress | undefined;
+    /**
+     * Seals what is sent, both ways, from end to end: nobody in between sees or changes anything, be it a daemon or
+     * another machine. The service has to be served with a seal as well, and each end has to know the other's public
+     * key. `timeout` bounds how long it may take to agree.
+     */
+    seal?: ClientSeal | undefined;
   };
 
 type Persistence = { first: number; most: number; attempts: number };
@@ -64,7 +72,8 @@ function persistence(reconnect: boolean | Reconnect = false): Persistence | unde
 }
 
 /**
- * Connects to the service `name`. Rejects with ENOENT if nobody serves it, ECONNREFUSED if its owner is gone.
+ * Connects to the service `name`. Rejects with ENOENT if nobody serves it, ECONNREFUSED if its owner is gone; with a seal
+ * also if the service has another key or does not allow this one, with an error that says what was wrong.
  *
  * @example
  * const pong = await connect("pong");
@@ -99,12 +108,42 @@ export async function connect(name: string, options: ConnectOptions = {}): Promi
 }
 
 async function reach(name: string, options: ConnectOptions): Promise<Channel> {
-  const { address, descriptor } = options;
+  checkSealable(name, options);
+  const caller = await callerOf(name, options);
+  // Memory sockets seal by themselves.
   if (asksForMemory(name, options)) return await (await memory()).reach(name, options);
+  const isHere = isFoundHere(name, options) && options.descriptor === undefined;
+  const found = isHere ? await findInMemory(name, options) : undefined;
+  return found ?? (await through(caller, options, (beneath) => reachSocket(name, beneath)));
+}
+
+/** Undefined where nothing is to be sealed. */
+async function callerOf(name: string, options: ConnectOptions): Promise<Caller | undefined> {
+  const { seal } = options;
+  return seal === undefined ? undefined : (await seals()).call(name, options, seal);
+}
+
+/** Sealed, if that is asked for, whatever the messages go through. */
+async function through<Found extends Channel | undefined>(
+  caller: Caller | undefined,
+  options: ConnectOptions,
+  way: (options: ConnectOptions) => Promise<Found> | Found,
+): Promise<Channel | Found> {
+  if (caller === undefined) return await way(options);
+  const channel = await way({ ...options, ...caller.limits });
+  return channel === undefined ? channel : await caller.meet(channel);
+}
+
+async function reachSocket(name: string, options: ConnectOptions): Promise<Channel> {
+  const { address, descriptor } = options;
   if (descriptor !== undefined) return adopt(descriptor, options);
   if (address !== undefined) return new NativeChannel(await dial(name, address, options));
-  if (isElsewhere(name, options)) return await lead(name, options);
-  return (await findInMemory(name, options)) ?? (await find(name, options));
+  return isElsewhere(name, options) ? await lead(name, options) : await find(name, options);
+}
+
+/** Whether its name is looked up in the run directory. */
+function isFoundHere(name: string, options: ConnectOptions): boolean {
+  return options.address === undefined && !isElsewhere(name, options);
 }
 
 /** Throws EINVAL where it can be had by a socket alone. */
@@ -129,7 +168,9 @@ async function findInMemory(name: string, options: ConnectOptions): Promise<Chan
   if (options.transport === "unix" || options.raw === true) return undefined;
   if (!isInMemory(name, options)) return undefined;
   try {
-    return await (await memory()).reach(name, { ...options, timeout: 0 });
+    // What is sealed has to be agreed on first, which takes more than a look.
+    const timeout = options.seal === undefined ? 0 : options.timeout;
+    return await (await memory()).reach(name, { ...options, timeout });
   } catch {
     // Whatever is wrong with it, the socket is there as well, and says what is wrong with both.
     options.signal?.throwIfAborted();
@@ -197,9 +238,12 @@ async function findAgain(
 /** Whatever is wrong now may be right the next time. */
 async function tryAgain(name: string, options: ConnectOptions): Promise<Channel | undefined> {
   try {
-    const { address, transport } = options;
-    const isHere = address === undefined && transport !== "memory" && !isElsewhere(name, options);
-    if (isHere) return (await findInMemory(name, options)) ?? findNow(name, options);
+    if (options.transport !== "memory" && isFoundHere(name, options)) {
+      const found = await findInMemory(name, options);
+      if (found !== undefined) return found;
+      const caller = await callerOf(name, options);
+      return await through(caller, options, (beneath) => findNow(name, beneath));
+    }
     // What it went on with is used up.
     return await reach(name, { ...options, descriptor: undefined });
   } catch {

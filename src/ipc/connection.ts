@@ -456,7 +456,7 @@ export class Connection implements AsyncDisposable {
   }
 
   /** @internal */
-  onEnd({ reason, errno, lost: unsent }: ChannelEnd): void {
+  onEnd({ reason, errno, error, lost: unsent }: ChannelEnd): void {
     this.#channel = undefined;
     this.#broken = false;
     this.#scheduled = 0;
@@ -466,7 +466,7 @@ export class Connection implements AsyncDisposable {
     const lost: Lost = {
       messages: unsent.messages + this.#tooLate.messages,
       bytes: unsent.bytes + this.#tooLate.bytes,
-      requests: this.#requests.fail(this.#resetError(reason), kept),
+      requests: this.#requests.fail(this.#resetError(reason, error), kept),
     };
     this.#tooLate = { messages: 0, bytes: 0 };
     const sent = {
@@ -474,7 +474,7 @@ export class Connection implements AsyncDisposable {
       bytes: this.#taken.bytes - unsent.bytes,
     };
     this.#statistics = { ...this.#figures(sent, lost), reasons: { [reason]: 1 } };
-    const end: End = { reason, errno, lost };
+    const end: End = error === undefined ? { reason, errno, lost } : { reason, errno, error, lost };
     if (!this.#closing && this.onLost?.(end) === true) {
       this.#call(() => this.#handlers.disconnected?.(this, end));
     } else {
@@ -483,13 +483,12 @@ export class Connection implements AsyncDisposable {
   }
 
   /** @internal It has ended, and is not looked for any more. */
-  finish({ reason, errno, lost }: End): void {
+  finish({ lost, ...how }: End): void {
     if (this.#end !== undefined) return;
     const messages = this.#held.length;
-    const requests = this.#requests.fail(this.#resetError(reason));
+    const requests = this.#requests.fail(this.#resetError(how.reason, how.error));
     const end: End = {
-      reason,
-      errno,
+      ...how,
       lost: {
         messages: lost.messages + messages,
         bytes: lost.bytes + this.#heldBytes,
@@ -581,11 +580,15 @@ export class Connection implements AsyncDisposable {
     });
   }
 
-  #resetError(reason: string = this.#end?.reason ?? "closed"): IpcError {
+  #resetError(
+    reason: string = this.#end?.reason ?? "closed",
+    cause: IpcError | undefined = this.#end?.error,
+  ): IpcError {
+    const why = cause === undefined ? "" : `: ${cause.message}`;
     return new IpcError(
       "ECONNRESET",
-      `ECONNRESET: the connection to "${this.service}" ended (${reason})`,
-      { service: this.service },
+      `ECONNRESET: the connection to "${this.service}" ended (${reason})${why}`,
+      { service: this.service, cause },
     );
   }
 }

@@ -1,5 +1,6 @@
 /** What the owner of a service or connection wants to be told. */
 
+import type { IpcError } from "../native/errors.ts";
 import type { Reason } from "../native/layout.ts";
 import type { Connection } from "./connection.ts";
 import type { Message } from "./message.ts";
@@ -10,6 +11,8 @@ export type End = {
   reason: Reason;
   /** The system's error number, 0 if it had no part in it. */
   errno: number;
+  /** What was wrong, in words, where the reason alone does not tell: with a seal that was broken, for one. */
+  error?: IpcError | undefined;
   lost: Lost;
 };
 

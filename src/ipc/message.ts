@@ -134,6 +134,14 @@ export class Message {
     return this.#descriptors;
   }
 
+  /** @internal What it begins with, as a message that is good for as long as this one. */
+  beginning(length: number): Message {
+    const inbox = this.#inbox;
+    return inbox === undefined
+      ? new Message(undefined, 0, length, this.bytes.subarray(0, length))
+      : new Message(inbox, this.#offset, length);
+  }
+
   /** The same message with bytes of its own. It has the descriptors. */
   copy(): Message {
     const { descriptors } = this;

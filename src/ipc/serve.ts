@@ -2,6 +2,7 @@
 
 import { IpcError } from "../native/errors.ts";
 import { loop } from "./loop.ts";
+import { checkSealable, type Guard, seals } from "./seal.ts";
 import type { ServeHandlers, ServeOptions } from "./service.ts";
 import { Service } from "./service.ts";
 import { memory } from "./transport.ts";
@@ -24,8 +25,9 @@ export async function serve(
   const { signal } = options;
   signal?.throwIfAborted();
   const transport = offersMemory(options) ? await memory() : undefined;
+  const guard = await guardOf(name, options);
   signal?.throwIfAborted();
-  const service = new Service(name, handlers, options);
+  const service = new Service(name, handlers, options, guard);
   const abort = () => void service.close();
   signal?.addEventListener("abort", abort);
   service.onClosed = () => signal?.removeEventListener("abort", abort);
@@ -37,6 +39,22 @@ export async function serve(
     throw error;
   }
   return service;
+}
+
+/** Undefined where nothing is sealed. Throws EINVAL for what does not go together with a seal. */
+async function guardOf(name: string, options: ServeOptions): Promise<Guard | undefined> {
+  const { seal, descriptor } = options;
+  if (seal === undefined) return undefined;
+  checkSealable(name, options);
+  if (Array.isArray(descriptor) && descriptor.length > 1) {
+    throw new IpcError(
+      "EINVAL",
+      `EINVAL: "${name}" cannot be taken over and sealed: its connections would not have the keys of what comes next; ` +
+        "stop the one that runs, then serve it",
+      { service: name },
+    );
+  }
+  return (await seals()).guard(name, options, seal);
 }
 
 /** Throws EINVAL where it goes together with nothing else that was asked for. */

@@ -1,5 +1,6 @@
 /** A name that this process serves on Bun's event loop. */
 
+import { IpcError } from "../native/errors.ts";
 import { EventType } from "../native/layout.ts";
 import type { Channel } from "./channel.ts";
 import { Connection } from "./connection.ts";
@@ -14,9 +15,10 @@ import { fullLimits } from "./limits.ts";
 import { inherit } from "./listener.ts";
 import { loop, throwLater } from "./loop.ts";
 import { NativeChannel } from "./native-channel.ts";
+import type { Guard, ServiceSeal } from "./seal.ts";
 import type { Statistics } from "./statistics.ts";
 import { noStatistics, sumOf } from "./statistics.ts";
-import type { Offer, RingOption, Transport } from "./transport.ts";
+import type { Offer, Offerer, RingOption, Transport } from "./transport.ts";
 
 /** Something that went wrong and ended no connection: a refused peer, or no descriptors to accept with. */
 export type Trouble = {
@@ -26,6 +28,8 @@ export type Trouble = {
   /** The refused peer. */
   uid: number;
   pid: number;
+  /** What was wrong, in words, where the reason alone does not tell: with one who is not let into a sealed service. */
+  error?: IpcError | undefined;
 };
 
 export type ServeHandlers = Handlers & {
@@ -52,6 +56,11 @@ export type ServeOptions = ServiceOptions & {
    * and `address` of the service tells which.
    */
   address?: InternetAddress | undefined;
+  /**
+   * Seals what is sent, both ways, from end to end: nobody in between sees or changes anything, be it a daemon or another
+   * machine. Only who has the secret key to one of `allow` can connect, and nobody can without a seal.
+   */
+  seal?: ServiceSeal | undefined;
 };
 
 export class Service implements AsyncDisposable {
@@ -68,20 +77,27 @@ export class Service implements AsyncDisposable {
   /** Shared memory, if it is offered; and how many were turned away because of those who came by it. */
   #offer: Offer | undefined;
   #turnedAway = 0;
+  /** Who lets in those that come by its socket, if it is sealed. */
+  readonly #guard: Guard | undefined;
+  readonly #offerer: Offerer = {
+    accept: (channel) => this.#addOrNot(channel),
+    trouble: (trouble) => this.#tell(trouble),
+  };
   /** @internal Told when it gives up its name. */
   onClosed: (() => void) | undefined;
   /** @internal The same for whoever offers it to others, when it was not left to one. */
   onEnding: (() => void) | undefined;
 
   /** @internal */
-  constructor(name: string, handlers: ServeHandlers, options: ServeOptions) {
+  constructor(name: string, handlers: ServeHandlers, options: ServeOptions, guard?: Guard) {
     const { context } = loop();
     this.name = name;
     this.path = adoptedPath(options) ?? context.path(name, options.rundir);
     this.#handlers = handlers;
     this.#limits = fullLimits(options);
     this.#options = options;
-    this.#handle = listening(context, name, options);
+    this.#guard = guard;
+    this.#handle = listening(context, name, { ...options, ...guard?.limits });
     loop().add(this.#handle, this);
   }
 
@@ -103,9 +119,10 @@ export class Service implements AsyncDisposable {
   }
 
   #figures(native: Statistics): Statistics {
-    if (this.#offer === undefined) return native;
+    const own = this.#guard?.statistics(native) ?? native;
+    if (this.#offer === undefined) return own;
     const turnedAway = { ...noStatistics(), reasons: { connections_limit: this.#turnedAway } };
-    const all = [native, this.#offer.statistics()];
+    const all = [own, this.#offer.statistics()];
     return sumOf(this.#turnedAway === 0 ? all : [...all, turnedAway]);
   }
 
@@ -116,6 +133,7 @@ export class Service implements AsyncDisposable {
 
   /** Copies of its socket and of its lock, with which another process goes on: see `descriptor` of `serve`. */
   copies(): Descriptor[] {
+    this.checkMovable();
     return loop().context.copies(this.#handle);
   }
 
@@ -129,9 +147,25 @@ export class Service implements AsyncDisposable {
    * here. Its descriptor is taken over. It is not counted against `connectionsMax`.
    */
   adopt(descriptor: number | Descriptor): Connection {
+    if (this.#guard !== undefined)
+      throw this.#isSealed("go on with a connection of another process");
     const { context } = loop();
     const handle = context.adoptAs("connection", descriptor, this.#options);
     return this.#add(new NativeChannel(handle));
+  }
+
+  /** @internal Throws EINVAL if no other process can go on with it. */
+  checkMovable(): void {
+    if (this.#guard !== undefined) throw this.#isSealed("be given to another process");
+  }
+
+  #isSealed(what: string): IpcError {
+    return new IpcError(
+      "EINVAL",
+      `EINVAL: "${this.name}" is sealed, and cannot ${what}, where the keys of a connection do not go along; stop it ` +
+        "there, then serve it here",
+      { service: this.name },
+    );
   }
 
   /** @internal Writes itself into its lock again, after another process that had copies went without leaving. */
@@ -151,10 +185,7 @@ export class Service implements AsyncDisposable {
 
   /** @internal Offers shared memory beside its socket. */
   async offer(transport: Transport): Promise<void> {
-    const offer = await transport.offer(this.name, this.#options, {
-      accept: (channel) => this.#addOrNot(channel),
-      trouble: (trouble) => this.#tell(trouble),
-    });
+    const offer = await transport.offer(this.name, this.#options, this.#offerer);
     // It may have been closed meanwhile.
     if (this.#handle === 0) offer.stop();
     else this.#offer = offer;
@@ -169,6 +200,7 @@ export class Service implements AsyncDisposable {
     if (this.#handle === 0) return;
     this.statistics();
     this.#offer?.stop();
+    if (how.leave !== true) this.#guard?.stop();
     // Whoever was accepted before it left is served.
     if (how.leave === true) loop().removeAfterBatch(this.#handle);
     else loop().remove(this.#handle);
@@ -184,6 +216,7 @@ export class Service implements AsyncDisposable {
    */
   close(options: { now?: boolean } = {}): Promise<void> {
     this.#end();
+    this.#guard?.stop();
     const open = [...this.#connections].map((connection) => connection.close(options));
     this.#closed = Promise.all(open).then(() => undefined);
     return this.#closed;
@@ -217,7 +250,9 @@ export class Service implements AsyncDisposable {
   }
 
   #accept({ connection, uid, gid, pid }: Event): void {
-    this.#addOrNot(new NativeChannel(connection, { uid, gid, pid }));
+    const channel = new NativeChannel(connection, { uid, gid, pid });
+    if (this.#guard === undefined) this.#addOrNot(channel);
+    else this.#guard.admit(channel, this.#offerer);
   }
 
   /** Natively only those are counted that came by its socket. */

@@ -401,6 +401,7 @@ export class Offer implements AsyncDisposable {
  */
 export async function offerTakeover(service: Service, options: OfferOptions = {}): Promise<Offer> {
   const { before } = options;
+  service.checkMovable();
   const offer = new Offer(service, options);
   const confirm = async () => {
     try {

@@ -133,24 +133,26 @@ export class ClientSocket extends MemorySocket {
   }
 
   /**
-   * @internal Connects, and does not wait for the other side to agree: `onFailure` is told if it will not. What is sent
-   * ahead is not lost.
+   * @internal Connects, and does not wait for the other side to agree: `onBegun` is told when it has, and `onFailure` if
+   * it will not. What is sent ahead is not lost.
    */
   async dial(
     name: string,
-    {
-      timeout,
-      ring,
-      ...options
-    }: Pick<ClientOptions, "rundir" | "shared" | "signal" | "timeout" | "ring">,
+    { timeout, ring, keys, peer, ...options }: Omit<ClientOptions, keyof SocketOptions>,
+    onBegun: () => void,
     onFailure: (failure: Failure) => void,
   ): Promise<void> {
     const settings = { ...(this.#limits ?? socketSettings({})), spin: spinNs };
     this.#name = name;
-    const call = { ...options, timeout, rings: ringSizes(ring), settings };
-    const link = await this.#reach(call, () => undefined, onFailure);
+    const rings = ringSizes(ring);
+    const asking = askingOf(name, rings, { keys, peer });
+    const link = await this.#reach(
+      { ...options, timeout, rings, settings, asking },
+      onBegun,
+      onFailure,
+    );
     this.side.meet(link);
-    if (link.open) link.send(formatHello({ rings: call.rings }));
+    if (link.open) link.send(formatHello({ rings, seal: asking?.asked }));
   }
 
   /** @internal There will be no connection. */

@@ -10,6 +10,7 @@ import { closeSync } from "node:fs";
 import type { KeyPair } from "../crypto/key-pair.ts";
 import { answer, checkProof } from "../crypto/meeting.ts";
 import type { Connection } from "../ipc/connection.ts";
+import type { Peer } from "../ipc/context.ts";
 import type { Message } from "../ipc/message.ts";
 import { IpcError } from "../native/errors.ts";
 import type { Seal } from "../native/seal.ts";
@@ -38,7 +39,7 @@ export type DoorSettings = {
 /** Who is told. The rings and the seal are his from then on. */
 export type Host = {
   enter(link: Connection, rings: Rings, seal: Seal | undefined): void;
-  refused(why: string, cause?: unknown): void;
+  refused(peer: Peer, refusal: Refusal, cause?: unknown): void;
 };
 
 /** A client that was told what it asked for, and has still to prove who it is. */
@@ -166,7 +167,7 @@ export class Door {
     this.forget(link);
     if (link.open) link.send(formatRefusal(refusal));
     void link.close();
-    this.#host.refused(refusal.message, cause);
+    this.#host.refused(link.peer, refusal, cause);
   }
 }
 

@@ -3,7 +3,7 @@
 import type { KeyPair } from "../crypto/key-pair.ts";
 import { parsePublicKey } from "../crypto/public-key.ts";
 import type { Connection } from "../ipc/connection.ts";
-import type { Allow, ServiceOptions } from "../ipc/context.ts";
+import type { Allow, Peer, ServiceOptions } from "../ipc/context.ts";
 import type { End } from "../ipc/handlers.ts";
 import type { FullLimits } from "../ipc/limits.ts";
 import { patience } from "../ipc/numbers.ts";
@@ -17,7 +17,7 @@ import { constants } from "../native/layout.ts";
 import type { Seal } from "../native/seal.ts";
 import { call, tell } from "./calling.ts";
 import { Door } from "./door.ts";
-import { helloBytesMax, queueBytesMax } from "./hello.ts";
+import { helloBytesMax, queueBytesMax, type Refusal } from "./hello.ts";
 import { ringSizes, type SocketOptions, socketSettings, spinNs } from "./options.ts";
 import { ServerConnection } from "./server-connection.ts";
 import type { Rings } from "./traffic.ts";
@@ -74,6 +74,9 @@ export class ServerSocket implements AsyncDisposable {
   #refusals: Statistics["reasons"] = {};
   /** @internal Told of those whom the kernel's word was enough to refuse, instead of `onError`. */
   onTrouble: ((trouble: Trouble) => void) | undefined;
+
+  /** @internal Told of those whom their hello, or its lack, was enough to refuse, beside `onError`. */
+  onRefusal: ((peer: Peer, refusal: Refusal) => void) | undefined;
 
   /** @internal With limits, its sockets are those of connections that have them. */
   constructor(limits?: FullLimits) {
@@ -194,7 +197,12 @@ export class ServerSocket implements AsyncDisposable {
   }
 
   /** @internal One is not. */
-  refused(why: string, cause?: unknown): void {
+  refused(peer: Peer, refusal: Refusal, cause?: unknown): void {
+    this.onRefusal?.(peer, refusal);
+    this.#tellRefused(refusal.message, cause);
+  }
+
+  #tellRefused(why: string, cause?: unknown): void {
     const text = `EMALFORMED: a client of "${this.#name}" was refused: ${why}`;
     this.#tell(undefined, new IpcError("EMALFORMED", text, { service: this.#name, cause }));
   }
@@ -205,7 +213,7 @@ export class ServerSocket implements AsyncDisposable {
       return;
     }
     const { reason, uid, pid } = trouble;
-    this.refused(`${reason} (user ${uid}, process ${pid})`);
+    this.#tellRefused(`${reason} (user ${uid}, process ${pid})`);
   }
 
   #tell(socket: ServerConnection | undefined, error: unknown, isOurs = false): void {

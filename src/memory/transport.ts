@@ -1,19 +1,31 @@
 /** Shared memory as a way to a service: what `serve` and `connect` ask of it. */
 
+import { keysOf } from "../crypto/key-pair.ts";
+import type { Peer } from "../ipc/context.ts";
 import { fullLimits } from "../ipc/limits.ts";
+import { patience, timerMsMax } from "../ipc/numbers.ts";
 import { memoryEnding } from "../ipc/run-directory.ts";
 import type { ServeOptions } from "../ipc/service.ts";
 import type { Statistics } from "../ipc/statistics.ts";
 import { noStatistics, sumOf } from "../ipc/statistics.ts";
 import type { Offer, Offerer, Transport } from "../ipc/transport.ts";
 import { IpcError } from "../native/errors.ts";
-import { ClientSocket } from "./client-socket.ts";
+import { type ClientOptions, ClientSocket } from "./client-socket.ts";
+import type { Refusal } from "./hello.ts";
 import { MemoryChannel } from "./memory-channel.ts";
 import type { MemorySocket } from "./memory-socket.ts";
 import { ServerSocket } from "./server-socket.ts";
 
 /** Why somebody may be refused before he says anything; all else is told of the channels. */
 const refusalReasons = new Set(["not_allowed", "connections_limit", "descriptor_limit"]);
+
+/** What the others are counted as. */
+const refusalReason = {
+  EPROTO: "malformed",
+  EINVAL: "malformed",
+  EMFILE: "descriptor_limit",
+  EKEY: "not_allowed",
+} as const;
 
 class MemoryOffer implements Offer {
   readonly #server: ServerSocket;
@@ -29,10 +41,11 @@ class MemoryOffer implements Offer {
     this.#server = new ServerSocket(this.#limits);
     this.#server.onConnection = (socket) => this.#accept(socket);
     this.#server.onTrouble = (trouble) => this.#offerer.trouble(trouble);
+    this.#server.onRefusal = (peer, refusal) => this.#refused(peer, refusal);
   }
 
   async listen(name: string, options: ServeOptions): Promise<void> {
-    const { rundir, shared, allow, mode, backlog } = options;
+    const { rundir, shared, allow, mode, backlog, seal } = options;
     await this.#server.listen(name, {
       rundir,
       shared,
@@ -41,7 +54,19 @@ class MemoryOffer implements Offer {
       backlog,
       connectionsMax: this.#limits.connectionsMax,
       ring: typeof options.memory === "object" ? options.memory.ring : undefined,
+      ...(seal !== undefined && {
+        keys: keysOf(seal.keys),
+        allow: seal.allow,
+        helloTimeout: seal.timeout,
+      }),
     });
+  }
+
+  #refused({ uid, pid }: Peer, { code, message }: Refusal): void {
+    const reason = refusalReason[code];
+    this.#past.reasons[reason] = (this.#past.reasons[reason] ?? 0) + 1;
+    const text = `EMALFORMED: a client that came by memory was turned away: ${message}`;
+    this.#offerer.trouble({ reason, errno: 0, uid, pid, error: new IpcError("EMALFORMED", text) });
   }
 
   #accept(socket: MemorySocket): void {
@@ -81,7 +106,7 @@ export const memoryTransport: Transport = {
   // As over a socket, it is there when the kernel has it, whenever the service comes to look.
   async reach(name, options) {
     const limits = fullLimits(options);
-    const { rundir, shared, timeout, signal, ring } = options;
+    const { rundir, shared, timeout, signal, ring, seal } = options;
     const socket = new ClientSocket(limits);
     signal?.throwIfAborted();
     // The connection waits for the signal itself.
@@ -90,7 +115,12 @@ export const memoryTransport: Transport = {
     signal?.addEventListener("abort", abort);
     try {
       const given = { rundir, shared, timeout, signal: dialing.signal, ring };
-      await socket.dial(name, given, ({ end }) => socket.fail(end));
+      if (seal === undefined) {
+        await socket.dial(name, given, nothing, ({ end }) => socket.fail(end));
+      } else {
+        const keys = { keys: keysOf(seal.keys), peer: seal.peer };
+        await dialSealed(socket, name, { ...given, ...keys }, options.timeout ?? sealTimeoutMs);
+      }
     } catch (error) {
       throw named(name, error);
     } finally {
@@ -99,6 +129,41 @@ export const memoryTransport: Transport = {
     return new MemoryChannel(socket, limits);
   },
 };
+
+const nothing = () => undefined;
+const sealTimeoutMs = 5000;
+
+/** Waits until it is agreed on how to seal: who is not let in is to know why. */
+async function dialSealed(
+  socket: ClientSocket,
+  name: string,
+  given: ClientOptions,
+  timeout: number,
+): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  // It may be over before anybody waits for it.
+  promise.catch(nothing);
+  const text = `ETIMEDOUT: "${name}" through memory said nothing within ${timeout} ms`;
+  const giveUp = () => reject(new IpcError("ETIMEDOUT", text, { service: name }));
+  const late = setTimeout(giveUp, patience("timeout", timeout) ?? timerMsMax);
+  const abort = () => reject(given.signal?.reason);
+  given.signal?.addEventListener("abort", abort);
+  let isLost = false;
+  try {
+    await socket.dial(name, given, resolve, ({ error, end }) => {
+      if (!isLost) socket.fail(end);
+      isLost = true;
+      reject(error);
+    });
+    await promise;
+  } catch (error) {
+    void socket.close();
+    throw error;
+  } finally {
+    clearTimeout(late);
+    given.signal?.removeEventListener("abort", abort);
+  }
+}
 
 /** What is wrong at NAME.memory is told of NAME. */
 function named(name: string, error: unknown): unknown {

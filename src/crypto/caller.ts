@@ -1,0 +1,190 @@
+/**
+ * A client that asks for a sealed connection, over whatever channel leads to the service:
+ *
+ *     asking ──welcome──▶ proving, and done: the channel is a sealed one
+ *        └──anything else, the end of the channel, the signal, or nothing for too long──▶ failed
+ */
+
+import type { Channel, ChannelEnd, ChannelOwner } from "../ipc/channel.ts";
+import type { ConnectOptions } from "../ipc/connect.ts";
+import type { FullLimits, Limits } from "../ipc/limits.ts";
+import { fullLimits } from "../ipc/limits.ts";
+import type { Message } from "../ipc/message.ts";
+import { patience, textOf } from "../ipc/numbers.ts";
+import type { Caller, ClientSeal } from "../ipc/seal.ts";
+import type { IpcErrorCode } from "../native/errors.ts";
+import { IpcError } from "../native/errors.ts";
+import { constants } from "../native/layout.ts";
+import type { Seal } from "../native/seal.ts";
+import { about, formatHello, helloBytesMax, parseAnswer } from "./hello.ts";
+import type { KeyPair } from "./key-pair.ts";
+import { keysOf } from "./key-pair.ts";
+import { Asking } from "./meeting.ts";
+import { parsePublicKey } from "./public-key.ts";
+import type { Preface } from "./sealed-channel.ts";
+import { limitsBeneath, SealedChannel } from "./sealed-channel.ts";
+
+const headerBytes = constants.header_bytes;
+const timeoutMs = 5000;
+
+export class KeyedCaller implements Caller {
+  readonly limits: Limits;
+  readonly #name: string;
+  readonly #limits: FullLimits;
+  readonly #keys: KeyPair;
+  readonly #peer: string;
+  readonly #about: string;
+  readonly #timeout: number | undefined;
+  readonly #signal: AbortSignal | undefined;
+
+  constructor(name: string, options: ConnectOptions, seal: ClientSeal) {
+    const { keys, peer, service } = Object(seal) as Partial<ClientSeal>;
+    if (keys === undefined || peer === undefined) {
+      throw new IpcError(
+        "EINVAL",
+        "EINVAL: seal takes both: keys, which are this end's, and peer, the service's public key",
+        { service: name },
+      );
+    }
+    parsePublicKey(textOf("seal.peer", peer));
+    this.#name = name;
+    this.#keys = keysOf(keys);
+    this.#peer = peer;
+    this.#about = about(service === undefined ? name : textOf("seal.service", service));
+    this.#timeout = patience("timeout", options.timeout ?? timeoutMs);
+    this.#signal = options.signal;
+    this.#limits = fullLimits(options);
+    this.limits = limitsBeneath(this.#limits);
+  }
+
+  async meet(channel: Channel): Promise<Channel> {
+    const asking = new Asking(this.#keys, this.#peer, this.#about);
+    const make: Make = (seal, preface) =>
+      new SealedChannel(this.#name, channel, seal, this.#limits, preface);
+    const asker = new Asker(this.#name, channel, asking, make);
+    return await asker.meet(this.#timeout, this.#signal);
+  }
+}
+
+/** The sealed channel, which owns the one beneath from then on. */
+type Make = (seal: Seal, preface: Preface) => SealedChannel;
+
+/** Owns the channel until it is agreed on. */
+class Asker implements ChannelOwner {
+  readonly #name: string;
+  readonly #channel: Channel;
+  readonly #asking: Asking;
+  readonly #make: Make;
+  readonly #agreed = Promise.withResolvers<SealedChannel>();
+  readonly #preface = { sent: { messages: 0, bytes: 0 }, received: { messages: 0, bytes: 0 } };
+  #over = false;
+
+  constructor(name: string, channel: Channel, asking: Asking, make: Make) {
+    this.#name = name;
+    this.#channel = channel;
+    this.#asking = asking;
+    this.#make = make;
+  }
+
+  async meet(timeout: number | undefined, signal?: AbortSignal): Promise<SealedChannel> {
+    const abort = () => this.#fail(signal?.reason);
+    const late =
+      timeout === undefined
+        ? undefined
+        : setTimeout(() => this.#fail(this.#late(timeout)), timeout);
+    signal?.addEventListener("abort", abort);
+    try {
+      this.#channel.open(this);
+      if (signal?.aborted === true) abort();
+      else this.#say(new TextEncoder().encode(formatHello(this.#asking.asked)));
+      return await this.#agreed.promise;
+    } finally {
+      clearTimeout(late);
+      signal?.removeEventListener("abort", abort);
+      this.#asking[Symbol.dispose]();
+    }
+  }
+
+  /** It goes at once, so that nothing of the owner's to come is told of along with it. */
+  #say(bytes: Uint8Array): void {
+    const { sent } = this.#preface;
+    sent.messages += 1;
+    sent.bytes += headerBytes + bytes.length;
+    this.#channel.schedule(bytes, false);
+    this.#channel.flush();
+  }
+
+  #fail(error: unknown): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#agreed.reject(error);
+    this.#channel.close(true);
+  }
+
+  onMessage(message: Message): void {
+    // After the welcome nothing comes before the proof has gone, and then it comes to the sealed channel.
+    if (this.#over) return;
+    try {
+      const { seal, proof } = this.#asking.finish(this.#welcomed(message));
+      this.#over = true;
+      const { received } = this.#preface;
+      received.messages += 1;
+      received.bytes += headerBytes + message.length;
+      this.#channel.pause(true);
+      this.#say(proof);
+      this.#agreed.resolve(this.#make(seal, this.#preface));
+    } catch (error) {
+      this.#fail(this.#told(error));
+    }
+  }
+
+  #welcomed({ bytes, length }: Message): string {
+    if (length > helloBytesMax) throw this.#unsealed(`it answered with ${length} bytes`);
+    let said: ReturnType<typeof parseAnswer>;
+    try {
+      said = parseAnswer(bytes);
+    } catch (error) {
+      throw this.#unsealed((error as Error).message);
+    }
+    if (!("error" in said)) return said.message;
+    const { code, message } = said.error;
+    throw this.#error("ECONNREFUSED", `it refused: ${message} (${code})`);
+  }
+
+  /** What a handshake says of itself, with whose it was. */
+  #told(error: unknown): unknown {
+    if (!(error instanceof IpcError) || error.service !== undefined) return error;
+    return this.#error(error.code, error.message.replace(/^E[A-Z]+: /, ""));
+  }
+
+  onEnd({ reason }: ChannelEnd): void {
+    const advice = "it may be full, or not be sealed: see what it says of itself";
+    this.#fail(this.#error("ECONNRESET", `it ended the connection (${reason}); ${advice}`));
+  }
+
+  onSent(): void {
+    // What became of it shows in the answer.
+  }
+
+  onDrain(): void {
+    // There is nothing more to send.
+  }
+
+  #unsealed(why: string): IpcError {
+    const advice =
+      "serve it with seal: { keys, allow }, or connect without a seal if it is not to be sealed";
+    return this.#error("ESEAL", `what it answered is of no sealed service: ${why}; ${advice}`);
+  }
+
+  #late(ms: number): IpcError {
+    const advice =
+      "is it served with seal: { keys, allow }, and does what leads there carry messages both ways?";
+    return this.#error("ETIMEDOUT", `it said nothing within ${ms} ms; ${advice}`);
+  }
+
+  #error(code: IpcErrorCode, why: string): IpcError {
+    return new IpcError(code, `${code}: no sealed connection to "${this.#name}": ${why}`, {
+      service: this.#name,
+    });
+  }
+}

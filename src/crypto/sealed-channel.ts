@@ -1,0 +1,396 @@
+/**
+ * What the messages of a connection go through when they are sealed: a channel beneath, over which each message goes as
+ * one record, and which may lead anywhere. What the seal adds, 16 bytes to a message and what was said before the first,
+ * is counted nowhere: limits, queues and figures are those of the messages themselves.
+ */
+
+import type { Channel, ChannelEnd, ChannelOwner } from "../ipc/channel.ts";
+import type { Peer, SendOptions, Sent } from "../ipc/context.ts";
+import type { Descriptor } from "../ipc/descriptor.ts";
+import { numbersOf } from "../ipc/descriptor.ts";
+import type { InternetAddress } from "../ipc/internet-address.ts";
+import type { FullLimits, Limits } from "../ipc/limits.ts";
+import type { Message, Payload } from "../ipc/message.ts";
+import { bytesOf } from "../ipc/message.ts";
+import type { Statistics } from "../ipc/statistics.ts";
+import { noStatistics } from "../ipc/statistics.ts";
+import { codes, errorOf, IpcError, isClosed } from "../native/errors.ts";
+import { constants, type Reason } from "../native/layout.ts";
+import type { Seal } from "../native/seal.ts";
+import { tagBytes } from "../native/seal.ts";
+import { helloBytesMax } from "./hello.ts";
+import { sealKinds } from "./meeting.ts";
+
+const headerBytes = constants.header_bytes;
+const noFailure = { errno: 0, syscall: 0, detail: 0 };
+/** What longer records are written into is let go of. */
+const keptBytesMax = 64 * 1024;
+/** No more fits into a number of the limits. */
+const unboundedBytes = 2 ** 40;
+
+export type Count = { messages: number; bytes: number };
+
+/** What went each way before the first message. */
+export type Preface = { readonly sent: Count; readonly received: Count };
+
+/**
+ * What the channel beneath has to be made with. Its queue is bounded here: a record that it refused would be missing at
+ * the other end.
+ */
+export function limitsBeneath({ messageBytesMax, queueBytesHigh, ...limits }: FullLimits): Limits {
+  const longest = Math.max(messageBytesMax + tagBytes, helloBytesMax);
+  return {
+    messageBytesMax: Math.min(longest, constants.message_bytes_limit),
+    connectionsMax: limits.connectionsMax,
+    queueBytesHigh,
+    queueBytesMax: unboundedBytes,
+    queuePolicy: "close",
+    stallTimeout: limits.stallTimeout,
+    drainTimeout: limits.drainTimeout,
+    descriptors: undefined,
+  };
+}
+
+export class SealedChannel implements Channel, ChannelOwner {
+  readonly movable = false;
+  readonly #beneath: Channel;
+  readonly #seal: Seal;
+  readonly #limits: FullLimits;
+  readonly #preface: Preface;
+  readonly #service: string;
+  #owner: ChannelOwner | undefined;
+  #room = new Uint8Array(1024);
+  /** Bytes that wait beneath, as last heard, and that it was given since. */
+  #queued = 0;
+  #scheduled = 0;
+  /** The queue was over its mark, and the owner waits for it to drain. */
+  #pressed = false;
+  /** What the channel beneath has taken of the owner's, and what came; and what was not even given to it. */
+  readonly #handed: Count = { messages: 0, bytes: 0 };
+  readonly #received: Count = { messages: 0, bytes: 0 };
+  readonly #refused: Count = { messages: 0, bytes: 0 };
+  /** Why it ends, where the channel beneath would say something else. */
+  #why: { reason: Reason; error?: IpcError | undefined } | undefined;
+  #end: ChannelEnd | undefined;
+  /** @internal Told when it is over, with how it ended beneath and how for its owner. */
+  onOver: ((beneath: Reason, told: Reason) => void) | undefined;
+
+  /** The channel beneath is paused, or nothing can have come yet: what comes before `open` is not the other end's. */
+  constructor(service: string, beneath: Channel, seal: Seal, limits: FullLimits, preface: Preface) {
+    this.#service = service;
+    this.#beneath = beneath;
+    this.#seal = seal;
+    this.#limits = limits;
+    this.#preface = preface;
+    beneath.open(this);
+  }
+
+  get peer(): Peer {
+    return this.#beneath.peer;
+  }
+
+  get handle(): number {
+    throw this.#cannot("be bound to another: what is sealed would leave it as it came");
+  }
+
+  get address(): InternetAddress {
+    return this.#beneath.address;
+  }
+
+  get ownAddress(): InternetAddress {
+    return this.#beneath.ownAddress;
+  }
+
+  get usedUp(): boolean {
+    return this.#beneath.usedUp;
+  }
+
+  get over(): boolean {
+    return this.#beneath.over;
+  }
+
+  copies(): Descriptor[] {
+    throw this.#cannot(
+      "be given to another process: it would not have the keys of what comes next",
+    );
+  }
+
+  #cannot(what: string): IpcError {
+    return new IpcError(
+      "ENOTSUP",
+      `ENOTSUP: the connection to "${this.#service}" is sealed, and cannot ${what}; connect without a seal for that`,
+      { service: this.#service },
+    );
+  }
+
+  open(owner: ChannelOwner): void {
+    this.#owner = owner;
+    const end = this.#end;
+    if (end === undefined) this.#beneath.pause(false);
+    // Not within a call of the owner's.
+    else setImmediate(() => this.#owner?.onEnd(end));
+  }
+
+  leave(): void {
+    this.#owner = undefined;
+    this.#beneath.leave();
+  }
+
+  // ---- sending ----
+
+  schedule(payload: Payload, gathers: boolean): void {
+    const bytes = bytesOf(payload);
+    const total = headerBytes + bytes.length;
+    const refused = this.#refuse(total);
+    if (refused !== undefined) {
+      this.#tell(refused, 1, total);
+      return;
+    }
+    const record = this.#record(bytes);
+    this.#scheduled += total;
+    this.#give(() => this.#beneath.schedule(record, gathers));
+  }
+
+  write(payload: Payload, options: SendOptions): number {
+    const bytes = bytesOf(payload);
+    if (numbersOf(options.descriptors ?? []).length > 0) {
+      throw this.#cannot("send descriptors: whoever lies between the two ends could exchange them");
+    }
+    const total = headerBytes + bytes.length;
+    const refused = this.#refuse(total);
+    if (refused !== undefined) throw this.#failure(refused);
+    const record = this.#record(bytes);
+    const queued = this.#give(() => this.#beneath.write(record, options));
+    this.#count(this.#handed, 1, total);
+    this.#hear(queued);
+    return this.#queued;
+  }
+
+  /** What is sealed has to go: the other end would miss it. */
+  #give<Result>(give: () => Result): Result {
+    try {
+      return give();
+    } catch (error) {
+      if (!isClosed(error)) this.#break("system");
+      throw error;
+    }
+  }
+
+  /** Good until the next. */
+  #record(bytes: Uint8Array): Uint8Array {
+    const length = bytes.length + tagBytes;
+    if (length > constants.message_bytes_limit) {
+      throw new IpcError(
+        "EMSGSIZE",
+        `EMSGSIZE: a message of ${bytes.length} bytes; no sealed message is longer than ` +
+          `${constants.message_bytes_limit - tagBytes}`,
+        { service: this.#service },
+      );
+    }
+    let room = this.#room;
+    if (room.length < length) {
+      room = new Uint8Array(Math.max(length, keptBytesMax));
+      if (length <= keptBytesMax) this.#room = room;
+    }
+    this.#seal.seal(sealKinds.message, bytes, room);
+    return room.subarray(0, length);
+  }
+
+  /** A code if so many bytes more cannot be taken. */
+  #refuse(total: number): number | undefined {
+    if (this.#end !== undefined) {
+      this.#count(this.#refused, 1, total);
+      return codes.ended.number;
+    }
+    const { queueBytesMax, queuePolicy } = this.#limits;
+    if (this.#queued + this.#scheduled + total <= queueBytesMax) return undefined;
+    // Only what the kernel really does not take counts.
+    this.#beneath.flush();
+    this.#hear(this.#queued);
+    if (this.#queued + total <= queueBytesMax) return undefined;
+    if (queuePolicy === "refuse") {
+      this.#pressed = true;
+      return codes.queue_full.number;
+    }
+    this.#count(this.#refused, 1, total);
+    this.#break("queue_limit");
+    return codes.ended.number;
+  }
+
+  #count(count: Count, messages: number, bytes: number): void {
+    count.messages += messages;
+    count.bytes += bytes;
+  }
+
+  #failure(code: number): IpcError {
+    return errorOf(code, noFailure, { service: this.#service });
+  }
+
+  readonly #telling: Sent = { result: 0, messages: 0, bytes: 0 };
+
+  #tell(result: number, messages: number, bytes: number): void {
+    const sent = this.#telling;
+    sent.result = result;
+    sent.messages = messages;
+    sent.bytes = bytes;
+    this.#owner?.onSent(sent);
+  }
+
+  flush(): void {
+    this.#beneath.flush();
+  }
+
+  onSent({ result, messages, bytes }: Sent): void {
+    const plain = bytes - messages * tagBytes;
+    this.#scheduled = Math.max(0, this.#scheduled - plain);
+    // Those that come when its end is made out are the owner's to count.
+    if (result >= 0 || !this.#beneath.over) this.#count(this.#handed, messages, plain);
+    if (result >= 0) this.#hear(result);
+    this.#tell(result < 0 ? result : this.#queued, messages, plain);
+  }
+
+  /** So many bytes wait beneath. */
+  #hear(queued: number): void {
+    this.#queued = queued === 0 ? 0 : this.#queuedNow(queued);
+    if (this.#queued > this.#limits.queueBytesHigh) this.#pressed = true;
+  }
+
+  #queuedNow(otherwise: number): number {
+    try {
+      return this.#plainQueue(this.#beneath.statistics());
+    } catch (error) {
+      if (isClosed(error)) return otherwise;
+      throw error;
+    }
+  }
+
+  /** What waits without what the seal has added to each of those that wait. */
+  #plainQueue({ queuedBytes, messagesSent, messagesLost }: Statistics): number {
+    const handed = this.#preface.sent.messages + this.#handed.messages;
+    const waiting = Math.max(0, handed - messagesSent - messagesLost);
+    return Math.max(0, queuedBytes - waiting * tagBytes);
+  }
+
+  onDrain(queuedBytes: number): void {
+    if (!this.#pressed) return;
+    this.#pressed = false;
+    this.#queued = this.#queuedNow(queuedBytes);
+    this.#owner?.onDrain(this.#queued);
+  }
+
+  // ---- receiving ----
+
+  pause(paused: boolean): void {
+    this.#beneath.pause(paused);
+  }
+
+  onMessage(message: Message): void {
+    if (this.#why !== undefined) return;
+    const length = message.length - tagBytes;
+    if (length > this.#limits.messageBytesMax) {
+      this.#break("message_too_long");
+      return;
+    }
+    try {
+      if (this.#owner === undefined) throw this.#early();
+      // In place: nobody else sees what it lies in.
+      this.#seal.open(sealKinds.message, message.bytes, message.bytes);
+    } catch (error) {
+      this.#break("malformed", this.#broken(error));
+      return;
+    }
+    this.#count(this.#received, 1, headerBytes + length);
+    this.#owner.onMessage(message.beginning(length));
+  }
+
+  #early(): IpcError {
+    return new IpcError("ESEAL", "ESEAL: it came before it was agreed on what is sealed how");
+  }
+
+  #broken(cause: unknown): IpcError {
+    const why = cause instanceof Error ? cause.message.replace(/^ESEAL: /, "") : String(cause);
+    return new IpcError("ESEAL", `ESEAL: the seal of "${this.#service}" was broken: ${why}`, {
+      service: this.#service,
+      cause,
+    });
+  }
+
+  // ---- ending ----
+
+  #break(reason: Reason, error?: IpcError): void {
+    this.#why ??= { reason, error };
+    this.#beneath.close(true);
+  }
+
+  close(now: boolean): void {
+    this.#beneath.close(now);
+  }
+
+  onEnd(end: ChannelEnd): void {
+    const { reason, errno } = end;
+    this.#end = { reason, errno, ...this.#why, lost: this.#lost(end) };
+    this.#seal.close();
+    this.onOver?.(reason, this.#end.reason);
+    this.#owner?.onEnd(this.#end);
+  }
+
+  /** What is lost is what was handed over last: of the owner's, before anything of what was said before. */
+  #lost({ lost: { messages, bytes } }: ChannelEnd): Count {
+    const handed = this.#handed;
+    const refused = this.#refused;
+    const isMore = messages > handed.messages;
+    const plain = isMore ? handed.bytes : Math.max(0, bytes - messages * tagBytes);
+    return {
+      messages: Math.min(messages, handed.messages) + refused.messages,
+      bytes: plain + refused.bytes,
+    };
+  }
+
+  // ---- asking ----
+
+  statistics(): Statistics {
+    if (this.#end !== undefined) throw this.#failure(codes.ended.number);
+    return this.#figuresNow();
+  }
+
+  #figuresNow(): Statistics {
+    const figures = this.#beneath.statistics();
+    const { sent, received } = this.#preface;
+    const messagesSent = Math.max(0, figures.messagesSent - sent.messages);
+    const messagesReceived = Math.max(0, figures.messagesReceived - received.messages);
+    return {
+      ...figures,
+      messagesSent,
+      bytesSent: Math.max(0, figures.bytesSent - sent.bytes - messagesSent * tagBytes),
+      messagesReceived,
+      bytesReceived: Math.max(
+        0,
+        figures.bytesReceived - received.bytes - messagesReceived * tagBytes,
+      ),
+      queuedBytes: this.#plainQueue(figures),
+    };
+  }
+
+  /** @internal The same, whether it is over or not. */
+  figures(): Statistics {
+    try {
+      if (this.#end === undefined) return this.#figuresNow();
+    } catch (error) {
+      if (!isClosed(error)) throw error;
+    }
+    const lost = this.#end?.lost ?? this.#refused;
+    const sent = this.#handed;
+    const gone = {
+      messages: lost.messages - this.#refused.messages,
+      bytes: lost.bytes - this.#refused.bytes,
+    };
+    return {
+      ...noStatistics(),
+      messagesReceived: this.#received.messages,
+      bytesReceived: this.#received.bytes,
+      messagesSent: sent.messages - gone.messages,
+      bytesSent: sent.bytes - gone.bytes,
+      messagesLost: lost.messages,
+    };
+  }
+}
