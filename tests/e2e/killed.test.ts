@@ -14,7 +14,7 @@ import { leaveNoTrace } from "../kit/no-trace.ts";
 import { pattern } from "../kit/random.ts";
 import { RawPeer } from "../kit/raw-peer.ts";
 import { Scratch } from "../kit/scratch.ts";
-import { overEach } from "../kit/transports.ts";
+import { overEachOpen } from "../kit/transports.ts";
 import { until, within } from "../kit/until.ts";
 import type { SubjectSettings } from "./programs/subject.ts";
 import type { VictimSettings } from "./programs/victim.ts";
@@ -22,7 +22,7 @@ import { onStage } from "./stage.ts";
 
 leaveNoTrace();
 
-overEach(({ memory }) => {
+overEachOpen(({ memory }) => {
   const pong = new URL("./programs/pong.ts", import.meta.url);
   const victim = new URL("./programs/victim.ts", import.meta.url);
   const sigpipeBit = 1 << 12;

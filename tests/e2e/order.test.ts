@@ -3,7 +3,7 @@
 import { expect, test } from "bun:test";
 import { frame } from "../kit/frames.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
-import { overEach } from "../kit/transports.ts";
+import { overEachOpen } from "../kit/transports.ts";
 import { until } from "../kit/until.ts";
 import { numbersOf, upTo } from "./numbered.ts";
 import type { Pour, Poured } from "./programs/source.ts";
@@ -11,7 +11,7 @@ import { onStage } from "./stage.ts";
 
 leaveNoTrace();
 
-overEach(({ memory }) => {
+overEachOpen(({ memory }) => {
   test("messages queued to one peer among other peers", async () => {
     await onStage({ memory, role: "source" }, async (stage) => {
       const quick = await Promise.all([1, 2, 3, 4].map(() => stage.peer()));

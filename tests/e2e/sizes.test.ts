@@ -4,12 +4,12 @@ import { expect, test } from "bun:test";
 import { frame, header } from "../kit/frames.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
 import { pattern } from "../kit/random.ts";
-import { overEach } from "../kit/transports.ts";
+import { overEachOpen } from "../kit/transports.ts";
 import { onStage } from "./stage.ts";
 
 leaveNoTrace();
 
-overEach(({ memory }) => {
+overEachOpen(({ memory }) => {
   const defaultLimit = 16 * 1024 * 1024;
   /** Around the ends of what one byte, two bytes, a small buffer and a socket's buffer hold. */
   const sizes = [0, 1, 127, 128, 255, 256, 65_535, 65_536, 1024 * 1024, defaultLimit];

@@ -10,7 +10,7 @@ import { until } from "../kit/until.ts";
 
 leaveNoTrace();
 
-overEach(({ connect, serve, socket }) => {
+overEach(({ connect, serve, socket, testOpen }) => {
   const echo: Handlers = { message: (connection, message) => void connection.send(message.bytes) };
 
   describe("a client", () => {
@@ -130,7 +130,7 @@ overEach(({ connect, serve, socket }) => {
       return waiting;
     }
 
-    test("is waited for until it has some", async () => {
+    testOpen("is waited for until it has some", async () => {
       using scratch = new Scratch();
       const { path: rundir } = scratch;
       using context = new Context({ rundir });
@@ -146,7 +146,7 @@ overEach(({ connect, serve, socket }) => {
       }
     });
 
-    test("is not waited for when the signal aborts", async () => {
+    testOpen("is not waited for when the signal aborts", async () => {
       using scratch = new Scratch();
       const { path: rundir } = scratch;
       using context = new Context({ rundir });

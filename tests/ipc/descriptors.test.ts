@@ -9,7 +9,7 @@ import { leaveNoTrace } from "../kit/no-trace.ts";
 import { drive, event, messages, Pair } from "../kit/pair.ts";
 import { Random } from "../kit/random.ts";
 import { Scratch } from "../kit/scratch.ts";
-import { overEach } from "../kit/transports.ts";
+import { overEachOpen } from "../kit/transports.ts";
 import { until } from "../kit/until.ts";
 
 leaveNoTrace();
@@ -324,7 +324,7 @@ test("what waits for all peers of one user is bounded", () => {
   context.write(pair.client, "there is room again", { descriptors });
 });
 
-overEach(({ connect, deaf, serve }) => {
+overEachOpen(({ connect, deaf, serve }) => {
   const keeping = (kept: Message[]): Handlers => ({
     message: (_, message) => void kept.push(message.copy()),
   });

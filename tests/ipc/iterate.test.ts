@@ -12,7 +12,7 @@ import { until } from "../kit/until.ts";
 
 leaveNoTrace();
 
-overEach(({ connect, serve }) => {
+overEach(({ connect, serve, testOpen }) => {
   const echo: Handlers = { message: (connection, message) => void connection.send(message.bytes) };
 
   /** A service and the connections it has accepted, for what begins at its side. */
@@ -145,7 +145,7 @@ overEach(({ connect, serve }) => {
   });
 
   describe("an end that is not in order", () => {
-    test("throws after all that had come whole", async () => {
+    testOpen("throws after all that had come whole", async () => {
       using scratch = new Scratch();
       await using from = await source(scratch.path);
       using peer = await RawPeer.connect(from.service.path);
@@ -163,7 +163,7 @@ overEach(({ connect, serve }) => {
       expect(read).toEqual(["whole"]);
     });
 
-    test("in the middle of a message is one", async () => {
+    testOpen("in the middle of a message is one", async () => {
       using scratch = new Scratch();
       await using from = await source(scratch.path);
       using peer = await RawPeer.connect(from.service.path);
@@ -247,7 +247,7 @@ overEach(({ connect, serve }) => {
       expect(lost.messages).toBeGreaterThan(0);
     });
 
-    test("is told when its peer is gone, and still gets what there was", async () => {
+    testOpen("is told when its peer is gone, and still gets what there was", async () => {
       using scratch = new Scratch();
       await using from = await source(scratch.path, { queueBytesHigh: 1000 });
       using peer = await RawPeer.connect(from.service.path);

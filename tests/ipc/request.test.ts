@@ -13,7 +13,7 @@ import { until } from "../kit/until.ts";
 
 leaveNoTrace();
 
-overEach(({ connect, serve }) => {
+overEach(({ connect, serve, testOpen }) => {
   const echo: Handlers = { message: (connection, message) => void connection.send(message.bytes) };
 
   /** Answers when it is told to. */
@@ -222,7 +222,7 @@ overEach(({ connect, serve }) => {
       expect((await client.ended).lost.requests).toBe(1);
     });
 
-    test("by a peer's nonsense is told with its reason", async () => {
+    testOpen("by a peer's nonsense is told with its reason", async () => {
       using scratch = new Scratch();
       const { path: rundir } = scratch;
       let accepted: Connection | undefined;

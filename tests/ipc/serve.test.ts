@@ -13,7 +13,7 @@ import { until, within } from "../kit/until.ts";
 
 leaveNoTrace();
 
-overEach(({ connect, memory, serve }) => {
+overEach(({ connect, serve, testOpen, transport }) => {
   const echo: Handlers = { message: (connection, message) => void connection.send(message.bytes) };
 
   /** Nobody's number, and surely not that of who runs the tests. */
@@ -193,7 +193,7 @@ overEach(({ connect, memory, serve }) => {
       using scratch = new Scratch();
       const { path: rundir } = scratch;
       const program = new URL("programs/throwing-service.ts", import.meta.url);
-      await using child = await Child.start(program, { rundir, memory });
+      await using child = await Child.start(program, { rundir, transport });
       const uncaught = () => child.ask<string[]>("uncaught");
       await using client = await connect("thrower", { rundir });
       await using other = await connect("thrower", { rundir });
@@ -217,11 +217,11 @@ overEach(({ connect, memory, serve }) => {
       expect(await child.finish()).toEqual({ code: 0, signal: null, stderr: "" });
     });
 
-    test("has trouble uncaught too, and costs nobody a message", async () => {
+    testOpen("has trouble uncaught too, and costs nobody a message", async () => {
       using scratch = new Scratch();
       const { path: rundir } = scratch;
       const program = new URL("programs/throwing-service.ts", import.meta.url);
-      await using child = await Child.start(program, { rundir, memory });
+      await using child = await Child.start(program, { rundir, transport });
       await using client = await connect("thrower", { rundir });
       await using other = await connect("thrower", { rundir });
       const path = await child.ask<string>("path");
@@ -243,7 +243,7 @@ overEach(({ connect, memory, serve }) => {
       using scratch = new Scratch();
       const { path: rundir } = scratch;
       const program = new URL("programs/throwing-service.ts", import.meta.url);
-      await using child = await Child.start(program, { rundir, memory, dies: true });
+      await using child = await Child.start(program, { rundir, transport, dies: true });
       const client = await connect("thrower", { rundir });
       client.send("throw");
       const exit = await within("its end", child.exited);
@@ -488,7 +488,7 @@ overEach(({ connect, memory, serve }) => {
       }
     });
 
-    test("refuses all others before it reads a byte, and tells who they are", async () => {
+    testOpen("refuses all others before it reads a byte, and tells who they are", async () => {
       using scratch = new Scratch();
       const { path: rundir } = scratch;
       const troubles: Trouble[] = [];
@@ -516,7 +516,7 @@ overEach(({ connect, memory, serve }) => {
     const isRoot = process.getuid!() === 0;
     if (!isRoot) console.log("only root can be somebody else; allow is not tried with other users");
 
-    test.if(isRoot)("goes by what the kernel says of another user", async () => {
+    testOpen.if(isRoot)("goes by what the kernel says of another user", async () => {
       using scratch = new Scratch();
       const { path: rundir } = scratch;
       const troubles: Trouble[] = [];
@@ -548,7 +548,7 @@ overEach(({ connect, memory, serve }) => {
   });
 
   describe("trouble", () => {
-    test("tells of peers for whom there is no room", async () => {
+    testOpen("tells of peers for whom there is no room", async () => {
       using scratch = new Scratch();
       const { path: rundir } = scratch;
       const troubles: Trouble[] = [];
@@ -566,7 +566,7 @@ overEach(({ connect, memory, serve }) => {
       expect((await first.request("still")).text()).toBe("still");
     });
 
-    test("is not what a peer's nonsense is, which ends its connection", async () => {
+    testOpen("is not what a peer's nonsense is, which ends its connection", async () => {
       using scratch = new Scratch();
       const { path: rundir } = scratch;
       const troubles: Trouble[] = [];

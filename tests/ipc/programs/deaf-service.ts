@@ -2,8 +2,9 @@
 
 import { writeSync } from "node:fs";
 import { serve } from "../../../src/index.ts";
+import { served, type Transport } from "../../kit/over.ts";
 
 const [, , rundir, transport] = process.argv;
-const memory = transport === "memory";
-await serve("pong", { open: () => void writeSync(1, "accepted\n") }, { rundir, memory });
+const offer = served(transport as Transport);
+await serve("pong", { open: () => void writeSync(1, "accepted\n") }, { rundir, ...offer });
 writeSync(1, "listening\n");

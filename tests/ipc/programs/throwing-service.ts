@@ -3,8 +3,14 @@
 import type { Connection } from "../../../src/index.ts";
 import { serve } from "../../../src/index.ts";
 import { answer, settings } from "../../kit/answer.ts";
+import { served, type Transport } from "../../kit/over.ts";
 
-const { rundir, memory, dies } = settings<{ rundir: string; memory: boolean; dies?: boolean }>();
+const { rundir, transport, dies } = settings<{
+  rundir: string;
+  transport: Transport;
+  dies?: boolean;
+}>();
+const offer = served(transport);
 const uncaught: string[] = [];
 if (dies !== true) {
   process.on("uncaughtException", (error: Error) => uncaught.push(error.message));
@@ -33,7 +39,7 @@ const { path } = await serve(
       throw new Error("in trouble");
     },
   },
-  { rundir, memory, connectionsMax: 2 },
+  { rundir, ...offer, connectionsMax: 2 },
 );
 
 await serve(
@@ -47,7 +53,7 @@ await serve(
       throw new Error(`the second, after ${(error as Error).message}`);
     },
   },
-  { rundir, memory },
+  { rundir, ...offer },
 );
 
 await serve(
@@ -62,7 +68,7 @@ await serve(
       throw new Error("the second, later");
     },
   },
-  { rundir, memory },
+  { rundir, ...offer },
 );
 
 void answer({ path: () => path, uncaught: () => uncaught }).then(() => process.exit(0));
