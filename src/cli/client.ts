@@ -1,5 +1,6 @@
 /** `client NAME [TEXT…]`: speaks to a service, in one sentence or line by line. */
 
+import { loadKeys } from "../crypto/key-file.ts";
 import { Context } from "../ipc/context.ts";
 import { limitDefaults } from "../ipc/limits.ts";
 import { isClosed } from "../native/errors.ts";
@@ -9,7 +10,7 @@ import { commonOptions, readArguments } from "./arguments.ts";
 import { CommandError, help, run, status } from "./command.ts";
 import { Conversation, type Terms } from "./conversation.ts";
 import { tell, writeAll } from "./output.ts";
-import { askInMemory, type Call, Talk } from "./talk.ts";
+import { askInLoop, type Call, Talk } from "./talk.ts";
 
 /** Long enough for a service that is busy; one that never answers is not waited for all day. */
 const lastAnswersTimeoutMs = 2000;
@@ -30,6 +31,11 @@ const options = {
     ["unix", "memory"],
     "what the messages go through, a socket (the default) or shared memory, where NAME offers it",
   ),
+  keys: text(
+    "FILE",
+    "seal what is sent, with the keys in FILE (of keys save), for the service that --peer names",
+  ),
+  peer: text("KEY", "with --keys: the public key of the service"),
   ...commonOptions,
 } as const;
 
@@ -41,7 +47,10 @@ Sends TEXT to the service NAME, and prints its answer. Put -- before a TEXT that
 
 Without TEXT, sends each line of standard input, and prints each answer as a line. At the end of
 input it waits until as many answers as lines have come, or none has for the time that --timeout
-says, which is a failure; with --timeout 0 it does not wait.`,
+says, which is a failure; with --timeout 0 it does not wait.
+
+With --keys and --peer nobody between here and the service sees or changes what is sent, nor whoever
+carries it; the service has to be sealed as well, and to allow the public key of FILE.`,
   options,
 };
 
@@ -57,7 +66,8 @@ async function main(given: readonly string[]): Promise<number> {
   if (name === undefined) throw new UsageError("which service?");
   const { rundir, shared, timeout } = values;
   const messageBytesMax = values["message-max"];
-  const call = { rundir, shared, messageBytesMax };
+  const { transport = "unix" } = values;
+  const call = { rundir, shared, messageBytesMax, transport, seal: sealOf(values) };
   const terms = {
     sendTimeout: timeout || sendTimeoutMs,
     answerTimeout: timeout ?? lastAnswersTimeoutMs,
@@ -66,30 +76,37 @@ async function main(given: readonly string[]): Promise<number> {
   };
   const sentence = rest.length === 0 ? undefined : rest.join(" ");
   const unanswered =
-    values.transport === "memory"
-      ? await speakInMemory(name, call, sentence, terms, timeout)
+    transport === "memory" || call.seal !== undefined
+      ? await speakInLoop(name, call, sentence, terms, timeout)
       : speak(name, call, sentence, terms, timeout);
   if (unanswered === 0 || values.timeout === 0) return status.done;
   tell(2, `client: ${unanswered} of the lines had no answer\n`);
   return status.failed;
 }
 
+/** With whom it is sealed, if it is to be. */
+function sealOf({ keys, peer }: { keys?: string | undefined; peer?: string | undefined }) {
+  if (keys === undefined && peer === undefined) return undefined;
+  if (keys !== undefined && peer !== undefined) return { keys: loadKeys(keys), peer };
+  throw new UsageError("a seal takes both, --keys FILE and --peer KEY");
+}
+
 /** Returns how many lines had no answer. */
 function speak(
   name: string,
-  { rundir, ...call }: Call,
+  { rundir, shared, messageBytesMax }: Call,
   sentence: string | undefined,
   terms: Terms,
   timeout: number | undefined,
 ): number {
   using context = new Context({ rundir });
-  const connection = context.connect(name, call);
+  const connection = context.connect(name, { shared, messageBytesMax });
   if (sentence === undefined) return new Conversation(context, name, connection, terms).run();
   ask(context, name, connection, sentence, timeout);
   return 0;
 }
 
-async function speakInMemory(
+async function speakInLoop(
   name: string,
   call: Call,
   sentence: string | undefined,
@@ -97,7 +114,7 @@ async function speakInMemory(
   timeout: number | undefined,
 ): Promise<number> {
   if (sentence === undefined) return await new Talk(name, terms).run(call);
-  await askInMemory(name, call, sentence, timeout);
+  await askInLoop(name, call, sentence, timeout);
   return 0;
 }
 

@@ -40,14 +40,15 @@ export class Report {
   }
 
   readonly handlers: Reports = {
-    close: ({ peer }, { reason, errno }) => {
+    close: ({ peer }, { reason, errno, error }) => {
       if (orderly.has(reason)) return;
-      this.#tell(`connection of ${who(peer)} ended: ${why(reason, errno)}`, reason);
+      this.#tell(`connection of ${who(peer)} ended: ${why(reason, errno, error)}`, reason);
     },
-    trouble: (_service, { reason, errno, pid, uid }) => {
-      const what = reason === "not_allowed" || reason === "connections_limit";
-      const subject = what ? `refused ${who({ pid, uid })}` : "cannot accept";
-      this.#tell(`${subject}: ${why(reason, errno)}`, reason);
+    trouble: (_service, { reason, errno, pid, uid, error }) => {
+      const isRefusal =
+        reason === "not_allowed" || reason === "connections_limit" || error !== undefined;
+      const subject = isRefusal ? `refused ${who({ pid, uid })}` : "cannot accept";
+      this.#tell(`${subject}: ${why(reason, errno, error)}`, reason);
     },
     error: (connection, error) => {
       // A message that came before its connection was closed is not answered any more.
@@ -92,7 +93,8 @@ function who({ pid, uid }: { pid: number; uid: number }): string {
   return pid === 0 ? `a process of user ${uid}` : `process ${pid} (user ${uid})`;
 }
 
-function why(reason: Reason, errno: number): string {
+function why(reason: Reason, errno: number, error?: IpcError): string {
+  if (error !== undefined) return `${saidOf(error)} (${reason})`;
   const text = explanations[reason];
   if (text !== undefined) return `${text} (${reason})`;
   return errno === 0 ? reason : `${reason}, errno ${errno}`;

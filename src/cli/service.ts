@@ -2,12 +2,14 @@
 
 import { readFileSync } from "node:fs";
 import { isatty } from "node:tty";
+import { loadKeys } from "../crypto/key-file.ts";
 import type { Allow } from "../ipc/context.ts";
 import { u32Max } from "../ipc/numbers.ts";
+import type { ServiceSeal } from "../ipc/seal.ts";
 import { pollerKinds } from "../native/layout.ts";
 import { loadService, serviceNames } from "../services/catalog.ts";
 import type { Option, Options } from "../services/option.ts";
-import { choice, count, flag, text, UsageError } from "../services/option.ts";
+import { choice, count, flag, repeated, text, UsageError } from "../services/option.ts";
 import type { Running, Startable } from "../services/startable.ts";
 import { announce } from "./announce.ts";
 import { commonOptions, readArguments, readWords } from "./arguments.ts";
@@ -41,6 +43,11 @@ const options = {
   "queue-max": count("BYTES", "what may wait for a peer that does not read (default 64 MiB)"),
   "connections-max": count("COUNT", "how many may be connected (default 65536)"),
   memory: flag("offer shared memory as well, through which local clients are served far faster"),
+  keys: text(
+    "FILE",
+    "seal what is sent, with the keys in FILE (of keys save), for those of --allow-key",
+  ),
+  "allow-key": repeated(text("KEY", "with --keys: the public key of one who may connect")),
   takeover: flag("take it over from the process that runs it, without a call that fails"),
   finish: count(
     "SECONDS",
@@ -56,6 +63,12 @@ const options = {
 
 /** For a service that no other process goes on with. */
 const finishUnused = { finish: "nobody takes it over while it has connections" };
+
+/** For a service that serves other than its name. */
+const sealUnused = {
+  keys: "it seals nothing itself; start what it carries, or leads to, with --keys",
+  "allow-key": "it seals nothing itself; start what it carries, or leads to, with --keys",
+};
 
 /** Not to be spoken of for one that cannot go on with a socket; said all the same, they have an answer of their own. */
 const handingOver: ReadonlySet<string> = new Set(["takeover", "launchd"]);
@@ -96,7 +109,8 @@ async function main(given: readonly string[]): Promise<number> {
   const service = name === undefined ? undefined : await find(name);
   const all = { ...options, ...service?.options };
   const unused = {
-    ...(service !== undefined && service.handsOver === undefined && finishUnused),
+    ...(service !== undefined &&
+      service.handsOver === undefined && { ...finishUnused, ...sealUnused }),
     ...service?.unused,
   };
   const { words, values } = readArguments<typeof options & Options>(given, all);
@@ -128,7 +142,8 @@ function without(all: Options, unused: Unused): Options {
 /** What would be ignored was meant to do something. */
 function refuseUnused(name: string, values: Readonly<Record<string, unknown>>, unused: Unused) {
   for (const [option, instead] of Object.entries(unused)) {
-    if (values[option] === undefined) continue;
+    const value = values[option];
+    if (value === undefined || (Array.isArray(value) && value.length === 0)) continue;
     throw new UsageError(`--${option} means nothing to ${name}: ${instead}`);
   }
 }
@@ -163,10 +178,12 @@ async function serve(name: string, service: Startable, values: Given): Promise<v
     queueBytesMax: values["queue-max"],
     connectionsMax: values["connections-max"],
     memory: values.memory,
+    seal: sealOf(values),
   });
-  if (values.memory === true && values.takeover === true) {
+  for (const option of ["memory", "keys"] as const) {
+    if (values[option] === undefined || values.takeover === undefined) continue;
     throw new UsageError(
-      "--memory and --takeover do not go together: stop the one that runs, then start it",
+      `--${option} and --takeover do not go together: stop the one that runs, then start it`,
     );
   }
   succession.inherit(values.launchd);
@@ -195,6 +212,15 @@ async function serve(name: string, service: Startable, values: Given): Promise<v
   await succession.close();
   await closed;
   report.close();
+}
+
+/** Whom it lets in, if it is sealed. */
+function sealOf({ keys, "allow-key": allow }: Given): ServiceSeal | undefined {
+  if (keys === undefined && allow.length === 0) return undefined;
+  if (keys === undefined) throw new UsageError("--allow-key takes --keys FILE as well");
+  if (allow.length === 0)
+    throw new UsageError("--keys takes an --allow-key KEY for each who may connect");
+  return { keys: loadKeys(keys), allow };
 }
 
 /** Who does not read would hold it up; whoever asks twice does not want to wait for them. */

@@ -83,6 +83,8 @@ export class Succession {
   async settle(running: Running): Promise<boolean> {
     const before = this.#before;
     if (this.#service.handsOver === undefined || !(running instanceof Service)) return false;
+    // No other process would have the keys of its connections.
+    if (this.#options.seal !== undefined) return false;
     const stateless = this.#service.handsOver === "connections";
     try {
       const { rundir, shared } = this.#options;

@@ -1,11 +1,12 @@
 /**
- * What `client` does over shared memory, inside Bun's loop: the same as it does by a `Context`, which knows of sockets
- * alone.
+ * What `client` does over shared memory, or sealed, inside Bun's loop: the same as it does by a `Context`, which knows of
+ * sockets alone.
  */
 
 import { connect } from "../ipc/connect.ts";
 import type { Connection } from "../ipc/connection.ts";
 import type { End } from "../ipc/handlers.ts";
+import type { ClientSeal } from "../ipc/seal.ts";
 import { isClosed } from "../native/errors.ts";
 import { CommandError } from "./command.ts";
 import type { Terms } from "./conversation.ts";
@@ -18,16 +19,16 @@ export type Call = {
   readonly rundir: string | undefined;
   readonly shared: true | undefined;
   readonly messageBytesMax: number | undefined;
+  readonly transport: "unix" | "memory";
+  readonly seal: ClientSeal | undefined;
 };
-
-const transport = "memory";
 
 function print(bytes: Uint8Array): void {
   writeAll(1, Buffer.concat([bytes, newline]));
 }
 
 /** Sends one message and prints its answer. */
-export async function askInMemory(
+export async function askInLoop(
   service: string,
   call: Call,
   sentence: string,
@@ -36,7 +37,6 @@ export async function askInMemory(
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const connection = await connect(service, {
     ...call,
-    transport,
     message: (_, message) => {
       print(message.bytes);
       resolve();
@@ -77,7 +77,6 @@ export class Talk {
   async run(call: Call): Promise<number> {
     const connection = await connect(this.#service, {
       ...call,
-      transport,
       message: (_, { bytes }) => this.#answer(bytes),
       error: (_, error) => this.#over.reject(error),
       close: (_, end) => this.#over.reject(this.#gone(end)),
