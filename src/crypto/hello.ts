@@ -10,11 +10,12 @@
  * has examples.
  */
 
-import type { Asked } from "./meeting.ts";
-
 export const version = 1;
 /** No hello, welcome or refusal is longer: several times what one has to say. */
 export const helloBytesMax = 4096;
+
+/** What a client says first: its public key, and its message of the handshake. Both are base64url. */
+export type Asked = { readonly key: string; readonly message: string };
 
 export type Refusal = {
   /** EPROTO: it was no hello, or of another version. EKEY: the key is not one of those that may connect. */

@@ -11,14 +11,10 @@
 
 import { IpcError } from "../native/errors.ts";
 import { Handshake, type Seal, tagBytes } from "../native/seal.ts";
+import type { Asked } from "./hello.ts";
 import type { KeyPair } from "./key-pair.ts";
+import { sealKinds } from "./kinds.ts";
 import { parseKey, parsePublicKey } from "./public-key.ts";
-
-/** Numbers that tell sealed records of one connection apart by what they are for; see `Seal`. */
-export const sealKinds = { message: 0, proof: 1 } as const;
-
-/** What a client says first. Both are base64url. */
-export type Asked = { readonly key: string; readonly message: string };
 
 const base64url = { alphabet: "base64url", omitPadding: true } as const;
 const encoder = new TextEncoder();

@@ -19,7 +19,7 @@ import { constants, type Reason } from "../native/layout.ts";
 import type { Seal } from "../native/seal.ts";
 import { tagBytes } from "../native/seal.ts";
 import { helloBytesMax } from "./hello.ts";
-import { sealKinds } from "./meeting.ts";
+import { sealKinds } from "./kinds.ts";
 
 const headerBytes = constants.header_bytes;
 const noFailure = { errno: 0, syscall: 0, detail: 0 };

@@ -13,7 +13,7 @@
  * has not read. This is version 1; `tests/vectors/hellos.json` has examples.
  */
 
-import type { Asked } from "../crypto/meeting.ts";
+import type { Asked } from "../crypto/hello.ts";
 import { memoryConstants } from "../native/memory-layout.ts";
 
 const { ring_bytes_min: ringBytesMin, ring_bytes_max: ringBytesMax } = memoryConstants;

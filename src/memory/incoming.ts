@@ -8,7 +8,7 @@
  *             descriptors
  */
 
-import { sealKinds } from "../crypto/meeting.ts";
+import { sealKinds } from "../crypto/kinds.ts";
 import type { Connection } from "../ipc/connection.ts";
 import type { Descriptor } from "../ipc/descriptor.ts";
 import { poisonedViews } from "../ipc/poison.ts";

@@ -9,7 +9,7 @@
  */
 
 import { closeSync } from "node:fs";
-import { sealKinds } from "../crypto/meeting.ts";
+import { sealKinds } from "../crypto/kinds.ts";
 import type { Connection } from "../ipc/connection.ts";
 import { IpcError } from "../native/errors.ts";
 import { kinds, rests } from "../native/memory-layout.ts";

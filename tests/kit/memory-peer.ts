@@ -5,7 +5,8 @@
 
 import { closeSync } from "node:fs";
 import type { KeyPair } from "../../src/crypto/key-pair.ts";
-import { Asking, sealKinds } from "../../src/crypto/meeting.ts";
+import { sealKinds } from "../../src/crypto/kinds.ts";
+import { Asking } from "../../src/crypto/meeting.ts";
 import type { Connection } from "../../src/index.ts";
 import { connect } from "../../src/index.ts";
 import type { Descriptor } from "../../src/ipc/descriptor.ts";

@@ -7,6 +7,16 @@ import { packageName } from "../../native/platforms.ts";
 import { version, writeManifest } from "./manifest.ts";
 import { root, runTool } from "./tool.ts";
 
+/** What can be imported, by the name it has there. */
+const entries = [
+  [".", "index"],
+  ["./browser", "crypto/browser/index"],
+  ["./crypto", "crypto/index"],
+  ["./memory", "memory/index"],
+] as const;
+
+const entryOf = (path: string) => ({ types: `./dist/${path}.d.ts`, default: `./dist/${path}.js` });
+
 /** `libraries` are the names of those that each platform has. `folder` is empty, and lies in the repository. */
 export function layMainPackage(
   folder: string,
@@ -22,8 +32,7 @@ export function layMainPackage(
     description,
     keywords,
     exports: {
-      ".": { types: "./dist/index.d.ts", default: "./dist/index.js" },
-      "./memory": { types: "./dist/memory/index.d.ts", default: "./dist/memory/index.js" },
+      ...Object.fromEntries(entries.map(([name, path]) => [name, entryOf(path)])),
       "./package.json": "./package.json",
     },
     files: ["dist", "CHANGELOG.md"],
@@ -42,7 +51,7 @@ function compile(folder: string): void {
     settings,
     JSON.stringify({
       extends: `${repositoryIs}/tsconfig.json`,
-      files: ["index.ts", "memory/index.ts"].map((entry) => `${repositoryIs}/src/${entry}`),
+      files: entries.map(([, path]) => `${repositoryIs}/src/${path}.ts`),
       include: [],
       compilerOptions: {
         noEmit: false,
