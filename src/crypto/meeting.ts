@@ -76,10 +76,17 @@ export function checkProof(seal: Seal, proof: Uint8Array): void {
   seal.open(sealKinds.proof, proof, new Uint8Array());
 }
 
+/** Each message has one text and no other, so that not a bit of it can be another unnoticed. */
 function bytesOf(text: string): Uint8Array {
+  const bytes = decoded(text);
+  if (bytes?.toBase64(base64url) === text) return bytes;
+  throw new IpcError("ESEAL", "ESEAL: a message of the handshake is base64url, and this is not");
+}
+
+function decoded(text: string): Uint8Array | undefined {
   try {
     return Uint8Array.fromBase64(text, { alphabet: "base64url" });
   } catch {
-    throw new IpcError("ESEAL", "ESEAL: a message of the handshake is base64url, and this is not");
+    return undefined;
   }
 }

@@ -5,6 +5,7 @@
 
 import { about, formatHello, parseAnswer } from "../hello.ts";
 import { sealKinds } from "../kinds.ts";
+import { base64Of, bytesOfBase64 } from "./base64.ts";
 import type { PageKeys } from "./keys.ts";
 import { readKey } from "./keys.ts";
 import type { Bytes } from "./noise.ts";
@@ -215,20 +216,7 @@ function welcomeOf(bytes: Bytes): Bytes {
   }
   if ("error" in said)
     throw new SealError(`it refused: ${said.error.message} (${said.error.code})`);
-  return bytesOfBase64(said.message);
-}
-
-/** Base64url without padding; not every browser has it in its arrays yet. */
-function base64Of(bytes: Uint8Array): string {
-  const text = btoa(String.fromCharCode(...bytes));
-  return text.replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
-}
-
-function bytesOfBase64(text: string): Bytes {
-  try {
-    const plain = atob(text.replaceAll("-", "+").replaceAll("_", "/"));
-    return Uint8Array.from(plain, (character) => character.charCodeAt(0));
-  } catch {
-    throw new SealError("a message of the handshake is base64url, and this is not");
-  }
+  const message = bytesOfBase64(said.message);
+  if (message !== undefined) return message;
+  throw new SealError("a message of the handshake is base64url, and this is not");
 }
