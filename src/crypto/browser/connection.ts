@@ -65,14 +65,14 @@ export class SealedConnection {
     socket: PageSocket,
     { keys, peer, service }: PageSeal,
   ): Promise<SealedConnection> {
-    const handshake = new SealedHandshake({
-      secretKey: keys.secretKey,
-      peerPublicKey: readKey(peer),
-      prologue: new TextEncoder().encode(about(service)),
-    });
     socket.binaryType = "arraybuffer";
     const arrivals = new Arrivals(socket);
     try {
+      const handshake = new SealedHandshake({
+        secretKey: keys.secretKey,
+        peerPublicKey: readKey(peer),
+        prologue: new TextEncoder().encode(about(service)),
+      });
       await arrivals.open;
       const message = base64Of(await handshake.write());
       socket.send(new TextEncoder().encode(formatHello({ key: keys.publicKey, message })));
