@@ -52,12 +52,12 @@ describe("the README's commands", () => {
   const lines = commandsOfReadme
     .filter((line) => !/^(bun add|npm install) earshot$/.test(line))
     .map((line) => line.replace(/^npm install && /, ""))
-    .map((line) => (hasNpm ? line : line.replace(/\bnpm /, "bun ").replace(" -- ", " ")));
+    .map((line) => (hasNpm ? line : line.replace(/\bnpm /g, "bun ").replace(" -- ", " ")));
   const commands = lines.map((line) => line.split(" "));
   const [service, client, list, everything, takeover] = commands;
 
   test("are those that are tried here", () => {
-    expect(lines.map((line) => line.replace(/\b(npm|bun) /, "").replace(" -- ", " "))).toEqual([
+    expect(lines.map((line) => line.replace(/\b(npm|bun) /g, "").replace(" -- ", " "))).toEqual([
       "run service pong",
       "run client pong hello",
       "run list",
@@ -69,6 +69,10 @@ describe("the README's commands", () => {
       "run service tcpd",
       'IPC_NETWORK="pong tcp://127.0.0.1:9900/pong" run client pong hello',
       'run query "select service, uri, daemon from connections"',
+      "run keys save ~/pong.keys",
+      "run keys save ~/my.keys",
+      'run service pong --keys ~/pong.keys --allow-key="$(run --silent keys show ~/my.keys)"',
+      'run client pong hello --keys ~/my.keys --peer="$(run --silent keys show ~/pong.keys)"',
     ]);
     expect(everything).toBeDefined();
   });
@@ -99,6 +103,26 @@ describe("the README's commands", () => {
     expect((await inShell(queryLine!)).stdout).toContain("service");
     for (const each of [tcpdHere, ipcd, tcpdThere, pong]) await each.end("SIGTERM");
     expect([...here.entries(), ...there.entries()]).toEqual([]);
+  });
+
+  test("seal a service, and speak to it", async () => {
+    using scratch = new Scratch();
+    using home = new Scratch();
+    const [savePong, saveMine, serviceLine, clientLine] = lines.slice(11);
+    const options = { rundir: scratch.path, env: { HOME: home.path } };
+    for (const line of [savePong!, saveMine!]) {
+      expect(await run(["sh", "-c", line], options)).toMatchObject({ code: 0 });
+    }
+    // So that a signal to the shell reaches what it started.
+    await using pong = new Started(["sh", "-c", `exec ${serviceLine!}`], options);
+    await pong.says("pong: listening on ");
+    const answered = await run(["sh", "-c", clientLine!], options);
+    expect(answered).toMatchObject({ code: 0 });
+    expect(answered.stdout.trimEnd().split("\n").at(-1)).toBe("hello");
+    const stranger = await run(client!, options);
+    expect(stranger.stdout).toContain("this service is sealed");
+    await pong.end("SIGTERM");
+    expect(scratch.entries()).toEqual([]);
   });
 
   test("start a service, speak to it and list it", async () => {

@@ -26,6 +26,11 @@ const alone: Record<string, string[]> = {
   ],
   "06-descriptors.ts": ["this program: 27 lines"],
   "07-format.ts": ["HELLO"],
+  "09-sealed.ts": [
+    "the answer: hello",
+    "a stranger: ECONNREFUSED",
+    "the service turned somebody away: not_allowed",
+  ],
   "08-shared-memory.ts": Array.from({ length: 10 }, (_, k) => `consumed ${k + 1}k messages`),
 };
 
