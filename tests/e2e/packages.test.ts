@@ -170,6 +170,36 @@ describe("packed and installed", () => {
     expect((await done(["bun", "both.ts"], { folder })).stdout).toBe("hello\n");
   });
 
+  test("a service and its client talk sealed, and a page finds its half", async () => {
+    const folder = copy("sealed");
+    writeFileSync(
+      join(folder, "sealed.ts"),
+      `import { connect, serve } from "earshot";
+      import { keyPair } from "earshot/crypto";
+      import { keyPair as ofPage, SealedConnection } from "earshot/browser";
+      const [ours, theirs] = [keyPair(), ofPage()];
+      await using pong = await serve(
+        "pong",
+        { message: (connection, message) => void connection.send(message.bytes) },
+        { memory: true, seal: { keys: ours, allow: [theirs.publicKey] } },
+      );
+      for (const transport of ["unix", "memory"] as const) {
+        const seal = { keys: theirs, peer: ours.publicKey };
+        await using client = await connect("pong", { transport, seal });
+        console.log((await client.request(typeof SealedConnection.over)).text());
+      }`,
+    );
+    const { stdout } = await done(["bun", "sealed.ts"], { folder });
+    expect(stdout).toBe("function\nfunction\n");
+    const bundled = [
+      "bun",
+      "build",
+      "--target=browser",
+      "node_modules/earshot/dist/crypto/browser/index.js",
+    ];
+    await done([...bundled, "--outfile=page.js"], { folder });
+  });
+
   test("there is nothing to build it with", () => {
     expect(Bun.which("zig", { PATH: env["PATH"]! })).toBeNull();
     expect(commandsOfReadme).toContain("bun add earshot");
