@@ -6,8 +6,9 @@
  *     client ◀─refusal─ service     why not; then the connection ends
  *     client ──proof──▶ service     the first sealed record, which holds nothing: what came before was no recording
  *
- * The first three are JSON. From then on each message is one sealed record. This is version 1; `tests/vectors/seals.json`
- * has examples.
+ * The first three are JSON. From then on each message is one sealed record, until either side says that it ends: by a
+ * message of no bytes, which no record is, and a last record of its own kind. Where a connection is over without, somebody
+ * has cut it off. This is version 1; `tests/vectors/seals.json` has examples.
  */
 
 export const version = 1;

@@ -30,8 +30,12 @@ const unboundedBytes = 2 ** 40;
 
 export type Count = { messages: number; bytes: number };
 
-/** What went each way before the first message. */
+/** What went each way beside the messages of the owner. */
 export type Preface = { readonly sent: Count; readonly received: Count };
+
+const nothing = new Uint8Array();
+/** What says that this side ends: a message of no bytes, and a record of none. */
+const farewell = { messages: 2, bytes: 2 * headerBytes + tagBytes } as const;
 
 /**
  * What the channel beneath has to be made with. Its queue is bounded here: a record that it refused would be missing at
@@ -69,6 +73,12 @@ export class SealedChannel implements Channel, ChannelOwner {
   readonly #handed: Count = { messages: 0, bytes: 0 };
   readonly #received: Count = { messages: 0, bytes: 0 };
   readonly #refused: Count = { messages: 0, bytes: 0 };
+  /** This side has said that it ends, and is just doing so. */
+  #hasLeft = false;
+  #leaving = false;
+  /** The other side is about to say that it ends, and has. */
+  #endsNext = false;
+  #hasEnded = false;
   /** Why it ends, where the channel beneath would say something else. */
   #why: { reason: Reason; error?: IpcError | undefined } | undefined;
   #end: ChannelEnd | undefined;
@@ -241,6 +251,7 @@ export class SealedChannel implements Channel, ChannelOwner {
   }
 
   onSent({ result, messages, bytes }: Sent): void {
+    if (this.#leaving) return;
     const plain = bytes - messages * tagBytes;
     this.#scheduled = Math.max(0, this.#scheduled - plain);
     // Those that come when its end is made out are the owner's to count.
@@ -286,13 +297,17 @@ export class SealedChannel implements Channel, ChannelOwner {
 
   onMessage(message: Message): void {
     if (this.#why !== undefined) return;
+    if (this.#endsNext || message.length === 0) {
+      this.#hearEnd(message);
+      return;
+    }
     const length = message.length - tagBytes;
     if (length > this.#limits.messageBytesMax) {
       this.#break("message_too_long");
       return;
     }
     try {
-      if (this.#owner === undefined) throw this.#early();
+      if (this.#owner === undefined) throw untimely();
       // In place: nobody else sees what it lies in.
       this.#seal.open(sealKinds.message, message.bytes, message.bytes);
     } catch (error) {
@@ -303,8 +318,19 @@ export class SealedChannel implements Channel, ChannelOwner {
     this.#owner.onMessage(message.beginning(length));
   }
 
-  #early(): IpcError {
-    return new IpcError("ESEAL", "ESEAL: it came before it was agreed on what is sealed how");
+  /** The other side says that it ends, in two messages. */
+  #hearEnd({ bytes, length }: Message): void {
+    this.#count(this.#preface.received, 1, headerBytes + length);
+    try {
+      if (this.#hasEnded) throw untimely();
+      if (this.#endsNext) {
+        this.#seal.open(sealKinds.end, bytes, bytes);
+        this.#hasEnded = true;
+      }
+      this.#endsNext = true;
+    } catch (error) {
+      this.#break("malformed", this.#broken(error));
+    }
   }
 
   #broken(cause: unknown): IpcError {
@@ -323,21 +349,57 @@ export class SealedChannel implements Channel, ChannelOwner {
   }
 
   close(now: boolean): void {
+    this.#say(now);
     this.#beneath.close(now);
+  }
+
+  /** Says that this side ends, behind all that was sent; nothing where something of that is to be lost. */
+  #say(now: boolean): void {
+    const isOver = this.#hasLeft || this.#why !== undefined || this.#end !== undefined;
+    if (isOver) return;
+    this.#beneath.flush();
+    if (now && this.#waits) return;
+    const record = new Uint8Array(tagBytes);
+    this.#seal.seal(sealKinds.end, nothing, record);
+    this.#hasLeft = true;
+    this.#leaving = true;
+    this.#count(this.#preface.sent, farewell.messages, farewell.bytes);
+    for (const bytes of [nothing, record]) this.#beneath.schedule(bytes, false);
+    this.#beneath.flush();
+    this.#leaving = false;
+  }
+
+  /** Whether something waits beneath that would be lost now, or all of it is lost already. */
+  get #waits(): boolean {
+    try {
+      return this.#beneath.statistics().queuedBytes > 0;
+    } catch (error) {
+      if (isClosed(error)) return true;
+      throw error;
+    }
   }
 
   onEnd(end: ChannelEnd): void {
     const { reason, errno } = end;
+    if (reason === "peer_closed" && !this.#hasEnded) {
+      this.#why ??= { reason: "truncated", error: this.#broken(cutOff()) };
+    }
     this.#end = { reason, errno, ...this.#why, lost: this.#lost(end) };
     this.#seal.close();
     this.onOver?.(reason, this.#end.reason);
     this.#owner?.onEnd(this.#end);
   }
 
-  /** What is lost is what was handed over last: of the owner's, before anything of what was said before. */
-  #lost({ lost: { messages, bytes } }: ChannelEnd): Count {
+  /**
+   * What is lost is what was handed over last: that this side ends, before that messages of the owner's, and before
+   * those what was said first.
+   */
+  #lost({ lost }: ChannelEnd): Count {
     const handed = this.#handed;
     const refused = this.#refused;
+    const unsaid = this.#hasLeft ? Math.min(lost.messages, farewell.messages) : 0;
+    const messages = lost.messages - unsaid;
+    const bytes = lost.bytes - unsaid * headerBytes - (unsaid > 0 ? tagBytes : 0);
     const isMore = messages > handed.messages;
     const plain = isMore ? handed.bytes : Math.max(0, bytes - messages * tagBytes);
     return {
@@ -393,4 +455,19 @@ export class SealedChannel implements Channel, ChannelOwner {
       messagesLost: lost.messages,
     };
   }
+}
+
+function untimely(): IpcError {
+  return new IpcError(
+    "ESEAL",
+    "ESEAL: it came before it was agreed on how to seal, or after the end",
+  );
+}
+
+function cutOff(): IpcError {
+  return new IpcError(
+    "ESEAL",
+    "ESEAL: it is over, and the other end has not said so: whoever carries it has cut it off, or its process was killed, " +
+      "or has not closed it",
+  );
 }

@@ -22,6 +22,7 @@ import vectors from "../vectors/seals.json" with { type: "json" };
 const encode = (text: string) => new TextEncoder().encode(text);
 const decode = (given: { text?: string; bytes?: string }) =>
   given.bytes === undefined ? encode(given.text ?? "") : Uint8Array.fromHex(given.bytes);
+const nothing = new Uint8Array();
 const base64url = { alphabet: "base64url", omitPadding: true } as const;
 
 test("the vectors are those that this was written for", () => {
@@ -83,7 +84,7 @@ test("a whole conversation is what another implementation says, byte for byte", 
   const welcome = parseAnswer(encode(conversation.welcome)) as { message: string };
   await initiator.read(Uint8Array.fromBase64(welcome.message, base64url));
   const seal = new BrowserSeal(await initiator.split());
-  expect((await seal.seal(sealKinds.proof, new Uint8Array())).toHex()).toBe(conversation.proof);
+  expect((await seal.seal(sealKinds.proof, nothing)).toHex()).toBe(conversation.proof);
   for (const { from, text, record } of conversation.messages) {
     if (from === "client") {
       expect((await seal.seal(sealKinds.message, encode(text))).toHex()).toBe(record);
@@ -91,5 +92,10 @@ test("a whole conversation is what another implementation says, byte for byte", 
       const opened = await seal.open(sealKinds.message, Uint8Array.fromHex(record));
       expect(new TextDecoder().decode(opened)).toBe(text);
     }
+  }
+  // Behind a message of no bytes.
+  for (const { from, record } of conversation.ends) {
+    if (from === "client") expect((await seal.seal(sealKinds.end, nothing)).toHex()).toBe(record);
+    else expect(await seal.open(sealKinds.end, Uint8Array.fromHex(record))).toHaveLength(0);
   }
 });

@@ -8,6 +8,7 @@ import { keyPair } from "../../src/crypto/key-pair.ts";
 import { answer } from "../../src/crypto/meeting.ts";
 import type { Connection, IpcError } from "../../src/index.ts";
 import { connect, serve } from "../../src/index.ts";
+import { Command, leaveNoCommand } from "../kit/command.ts";
 import { frame, header } from "../kit/frames.ts";
 import type { Change } from "../kit/middle.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
@@ -20,6 +21,7 @@ import vectors from "../vectors/seals.json" with { type: "json" };
 import { SealedStage } from "./stage.ts";
 
 leaveNoTrace();
+leaveNoCommand();
 // There are thousands of bits, each of which takes a connection.
 setDefaultTimeout(120_000);
 
@@ -230,6 +232,91 @@ describe("messages", () => {
       expect(stage.messages.length).toBeLessThanOrEqual(Math.max(0, at - first + 1));
       await client.close({ now: true });
     }
+  });
+});
+
+describe("the end", () => {
+  test.each([false, true])(
+    "is said by who closes, at once %p, and heard by the other",
+    async (now) => {
+      await using stage = await SealedStage.open();
+      const client = await stage.through();
+      await client.request("hello");
+      await client.close({ now });
+      await until("it has ended there", () => stage.ends.length === 1);
+      expect(stage.ends[0]).toEqual({
+        reason: "peer_closed",
+        errno: 0,
+        lost: { messages: 0, bytes: 0, requests: 0 },
+      });
+      const lengths = stage.middle.seen
+        .filter(({ way }) => way === "up")
+        .map(({ bytes }) => bytes.length);
+      expect(lengths.slice(1)).toEqual([16, 5 + 16, 0, 16]);
+      expect(stage.service.statistics()).toMatchObject({
+        messagesReceived: 1,
+        bytesReceived: 9,
+        messagesSent: 1,
+        bytesSent: 9,
+        reasons: { peer_closed: 1 },
+      });
+    },
+  );
+
+  test("that nobody has said is told of: something may be missing", async () => {
+    await using stage = await SealedStage.open();
+    // After the first answer nothing more comes, and then the connection is over, as if the service had closed it.
+    stage.middle.changes = () => (way, number, bytes) =>
+      way === "down" && number > 1 ? [] : [bytes];
+    const heard: string[] = [];
+    const client = await stage.through({
+      message: (_, message) => void heard.push(message.text()),
+    });
+    for (const text of ["one", "two"]) client.send(text);
+    await until("it was asked twice", () => stage.messages.length === 2);
+    for (const connection of stage.service.connections) void connection.close();
+    const { reason, error } = await client.ended;
+    expect(heard).toEqual(["one"]);
+    expect(reason).toBe("truncated");
+    expect(error?.message).toContain("has cut it off");
+  });
+
+  test("of a process that is killed is one of those", async () => {
+    using scratch = new Scratch();
+    const { path: rundir } = scratch;
+    const program = new URL("../ipc/programs/deaf-service.ts", import.meta.url);
+    const words = [process.execPath, Bun.fileURLToPath(program), rundir, "sealed"];
+    await using command = new Command(words);
+    await command.says("listening");
+    const seal = { keys: clientKeys, peer: serviceKeys.publicKey };
+    const client = await connect("pong", { rundir, seal });
+    await command.says("accepted");
+    await command.end("SIGKILL");
+    expect((await client.ended).reason).toBe("truncated");
+    await expect(client[Symbol.asyncIterator]().next()).rejects.toMatchObject({
+      code: "ECONNRESET",
+    });
+  });
+
+  const end = 4;
+  const nothing = new Uint8Array();
+  test.each([
+    ["announced by somebody else", only("up", 3, (bytes) => [nothing, bytes])],
+    ["that is not announced", only("up", end, () => [])],
+    ["announced twice", only("up", end, (bytes) => [bytes, bytes])],
+    ["that is repeated", only("up", end + 1, (bytes) => [bytes, bytes])],
+    ["after which something comes", only("up", end + 1, (bytes) => [bytes, nothing])],
+    ["that is changed", only("up", end + 1, (bytes) => [flipped(bytes, 77)])],
+  ] as const)("%s breaks the seal", async (_, change) => {
+    await using stage = await SealedStage.open();
+    stage.middle.changes = () => change;
+    const client = await stage.through();
+    for (const text of ["one", "two"]) client.send(text);
+    await client.close();
+    await until("it has ended there", () => stage.ends.length === 1);
+    expect(stage.ends[0]!.reason).toBe("malformed");
+    expect(stage.ends[0]!.error).toMatchObject({ code: "ESEAL" });
+    expect(["one", "two"].slice(0, stage.messages.length)).toEqual(stage.messages);
   });
 });
 

@@ -152,7 +152,8 @@ overEach(({ connect, deaf, serve }) => {
       const client = await connect("pong", { rundir });
       expect((await client.request(pattern(1000))).length).toBe(1000);
       client.send(pattern(1001));
-      expect((await client.ended).reason).toMatch(/^peer_/);
+      // Sealed, it is seen that the service has not said that it ends.
+      expect((await client.ended).reason).toMatch(/^(peer_closed|peer_reset|truncated)$/);
       expect(service.statistics().reasons).toEqual({ message_too_long: 1 });
       expect((await other.request("still")).text()).toBe("still");
     });

@@ -69,9 +69,14 @@ export class Recorder implements Disposable {
     return Buffer.concat([...this.#up, ...this.#down]).toString("latin1");
   }
 
+  /** Ends all that passes now. */
+  cut(): void {
+    for (const socket of this.#sockets) socket.terminate();
+  }
+
   [Symbol.dispose](): void {
     this.#server.stop(true);
-    for (const socket of this.#sockets) socket.terminate();
+    this.cut();
   }
 }
 

@@ -35,6 +35,7 @@ export type PageSeal = {
 };
 
 const isOpen = 1;
+const nothing = new Uint8Array(0);
 
 /**
  * @example
@@ -51,6 +52,12 @@ export class SealedConnection {
   /** Those that nobody was told of yet. */
   #waiting: Bytes[] = [];
   #end: { error?: Error | undefined } | undefined;
+  /** The other side is about to say that it ends, and has. */
+  #endsNext = false;
+  #hasEnded = false;
+  #isClosing = false;
+  /** When all that has come is opened. */
+  #opened: Promise<void> = Promise.resolve();
 
   private constructor(socket: PageSocket, seal: BrowserSeal) {
     this.#socket = socket;
@@ -81,7 +88,7 @@ export class SealedConnection {
       socket.send(await connection.#seal.seal(sealKinds.proof, new Uint8Array(0)));
       arrivals.give(
         (bytes) => connection.#open(bytes),
-        (error) => connection.#over(error),
+        (error) => void connection.#opened.then(() => connection.#closed(error)),
       );
       return connection;
     } catch (error) {
@@ -112,28 +119,55 @@ export class SealedConnection {
 
   /** Sends one message, after those before it. Rejects if it has ended. */
   async send(payload: string | Uint8Array): Promise<void> {
+    if (this.#isClosing) throw new SealError("the connection was closed");
     const bytes = typeof payload === "string" ? new TextEncoder().encode(payload) : payload;
     const record = await this.#seal.seal(sealKinds.message, bytes);
     if (this.#end !== undefined) throw new SealError("the connection has ended");
     this.#socket.send(record);
   }
 
-  close(): void {
+  /** Ends it, after what was sent before, and says so to the service. */
+  async close(): Promise<void> {
+    if (this.#isClosing) return;
+    this.#isClosing = true;
+    const record = await this.#seal.seal(sealKinds.end, nothing);
+    if (this.#end === undefined && this.#socket.readyState === isOpen) {
+      for (const bytes of [nothing, record]) this.#socket.send(bytes);
+    }
+    this.#over(undefined);
     this.#socket.close();
   }
 
   /** They are opened, and so told of, in the order in which they came. */
   #open(record: Uint8Array): void {
-    this.#seal.open(sealKinds.message, record).then(
-      (bytes) => {
-        if (this.#end !== undefined) return;
-        this.#waiting.push(bytes);
-        this.#tell();
-      },
+    if (record.length === 0 && !this.#endsNext) {
+      this.#endsNext = true;
+      return;
+    }
+    const kind = this.#endsNext ? sealKinds.end : sealKinds.message;
+    this.#opened = this.#seal.open(kind, record).then(
+      (bytes) => this.#take(kind, bytes),
       (error: Error) => {
         this.#over(error);
         this.#socket.close();
       },
+    );
+  }
+
+  #take(kind: number, bytes: Bytes): void {
+    if (this.#end !== undefined) return;
+    if (kind === sealKinds.end) {
+      this.#hasEnded = true;
+      return;
+    }
+    this.#waiting.push(bytes);
+    this.#tell();
+  }
+
+  #closed(error: Error | undefined): void {
+    const isCut = error === undefined && !this.#hasEnded;
+    this.#over(
+      isCut ? new SealError("the service has not said that it ends: it was cut off") : error,
     );
   }
 

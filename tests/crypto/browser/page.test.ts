@@ -99,6 +99,22 @@ test("says and hears what the daemon does not see", async () => {
   await until("it is gone", () => service.connections.size === 0);
 });
 
+test("hears that the service ends, and that somebody has cut it off", async () => {
+  const how = { peer: keys.publicKey, service: "pong" };
+  const watch = () =>
+    inPage<string>("howItEnds", `ws://127.0.0.1:${recorder.port}/pong`, how).catch(String);
+  const isThere = () => until("it is there", () => service.connections.size === 1);
+  const orderly = watch();
+  await isThere();
+  for (const connection of service.connections) await connection.close();
+  expect(await orderly).toBe("");
+  const cut = watch();
+  await isThere();
+  recorder.cut();
+  expect(await cut).toContain("SealError: ");
+  await until("it is gone", () => service.connections.size === 0);
+});
+
 test("is told what is wrong with its keys, or that the service is not sealed", async () => {
   const before = heard.length;
   const peer = keyPair().publicKey;

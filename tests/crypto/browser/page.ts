@@ -25,9 +25,20 @@ export async function converse(
     await Promise.all(texts.map((text) => connection.send(text)));
     await promise;
     connection.onClose = undefined;
-    connection.close();
+    await connection.close();
     return { answers };
   } catch (error) {
     return { answers, error: String(error) };
   }
+}
+
+/** How a connection ended: "" if in order. */
+export async function howItEnds(
+  url: string,
+  how: { peer: string; service: string },
+): Promise<string> {
+  const connection = await SealedConnection.over(new WebSocket(url), { keys, ...how });
+  const { promise, resolve } = Promise.withResolvers<string>();
+  connection.onClose = (error) => resolve(error === undefined ? "" : String(error));
+  return await promise;
 }
