@@ -65,7 +65,8 @@ class MemoryOffer implements Offer {
   #refused({ uid, pid }: Peer, { code, message }: Refusal): void {
     const reason = refusalReason[code];
     this.#past.reasons[reason] = (this.#past.reasons[reason] ?? 0) + 1;
-    const text = `EMALFORMED: a client that came by memory was turned away: ${message}`;
+    const why = message.replace(/^E[A-Z]+: /, "");
+    const text = `EMALFORMED: a client that came by memory was turned away: ${why}`;
     this.#offerer.trouble({ reason, errno: 0, uid, pid, error: new IpcError("EMALFORMED", text) });
   }
 

@@ -22,7 +22,7 @@ import { onStage } from "./stage.ts";
 
 leaveNoTrace();
 
-overEachOpen(({ memory }) => {
+overEachOpen(({ transport }) => {
   const pong = new URL("./programs/pong.ts", import.meta.url);
   const victim = new URL("./programs/victim.ts", import.meta.url);
   const sigpipeBit = 1 << 12;
@@ -31,7 +31,7 @@ overEachOpen(({ memory }) => {
     const rounds = 5;
 
     async function killPeers(doing: VictimSettings["doing"], reasons: string[]): Promise<void> {
-      await onStage({ memory }, async (stage) => {
+      await onStage({ transport }, async (stage) => {
         for (let round = 0; round < rounds; round++) {
           const settings: VictimSettings = { rundir: stage.rundir, doing };
           await using peer = await Child.start(victim, settings);
@@ -59,7 +59,7 @@ overEachOpen(({ memory }) => {
   });
 
   describe("a service killed", () => {
-    const settings = (rundir: string): SubjectSettings => ({ rundir, memory, limits: {} });
+    const settings = (rundir: string): SubjectSettings => ({ rundir, transport, limits: {} });
 
     test("in the middle of messages: all its peers are told, and its name is free at once", async () => {
       using scratch = new Scratch();

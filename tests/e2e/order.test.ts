@@ -3,7 +3,7 @@
 import { expect, test } from "bun:test";
 import { frame } from "../kit/frames.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
-import { overEachOpen } from "../kit/transports.ts";
+import { overEach } from "../kit/transports.ts";
 import { until } from "../kit/until.ts";
 import { numbersOf, upTo } from "./numbered.ts";
 import type { Pour, Poured } from "./programs/source.ts";
@@ -11,9 +11,9 @@ import { onStage } from "./stage.ts";
 
 leaveNoTrace();
 
-overEachOpen(({ memory }) => {
-  test("messages queued to one peer among other peers", async () => {
-    await onStage({ memory, role: "source" }, async (stage) => {
+overEach(({ testOpen, transport }) => {
+  testOpen("messages queued to one peer among other peers", async () => {
+    await onStage({ transport, role: "source" }, async (stage) => {
       const quick = await Promise.all([1, 2, 3, 4].map(() => stage.peer()));
       const slow = await Promise.all([1, 2, 3, 4].map(() => stage.peer({ reads: false })));
       const peers = [...quick, ...slow];
@@ -42,7 +42,7 @@ overEachOpen(({ memory }) => {
   });
 
   test("messages of many clients, each to be answered in its order", async () => {
-    await onStage({ memory }, async (stage) => {
+    await onStage({ transport }, async (stage) => {
       const clients = await Promise.all([1, 2, 3, 4, 5].map(() => stage.client()));
       const count = 2000;
       const asked = clients.map(() => [] as Promise<string>[]);

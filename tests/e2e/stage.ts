@@ -15,6 +15,7 @@ import { canCount, descriptors, residentBytes } from "../kit/census.ts";
 import type { StartOptions } from "../kit/child.ts";
 import { Child } from "../kit/child.ts";
 import { Hearer } from "../kit/hearer.ts";
+import { reached, type Transport } from "../kit/over.ts";
 import { RawPeer } from "../kit/raw-peer.ts";
 import { Scratch } from "../kit/scratch.ts";
 import { until } from "../kit/until.ts";
@@ -25,8 +26,8 @@ export type StageOptions = StartOptions & {
   limits?: Limits;
   /** Who plays the service, of those in `programs` that have a role. Default: pong. */
   role?: "pong" | "source";
-  /** Offers shared memory, and all clients take it. */
-  memory?: boolean;
+  /** What the messages of all clients go through. */
+  transport?: Transport;
   /** What the service may keep, if the act leaves more behind in its collector than most do. */
   memorySlack?: number;
 };
@@ -54,8 +55,10 @@ export class Stage implements Disposable {
   readonly #peers: RawPeer[] = [];
   readonly #clients: (Connection | Hearer)[] = [];
   readonly #expected: Partial<Record<Reason, number>> = {};
+  readonly #transport: Transport;
 
-  constructor(rundir: string, service: Child, others: Child) {
+  constructor(rundir: string, service: Child, others: Child, transport: Transport) {
+    this.#transport = transport;
     this.rundir = rundir;
     this.path = `${rundir}/pong`;
     this.service = service;
@@ -69,7 +72,11 @@ export class Stage implements Disposable {
   }
 
   async client(options: ConnectOptions = {}): Promise<Connection> {
-    const client = await connect("pong", { rundir: this.rundir, ...options });
+    const client = await connect("pong", {
+      rundir: this.rundir,
+      seal: reached(this.#transport).seal,
+      ...options,
+    });
     this.#clients.push(client);
     return client;
   }
@@ -184,15 +191,16 @@ export async function onStage(
   options: StageOptions,
   act: (stage: Stage) => Promise<void>,
 ): Promise<void> {
-  const { limits = {}, role = "pong", memory = false, ...rest } = options;
+  const { limits = {}, role = "pong", transport = "unix", ...rest } = options;
   const { memorySlack = memorySlackBytes, ...start } = rest;
   using scratch = new Scratch();
-  const settings: SubjectSettings = { rundir: scratch.path, limits, memory };
+  const settings: SubjectSettings = { rundir: scratch.path, limits, transport };
   await using service = await Child.start(program(role), settings, start);
   const bytesMax = Math.min(bystandersBytesMax, limits.messageBytesMax ?? bystandersBytesMax);
-  const company: BystandersSettings = { rundir: scratch.path, count: bystandersCount, bytesMax };
+  const count = bystandersCount;
+  const company: BystandersSettings = { rundir: scratch.path, count, bytesMax, transport };
   await using others = await Child.start(program("bystanders"), company);
-  using stage = new Stage(scratch.path, service, others);
+  using stage = new Stage(scratch.path, service, others, transport);
   await stage.othersAreServed();
   const before = { census: await stage.census(), memory: await stage.memory() };
 

@@ -2,18 +2,24 @@
 
 import { connect } from "../../../src/index.ts";
 import { answer, settings } from "../../kit/answer.ts";
+import { reached, type Transport } from "../../kit/over.ts";
 import { Random } from "../../kit/random.ts";
 
-export type BystandersSettings = { rundir: string; count: number; bytesMax: number };
+export type BystandersSettings = {
+  rundir: string;
+  count: number;
+  bytesMax: number;
+  transport: Transport;
+};
 
-const { rundir, count, bytesMax } = settings<BystandersSettings>();
+const { rundir, count, bytesMax, transport } = settings<BystandersSettings>();
 const answers: number[] = [];
 const troubles: string[] = [];
 let going = true;
 
 async function bystand(number: number): Promise<void> {
   const random = new Random(number);
-  const client = await connect("pong", { rundir });
+  const client = await connect("pong", { rundir, seal: reached(transport).seal });
   while (going) {
     const question = random.bytes(random.below(bytesMax + 1));
     const { bytes } = await client.request(question);

@@ -7,9 +7,10 @@ import { Report } from "../../../src/cli/report.ts";
 import type { Connection, Limits, Message, Reason } from "../../../src/index.ts";
 import { serve } from "../../../src/index.ts";
 import { answer, settings } from "../../kit/answer.ts";
+import { served, type Transport } from "../../kit/over.ts";
 import { signalsAsInC } from "./signals.ts";
 
-export type SubjectSettings = { rundir: string; limits: Limits; memory?: boolean };
+export type SubjectSettings = { rundir: string; limits: Limits; transport?: Transport };
 
 /** What a connection that has ended had brought. */
 export type Ended = {
@@ -29,7 +30,7 @@ export type Role = {
 /** Plays the role until nobody asks any more. */
 export async function play(role: Role): Promise<void> {
   signalsAsInC();
-  const { rundir, limits, memory } = settings<SubjectSettings>();
+  const { rundir, limits, transport = "unix" } = settings<SubjectSettings>();
   const report = new Report("pong");
   const brought = new WeakMap<Connection, { messages: number; hash: bigint }>();
   const ended: Ended[] = [];
@@ -54,7 +55,7 @@ export async function play(role: Role): Promise<void> {
         return report.handlers.close?.(connection, end);
       },
     },
-    { rundir, memory, ...limits },
+    { rundir, ...served(transport), ...limits },
   );
 
   await answer({
