@@ -24,7 +24,9 @@ import { sealKinds } from "./kinds.ts";
 const headerBytes = constants.header_bytes;
 const noFailure = { errno: 0, syscall: 0, detail: 0 };
 /** What longer records are written into is let go of. */
-const keptBytesMax = 64 * 1024;
+const keptBytesMax = 1024 * 1024;
+/** What all channels of this thread write their records into, each of which is handed on before there is another. */
+let room = new Uint8Array(64 * 1024);
 /** No more fits into a number of the limits. */
 const unboundedBytes = 2 ** 40;
 
@@ -63,10 +65,11 @@ export class SealedChannel implements Channel, ChannelOwner {
   readonly #preface: Preface;
   readonly #service: string;
   #owner: ChannelOwner | undefined;
-  #room = new Uint8Array(1024);
-  /** Bytes that wait beneath, as last heard, and that it was given since. */
+  /** Bytes that wait beneath, as last heard, or a few more; and that it was given since. */
   #queued = 0;
   #scheduled = 0;
+  /** Messages of all kinds that are known to wait no more. */
+  #sent = 0;
   /** The queue was over its mark, and the owner waits for it to drain. */
   #pressed = false;
   /** What the channel beneath has taken of the owner's, and what came; and what was not even given to it. */
@@ -197,13 +200,9 @@ export class SealedChannel implements Channel, ChannelOwner {
         { service: this.#service },
       );
     }
-    let room = this.#room;
-    if (room.length < length) {
-      room = new Uint8Array(Math.max(length, keptBytesMax));
-      if (length <= keptBytesMax) this.#room = room;
-    }
-    this.#seal.seal(sealKinds.message, bytes, room);
-    return room.subarray(0, length);
+    const out = roomFor(length);
+    this.#seal.seal(sealKinds.message, bytes, out);
+    return out.subarray(0, length);
   }
 
   /** A code if so many bytes more cannot be taken. */
@@ -216,7 +215,7 @@ export class SealedChannel implements Channel, ChannelOwner {
     if (this.#queued + this.#scheduled + total <= queueBytesMax) return undefined;
     // Only what the kernel really does not take counts.
     this.#beneath.flush();
-    this.#hear(this.#queued);
+    if (this.#queued > 0) this.#queued = this.#queuedNow(this.#queued);
     if (this.#queued + total <= queueBytesMax) return undefined;
     if (queuePolicy === "refuse") {
       this.#pressed = true;
@@ -260,10 +259,18 @@ export class SealedChannel implements Channel, ChannelOwner {
     this.#tell(result < 0 ? result : this.#queued, messages, plain);
   }
 
-  /** So many bytes wait beneath. */
+  /** So many bytes wait beneath. How many messages those are is asked for only where the mark may lie in between. */
   #hear(queued: number): void {
-    this.#queued = queued === 0 ? 0 : this.#queuedNow(queued);
-    if (this.#queued > this.#limits.queueBytesHigh) this.#pressed = true;
+    const { queueBytesHigh } = this.#limits;
+    if (queued === 0) this.#sent = this.#handedInAll;
+    const least = queued - (this.#handedInAll - this.#sent) * tagBytes;
+    const isClear = queued <= queueBytesHigh || least > queueBytesHigh;
+    this.#queued = isClear ? queued : this.#queuedNow(queued);
+    if (this.#queued > queueBytesHigh) this.#pressed = true;
+  }
+
+  get #handedInAll(): number {
+    return this.#preface.sent.messages + this.#handed.messages;
   }
 
   #queuedNow(otherwise: number): number {
@@ -277,8 +284,8 @@ export class SealedChannel implements Channel, ChannelOwner {
 
   /** What waits without what the seal has added to each of those that wait. */
   #plainQueue({ queuedBytes, messagesSent, messagesLost }: Statistics): number {
-    const handed = this.#preface.sent.messages + this.#handed.messages;
-    const waiting = Math.max(0, handed - messagesSent - messagesLost);
+    this.#sent = messagesSent;
+    const waiting = Math.max(0, this.#handedInAll - messagesSent - messagesLost);
     return Math.max(0, queuedBytes - waiting * tagBytes);
   }
 
@@ -455,6 +462,13 @@ export class SealedChannel implements Channel, ChannelOwner {
       messagesLost: lost.messages,
     };
   }
+}
+
+function roomFor(length: number): Uint8Array {
+  if (length <= room.length) return room;
+  if (length > keptBytesMax) return new Uint8Array(length);
+  room = new Uint8Array(keptBytesMax);
+  return room;
 }
 
 function untimely(): IpcError {
