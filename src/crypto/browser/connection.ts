@@ -13,7 +13,7 @@ import { SealError } from "./noise.ts";
 import type { BrowserSeal } from "./sealed.ts";
 import { SealedHandshake } from "./sealed.ts";
 
-type CloseEvent = { readonly code: number; readonly reason: string; readonly wasClean: boolean };
+type CloseEvent = { readonly code: number; readonly reason: string };
 
 /** What a WebSocket has that is made use of. */
 export type PageSocket = {
@@ -88,7 +88,7 @@ export class SealedConnection {
       socket.send(await connection.#seal.seal(sealKinds.proof, new Uint8Array(0)));
       arrivals.give(
         (bytes) => connection.#open(bytes),
-        (error) => void connection.#opened.then(() => connection.#closed(error)),
+        (why) => void connection.#opened.then(() => connection.#closed(why)),
       );
       return connection;
     } catch (error) {
@@ -164,11 +164,10 @@ export class SealedConnection {
     this.#tell();
   }
 
-  #closed(error: Error | undefined): void {
-    const isCut = error === undefined && !this.#hasEnded;
-    this.#over(
-      isCut ? new SealError("the service has not said that it ends: it was cut off") : error,
-    );
+  /** What the service has said under the seal counts, whatever became of the socket. */
+  #closed(why: Error): void {
+    if (this.#hasEnded) this.#over(undefined);
+    else this.#over(new SealError(`the service has not said that it ends: ${why.message}`));
   }
 
   #tell(): void {
@@ -192,7 +191,7 @@ class Arrivals {
   #next = Promise.withResolvers<void>();
   #end: SealError | undefined;
   #onBytes: ((bytes: Bytes) => void) | undefined;
-  #onEnd: ((error: SealError | undefined) => void) | undefined;
+  #onEnd: ((why: SealError) => void) | undefined;
 
   constructor(socket: PageSocket) {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
@@ -200,12 +199,12 @@ class Arrivals {
     if (socket.readyState === isOpen) resolve();
     socket.addEventListener("open", () => resolve());
     socket.addEventListener("message", ({ data }) => this.#take(bytesOf(data)));
-    socket.addEventListener("close", ({ code, reason, wasClean }) => {
+    socket.addEventListener("close", ({ code, reason }) => {
       const why = reason === "" ? "" : `: ${reason}`;
       this.#end = new SealError(`the socket was closed with ${code}${why}`);
       reject(this.#end);
       this.#next.resolve();
-      this.#onEnd?.(wasClean ? undefined : this.#end);
+      this.#onEnd?.(this.#end);
     });
   }
 
@@ -225,7 +224,7 @@ class Arrivals {
     throw this.#end ?? new SealError("nothing came");
   }
 
-  give(onBytes: (bytes: Bytes) => void, onEnd: (error: SealError | undefined) => void): void {
+  give(onBytes: (bytes: Bytes) => void, onEnd: (why: SealError) => void): void {
     this.#onBytes = onBytes;
     this.#onEnd = onEnd;
     for (const bytes of this.#waiting.splice(0)) onBytes(bytes);

@@ -111,7 +111,7 @@ test("hears that the service ends, and that somebody has cut it off", async () =
   const cut = watch();
   await isThere();
   recorder.cut();
-  expect(await cut).toContain("SealError: ");
+  expect(await cut).toContain("SealError: the service has not said that it ends");
   await until("it is gone", () => service.connections.size === 0);
 });
 
