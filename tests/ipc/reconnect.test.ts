@@ -1,6 +1,7 @@
 /** `reconnect`: a service goes and comes back, and its client says what that has cost. */
 
 import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
 import type { Connection, ConnectOptions, End, Handlers, Lost } from "../../src/index.ts";
 
 import { Command } from "../kit/command.ts";
@@ -10,6 +11,12 @@ import { overEach } from "../kit/transports.ts";
 import { until } from "../kit/until.ts";
 
 leaveNoTrace();
+
+/** Only Linux is asked, where it has been seen to matter. */
+function isStopped(pid: number): boolean {
+  if (process.platform !== "linux") return true;
+  return /\) [Tt] /.test(readFileSync(`/proc/${pid}/stat`, "latin1"));
+}
 
 overEach(({ connect, serve, transport }) => {
   const echo: Handlers = { message: (connection, message) => void connection.send(message.bytes) };
@@ -121,6 +128,8 @@ overEach(({ connect, serve, transport }) => {
       const { client, told, heard } = await persistent(rundir);
       await command.says("accepted");
       command.signal("SIGSTOP");
+      // On another processor it may still be reading when the signal was sent.
+      await until("it stands still", () => isStopped(command.pid));
       while (client.send(new Uint8Array(65_532)));
       const { queuedBytes } = client;
       await command.end("SIGKILL");
