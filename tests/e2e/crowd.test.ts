@@ -6,7 +6,7 @@ import { Child } from "../kit/child.ts";
 import { leaveNoCommand, run } from "../kit/command.ts";
 import { frame } from "../kit/frames.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
-import { overEach } from "../kit/transports.ts";
+import { overEachOpen } from "../kit/transports.ts";
 import { until } from "../kit/until.ts";
 import { onStage } from "./stage.ts";
 
@@ -17,7 +17,7 @@ const crowd = new URL("./programs/crowd.ts", import.meta.url);
 const pollers: readonly PollerKind[] =
   process.platform === "linux" ? ["epoll", "poll"] : ["kqueue", "poll"];
 
-overEach(({ memory }) => {
+overEachOpen(({ memory, transport }) => {
   describe("thousands of clients at once", () => {
     const wanted = memory ? 2000 : 5000;
     /** What a process needs besides its connections: through memory, the descriptors of the rings that a batch brings. */
@@ -37,7 +37,7 @@ overEach(({ memory }) => {
       );
       const shell = `ulimit -n ${count + spare}`;
       await onStage(
-        { memory, shell, env: { EARSHOT_POLLER: poller }, memorySlack },
+        { transport, shell, env: { EARSHOT_POLLER: poller }, memorySlack },
         async (stage) => {
           const { rundir } = stage;
           const env = { EARSHOT_POLLER: poller };

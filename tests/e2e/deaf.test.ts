@@ -37,9 +37,9 @@ async function poured(stage: Stage): Promise<Poured> {
   return (await stage.service.ask<Poured[]>("poured"))[0]!;
 }
 
-overEach(({ memory }) => {
+overEach(({ transport }) => {
   test("whose answers come to more than the limit is closed", async () => {
-    await onStage({ memory, limits }, async (stage) => {
+    await onStage({ transport, limits }, async (stage) => {
       const peers = await Promise.all([1, 2, 3].map(() => stage.hearer({ reads: false })));
       for (const peer of peers) {
         for (let count = 0; count < 100; count++) peer.send(pattern(65_536));
@@ -51,7 +51,7 @@ overEach(({ memory }) => {
   });
 
   test("to whom more than the limit is sent without heed is closed", async () => {
-    await onStage({ memory, limits, role: "source" }, async (stage) => {
+    await onStage({ transport, limits, role: "source" }, async (stage) => {
       await deafSubscriber(stage);
       const { taken, refused } = await pour(stage, { count: 1000, bytes, heeding: false });
       expect(taken).toBeLessThan(1000);
@@ -63,7 +63,7 @@ overEach(({ memory }) => {
 
   test("to whom the policy is to refuse stays, and gets what was taken", async () => {
     const refusing = { ...limits, queuePolicy: "refuse" } as const;
-    await onStage({ memory, limits: refusing, role: "source" }, async (stage) => {
+    await onStage({ transport, limits: refusing, role: "source" }, async (stage) => {
       const peer = await deafSubscriber(stage);
       const count = 1000;
       const { taken, refused, queuedBytes } = await pour(stage, { count, bytes, heeding: false });
@@ -82,7 +82,7 @@ overEach(({ memory }) => {
   });
 
   test("is waited for by who heeds what send says, and gets everything", async () => {
-    await onStage({ memory, limits, role: "source" }, async (stage) => {
+    await onStage({ transport, limits, role: "source" }, async (stage) => {
       const peer = await deafSubscriber(stage);
       const count = 2000;
       const { taken, fulls, drains } = await pour(stage, { count, bytes, heeding: true });

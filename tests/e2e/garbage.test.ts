@@ -172,7 +172,7 @@ function scribble(peer: MemoryPeer, random: Random): void {
 }
 
 test("through memory, what was whole is heard up to what no ring holds", async () => {
-  await onStage({ memory: true }, async (stage) => {
+  await onStage({ transport: "memory" }, async (stage) => {
     for (const seed of seeds.slice(0, 50)) {
       const random = new Random(seed);
       await using peer = await MemoryPeer.begin("pong", stage.rundir);
@@ -197,7 +197,7 @@ test.each([
   ["the greatest length", header(0xffff_ffff)],
   ["a frame that is no hello", frame("hello?")],
 ])("through memory, who says %s instead of a hello is not let in", async (_, bytes) => {
-  await onStage({ memory: true }, async (stage) => {
+  await onStage({ transport: "memory" }, async (stage) => {
     using stranger = await RawPeer.connect(`${stage.path}.memory`);
     stranger.write(bytes);
     await stranger.gone();

@@ -83,7 +83,11 @@ export class Stage implements Disposable {
 
   /** A client that keeps what it hears, and reads or does not, over whatever the service offers. */
   async hearer(options: { reads?: boolean } = {}): Promise<Hearer> {
-    const client = await Hearer.connect("pong", { rundir: this.rundir, ...options });
+    const client = await Hearer.connect("pong", {
+      rundir: this.rundir,
+      seal: reached(this.#transport).seal,
+      ...options,
+    });
     this.#clients.push(client);
     return client;
   }

@@ -74,7 +74,7 @@ describe("through memory, who promises", () => {
     ["both", kinds.passed | kinds.attended],
   ])("%s and never brings it is dropped, and the others are not", async (_, kind) => {
     const limits = { stallTimeout, descriptors: { max: 1 } };
-    await onStage({ memory: true, limits }, async (stage) => {
+    await onStage({ transport: "memory", limits }, async (stage) => {
       await using idle = await MemoryPeer.begin("pong", stage.rundir);
       await using peer = await MemoryPeer.begin("pong", stage.rundir);
       peer.write("whole");
@@ -88,7 +88,7 @@ describe("through memory, who promises", () => {
   });
 
   test("in the end is heard, however many do", async () => {
-    await onStage({ memory: true, limits: { stallTimeout: 0 } }, async (stage) => {
+    await onStage({ transport: "memory", limits: { stallTimeout: 0 } }, async (stage) => {
       const peers = await Promise.all(
         Array.from({ length: 50 }, () => MemoryPeer.begin("pong", stage.rundir)),
       );
