@@ -81,15 +81,17 @@ export class Door {
     else if (this.#waiting.has(link)) this.#welcome(link, message);
   }
 
-  /** He is gone, or in. */
-  forget(link: Connection): void {
+  /** He is gone, or in. Returns whether he was neither before. */
+  forget(link: Connection): boolean {
     clearTimeout(this.#waiting.get(link));
-    this.#waiting.delete(link);
+    const waited = this.#waiting.delete(link);
     const welcomed = this.#welcomed.get(link);
-    if (welcomed === undefined) return;
-    this.#welcomed.delete(link);
-    closeRings(welcomed.rings);
-    welcomed.seal.close();
+    if (welcomed !== undefined) {
+      this.#welcomed.delete(link);
+      closeRings(welcomed.rings);
+      welcomed.seal.close();
+    }
+    return waited;
   }
 
   /** Whoever is not in stays out. */

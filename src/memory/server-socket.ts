@@ -78,6 +78,9 @@ export class ServerSocket implements AsyncDisposable {
   /** @internal Told of those whom their hello, or its lack, was enough to refuse, beside `onError`. */
   onRefusal: ((peer: Peer, refusal: Refusal) => void) | undefined;
 
+  /** @internal Told how those ended who were never let in, and not refused either. */
+  onStray: ((peer: Peer, end: End) => void) | undefined;
+
   /** @internal With limits, its sockets are those of connections that have them. */
   constructor(limits?: FullLimits) {
     this.#limits = limits;
@@ -134,7 +137,7 @@ export class ServerSocket implements AsyncDisposable {
           else socket.side.heard(message);
         },
         close: (link, end) => {
-          door.forget(link);
+          if (door.forget(link)) this.onStray?.(link.peer, end);
           this.#begun.get(link)?.side.left(end);
         },
         trouble: (_, trouble) => this.#trouble(trouble),

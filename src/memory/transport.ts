@@ -10,14 +10,17 @@ import type { Statistics } from "../ipc/statistics.ts";
 import { noStatistics, sumOf } from "../ipc/statistics.ts";
 import type { Offer, Offerer, Transport } from "../ipc/transport.ts";
 import { IpcError } from "../native/errors.ts";
+import type { Reason } from "../native/layout.ts";
 import { type ClientOptions, ClientSocket } from "./client-socket.ts";
-import type { Refusal } from "./hello.ts";
 import { MemoryChannel } from "./memory-channel.ts";
 import type { MemorySocket } from "./memory-socket.ts";
 import { ServerSocket } from "./server-socket.ts";
 
 /** Why somebody may be refused before he says anything; all else is told of the channels. */
 const refusalReasons = new Set(["not_allowed", "connections_limit", "descriptor_limit"]);
+
+/** He came, and left again. */
+const orderly: ReadonlySet<Reason> = new Set(["closed", "peer_closed", "peer_reset"]);
 
 /** What the others are counted as. */
 const refusalReason = {
@@ -41,7 +44,11 @@ class MemoryOffer implements Offer {
     this.#server = new ServerSocket(this.#limits);
     this.#server.onConnection = (socket) => this.#accept(socket);
     this.#server.onTrouble = (trouble) => this.#offerer.trouble(trouble);
-    this.#server.onRefusal = (peer, refusal) => this.#refused(peer, refusal);
+    this.#server.onRefusal = (peer, { code, message }) =>
+      this.#turnedAway(peer, refusalReason[code], message.replace(/^E[A-Z]+: /, ""));
+    this.#server.onStray = (peer, { reason }) => {
+      if (!orderly.has(reason)) this.#turnedAway(peer, reason, "what it said was no hello");
+    };
   }
 
   async listen(name: string, options: ServeOptions): Promise<void> {
@@ -62,10 +69,8 @@ class MemoryOffer implements Offer {
     });
   }
 
-  #refused({ uid, pid }: Peer, { code, message }: Refusal): void {
-    const reason = refusalReason[code];
+  #turnedAway({ uid, pid }: Peer, reason: Reason, why: string): void {
     this.#past.reasons[reason] = (this.#past.reasons[reason] ?? 0) + 1;
-    const why = message.replace(/^E[A-Z]+: /, "");
     const text = `EMALFORMED: a client that came by memory was turned away: ${why}`;
     this.#offerer.trouble({ reason, errno: 0, uid, pid, error: new IpcError("EMALFORMED", text) });
   }

@@ -192,15 +192,23 @@ test("through memory, what was whole is heard up to what no ring holds", async (
 });
 
 test.each([
-  ["an HTTP request", Buffer.from("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")],
-  ["a greeting of TLS", Buffer.from("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "latin1")],
-  ["the greatest length", header(0xffff_ffff)],
-  ["a frame that is no hello", frame("hello?")],
-])("through memory, who says %s instead of a hello is not let in", async (_, bytes) => {
-  await onStage({ transport: "memory" }, async (stage) => {
-    using stranger = await RawPeer.connect(`${stage.path}.memory`);
-    stranger.write(bytes);
-    await stranger.gone();
-    await stage.othersAreServed();
-  });
-});
+  ["an HTTP request", "message_too_long", Buffer.from("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")],
+  [
+    "a greeting of TLS",
+    "message_too_long",
+    Buffer.from("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "latin1"),
+  ],
+  ["the greatest length", "message_too_long", header(0xffff_ffff)],
+  ["a frame that is no hello", "malformed", frame("hello?")],
+] as const)(
+  "through memory, who says %s instead of a hello is not let in",
+  async (_, reason, bytes) => {
+    await onStage({ transport: "memory" }, async (stage) => {
+      using stranger = await RawPeer.connect(`${stage.path}.memory`);
+      stranger.write(bytes);
+      await stranger.gone();
+      stage.goesWrong(reason);
+      await stage.othersAreServed();
+    });
+  },
+);
