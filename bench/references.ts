@@ -30,6 +30,7 @@ const direct: Record<string, string> = {
   "websocketd-rtt": "bun-serve-ws-rtt",
   "websocketd-stream": "bun-serve-ws-stream",
   httpd: "bun-serve-http",
+  "httpd-ordered": "bun-serve-http",
 };
 
 /** Where the difference to a row counts, and not the ratio: what a bridge adds. */

@@ -69,6 +69,7 @@ const targets: readonly Target[] = [
   bridge("websocketd-rtt", 64, "p50_ns", { most: 1.35 }, "bun-serve-ws-rtt"),
   bridge("websocketd-stream", 64, "per_second", { least: 130_000 }),
   bridge("httpd", 64, "per_second", { least: 0.7 }, "bun-serve-http"),
+  bridge("httpd-ordered", 64, "per_second", { least: 0.7 }, "bun-serve-http"),
   bridge("takeover", 64, "p999_ns", { most: 50_000_000 }),
 ];
 

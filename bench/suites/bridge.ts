@@ -123,6 +123,7 @@ function httpRows(): Candidate[] {
   };
   const rows = [
     bridgeRow(daemon("httpd", "--allow"), "", { ...pong, driver: drive }),
+    bridgeRow(daemon("httpd", "--ordered"), "ordered", { ...pong, driver: drive }),
     bareRow("bun-serve-http", "http", drive),
   ];
   const missing = wrk === null ? "there is no wrk on this machine" : null;

@@ -16,7 +16,7 @@
 import type { Address } from "./daemon/address.ts";
 import { address, formatAddress } from "./daemon/address.ts";
 import { bounded } from "./daemon/bounded.ts";
-import { allow, Exposure } from "./daemon/exposure.ts";
+import { allow, Exposure, name } from "./daemon/exposure.ts";
 import { listenAt } from "./daemon/listen.ts";
 import { Origins, origin } from "./daemon/origins.ts";
 import { Gateway } from "./httpd/gateway.ts";
@@ -32,6 +32,11 @@ const options = {
   origin: repeated({ ...origin, help: origin.help.replace("connect", "ask") }),
   fresh: flag(
     "a connection of its own for each request; without it they are kept for the next, which is only for services that answer each message once, send nothing else, and keep nothing of a connection: else a remote may get another's answer until that is noticed, from when on it is as with this",
+  ),
+  ordered: repeated(
+    name(
+      "a service as with --allow, which answers each message once, and all of a connection in their order, so that requests share connections: faster, but who waits behind a slow one waits too, and of a service that is not like that remotes get each other's answers until it sends what nobody waits for",
+    ),
   ),
   "requests-max": bounded("COUNT", { most: 65_536, standard: 1024 }, "requests at once"),
   "streams-max": bounded(
@@ -77,9 +82,16 @@ export const service: Startable<typeof options> = {
 
 async function start(how: Start, own: Values<typeof options>): Promise<Running> {
   if (own.listen === undefined) throw new UsageError("--listen HOST:PORT is missing");
+  if (own.fresh === true && own.ordered.length > 0) {
+    throw new UsageError(
+      "with --fresh each request has a connection of its own, and with --ordered they share them; leave one out",
+    );
+  }
   const idle = own.idle ?? options.idle.standard;
+  const exposed = new Exposure([...own.allow, ...own.ordered]);
   const gateway = new Gateway({
-    names: new Exposure(own.allow).names,
+    names: exposed.names,
+    ordered: new Exposure(own.ordered),
     origins: new Origins(own.origin, own.listen.host),
     connect: connectOptions(how),
     requestsMax: own["requests-max"] ?? options["requests-max"].standard,
@@ -93,9 +105,7 @@ async function start(how: Start, own: Values<typeof options>): Promise<Running> 
     pieceBytesMax: own["piece-max"] ?? options["piece-max"].standard,
     complain: (what, kind) => how.complain("HTTP", what, kind),
   });
-  const server = await listenAt(own.listen, (at) =>
-    listen(at, idle, gateway, new Exposure(own.allow)),
-  );
+  const server = await listenAt(own.listen, (at) => listen(at, idle, gateway, exposed));
   return {
     name: how.name,
     path: `http://${formatAddress({ host: server.hostname!, port: server.port! })}/`,

@@ -128,10 +128,10 @@ describe("over WebSockets", () => {
     expect(ended).toMatchObject({ code: 0, stdout: "from afar\n", stderr: "" });
     await counts(here.daemon, {
       lookups: 2,
-      lookupsOpen: 1,
-      outwardMessagesIn: 2,
-      outwardMessagesOut: 2,
-      outwardClientClosed: 1,
+      lookups_open: 1,
+      outward_messages_in: 2,
+      outward_messages_out: 2,
+      outward_client_closed: 1,
     });
   });
 
@@ -160,8 +160,8 @@ describe("over WebSockets", () => {
       () => received.length === count,
     );
     expect(numbersOf(received)).toEqual(upTo(count));
-    await counts(here.daemon, { outwardMessagesIn: count, outwardMessagesOut: count });
-    await counts(here.far, { messagesIn: count, messagesOut: count });
+    await counts(here.daemon, { outward_messages_in: count, outward_messages_out: count });
+    await counts(here.far, { messages_in: count, messages_out: count });
   });
 
   test("messages may be empty, or as long as they can be", async () => {
@@ -182,7 +182,7 @@ describe("over WebSockets", () => {
     expect((await within("the end", client.ended)).reason).toMatch(/^peer_/);
     await here.daemon.complains("the connection of its client ended: message_too_long");
     await isAnswered(other);
-    await counts(here.daemon, { outwardClientFailed: 1, lookupsOpen: 1 });
+    await counts(here.daemon, { outward_client_failed: 1, lookups_open: 1 });
     await counts(here.far, { open: 1 });
   });
 
@@ -191,9 +191,11 @@ describe("over WebSockets", () => {
     const client = await here.connect();
     client.send(pattern(1001));
     expect((await within("the end", client.ended)).reason).toBe("peer_closed");
-    await counts(here.daemon, { lookupsOpen: 0 });
-    const { outwardRemoteFailed, outwardRemoteLost } = await countersOf(here.daemon);
-    expect(outwardRemoteFailed! + outwardRemoteLost!).toBe(1);
+    await counts(here.daemon, { lookups_open: 0 });
+    const { outward_remote_failed: failed, outward_remote_lost: lost } = await countersOf(
+      here.daemon,
+    );
+    expect(failed! + lost!).toBe(1);
   });
 
   test("a message from the other side that is too long here ends it, and is told", async () => {
@@ -209,7 +211,7 @@ describe("over WebSockets", () => {
     client.send("short");
     expect((await within("the end", client.ended)).reason).toBe("peer_closed");
     await here.daemon.complains("closed: a message of 1001 bytes; 1000 are allowed");
-    await counts(here.daemon, { outwardTooLong: 1, lookupsOpen: 0 });
+    await counts(here.daemon, { outward_too_long: 1, lookups_open: 0 });
     await remote.stop(true);
   });
 
@@ -235,7 +237,7 @@ describe("over WebSockets", () => {
       for await (const { bytes } of client) received.push(bytes.slice());
       expect(numbersOf(received)).toEqual(upTo(count));
     }
-    await counts(here.daemon, { outwardRemoteClosed: 5, lookupsOpen: 0 });
+    await counts(here.daemon, { outward_remote_closed: 5, lookups_open: 0 });
     await remote.stop(true);
   });
 
@@ -269,7 +271,7 @@ describe("over WebSockets", () => {
       expect(failure).toMatchObject({ code: "ENETWORK" });
       expect((failure as Error).message).toContain(why);
     }
-    await counts(here.daemon, { lookups: reasons.length, lookupsFailed: reasons.length });
+    await counts(here.daemon, { lookups: reasons.length, lookups_failed: reasons.length });
     other.close();
     await noWebSocket.stop(true);
   });
@@ -325,7 +327,7 @@ describe("over WebSockets", () => {
     const client = await here.hosts.connect("pong", `ws://127.0.0.1:${port}/pong`);
     expect((await within("the end", client.ended)).reason).toBe("peer_closed");
     await here.daemon.complains(`127.0.0.1:${port}: dropped: it does not answer`);
-    await counts(here.daemon, { outwardUnanswered: 1, lookupsOpen: 0 });
+    await counts(here.daemon, { outward_unanswered: 1, lookups_open: 0 });
     for (const socket of sockets) socket.destroy();
     front.close();
   });
@@ -342,7 +344,7 @@ describe("over WebSockets", () => {
     await counts(here.far, { open: 2 });
     await flooding.end("SIGKILL");
     await counts(here.far, { open: 1 });
-    await counts(here.daemon, { lookupsOpen: 1 });
+    await counts(here.daemon, { lookups_open: 1 });
     await isAnswered(staying);
   });
 
@@ -354,8 +356,8 @@ describe("over WebSockets", () => {
       await isAnswered(client);
       await here.far.end(signal);
       expect((await within("the end", client.ended)).reason).toBe("peer_closed");
-      const how = signal === "SIGKILL" ? "outwardRemoteLost" : "outwardRemoteClosed";
-      await counts(here.daemon, { [how]: 1, lookupsOpen: 0 });
+      const how = signal === "SIGKILL" ? "outward_remote_lost" : "outward_remote_closed";
+      await counts(here.daemon, { [how]: 1, lookups_open: 0 });
       const told = signal === "SIGKILL" ? "it was lost, and said nothing" : "counters";
       expect(here.daemon.stderr).toContain(told);
     },
@@ -369,7 +371,7 @@ describe("over WebSockets", () => {
     await isAnswered(client);
     await here.pong.end("SIGKILL");
     expect((await within("the end", client.ended)).reason).toBe("peer_closed");
-    await counts(here.daemon, { outwardRemoteClosed: 1 });
+    await counts(here.daemon, { outward_remote_closed: 1 });
   });
 
   test("the end of the daemon here is the end of both", async () => {
@@ -429,7 +431,7 @@ describe("over WebSockets", () => {
     await stands(() => sent);
     expect(sent).toBeLessThan(count / 2);
     if (canCount) expect(residentBytes(here.daemon.pid) - before).toBeLessThan(48 * MiB);
-    expect((await countersOf(here.daemon))["outwardRemotePauses"]).toBeGreaterThan(0);
+    expect((await countersOf(here.daemon))["outward_remote_pauses"]).toBeGreaterThan(0);
     client.resume();
     let next = 0;
     for await (const { bytes } of client) {
@@ -456,7 +458,7 @@ describe("over WebSockets", () => {
     await stands(send);
     expect(sent * piece.length).toBeLessThan(50 * MiB);
     if (canCount) expect(residentBytes(here.daemon.pid) - before).toBeLessThan(48 * MiB);
-    expect((await countersOf(here.daemon))["outwardClientPauses"]).toBeGreaterThan(0);
+    expect((await countersOf(here.daemon))["outward_client_pauses"]).toBeGreaterThan(0);
     remote.read();
     await until(
       () => `all ${sent} pieces are read: ${remote.bytesRead} bytes`,
@@ -470,7 +472,7 @@ describe("over WebSockets", () => {
     const client = await here.hosts.connect("pong", remote.uri);
     client.send(pattern(8 * MiB));
     await client.close();
-    await counts(here.daemon, { lookupsOpen: 0, outwardClientClosed: 1 });
+    await counts(here.daemon, { lookups_open: 0, outward_client_closed: 1 });
     remote.read();
     await until("the remote is left", () => remote.isGone);
   });
@@ -482,7 +484,7 @@ describe("over WebSockets", () => {
     const failure = await here.connect().catch((error: unknown) => error);
     expect((failure as Error).message).toContain("as many are connected as are allowed");
     await first.close();
-    await counts(here.daemon, { lookupsOpen: 1 });
+    await counts(here.daemon, { lookups_open: 1 });
     await isAnswered(await here.connect());
   });
 });
@@ -521,7 +523,7 @@ describe("over WebSockets and TLS", () => {
     const bytes = pattern(3 * MiB);
     expect(Buffer.compare((await client.request(bytes)).bytes, bytes)).toBe(0);
     await client.close();
-    await counts(here.daemon, { lookupsOpen: 0, outwardClientClosed: 1 });
+    await counts(here.daemon, { lookups_open: 0, outward_client_closed: 1 });
   });
 
   test("a certificate that is not to be trusted is not", async () => {
@@ -580,7 +582,7 @@ describe("by datagrams", () => {
     await isAnswered(await here.hosts.connect("pong", `${byName}/pong`));
     await counts(here.daemon, {
       lookups: 2,
-      lookupsOpen: 2,
+      lookups_open: 2,
       outward_datagrams_out: 2,
       outward_datagrams_in: 2,
     });
@@ -611,7 +613,7 @@ describe("by datagrams", () => {
     await here.daemon.complains("a message of 65508 bytes is too long for a datagram, and dropped");
     const bytes = pattern(65_507);
     expect(Buffer.compare((await client.request(bytes)).bytes, bytes)).toBe(0);
-    await counts(here.daemon, { outward_dropped_too_long: 1, lookupsOpen: 1 });
+    await counts(here.daemon, { outward_dropped_too_long: 1, lookups_open: 1 });
   });
 
   test("a datagram that is longer than a message may be is dropped and told", async () => {
@@ -643,7 +645,7 @@ describe("by datagrams", () => {
     client.send("is anybody there");
     expect((await within("the end", client.ended)).reason).toBe("peer_closed");
     await here.daemon.complains("nobody listens there; the connection ends");
-    await counts(here.daemon, { outward_refused: 1, lookupsOpen: 0 });
+    await counts(here.daemon, { outward_refused: 1, lookups_open: 0 });
   });
 
   test("nobody else is heard than whom the client was led to", async () => {
@@ -681,7 +683,7 @@ describe("by datagrams", () => {
     const client = await here.connect();
     await isAnswered(client);
     expect((await within("the end", client.ended)).reason).toBe("peer_closed");
-    await counts(here.daemon, { outward_idle: 1, lookupsOpen: 0 });
+    await counts(here.daemon, { outward_idle: 1, lookups_open: 0 });
   });
 
   test("a host that is not known is told, and more than are allowed are refused", async () => {
@@ -696,7 +698,7 @@ describe("by datagrams", () => {
     const refused = await here.connect().catch((error: unknown) => error);
     expect((refused as Error).message).toContain("as many connections as are allowed");
     await client.close();
-    await counts(here.daemon, { lookupsOpen: 0, lookupsFailed: 2 });
+    await counts(here.daemon, { lookups_open: 0, lookups_failed: 2 });
     await isAnswered(await here.connect());
   });
 

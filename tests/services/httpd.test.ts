@@ -2,11 +2,12 @@
 
 import { describe, expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
+import type { Connection, ServeHandlers } from "../../src/index.ts";
 import { canCount, residentBytes } from "../kit/census.ts";
 import { earshot, leaveNoCommand, run, startService } from "../kit/command.ts";
 import { DaemonStage, Patient } from "../kit/daemon-stage.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
-import { pattern } from "../kit/random.ts";
+import { pattern, Random } from "../kit/random.ts";
 import { RawClient } from "../kit/raw-client.ts";
 import { Scratch } from "../kit/scratch.ts";
 import { until } from "../kit/until.ts";
@@ -98,6 +99,10 @@ describe("the command line", () => {
     ],
     [["--connections-max", "5"], "--connections-max means nothing to httpd: use --requests-max"],
     [["--finish", "5"], "--finish means nothing to httpd: "],
+    [
+      ["--listen", "[::1]:0", "--fresh", "--ordered", "pong"],
+      "with --fresh each request has a connection",
+    ],
   ])("%j is one too", async (words, complaint) => {
     const ended = await run(earshot("service", "httpd", ...words));
     expect(ended).toMatchObject({ code: 2, stdout: "" });
@@ -208,6 +213,7 @@ describe("a request", () => {
 
   test.each([
     ["a name that somebody has lead here", [], "evil.example", "http://evil.example", 403],
+    ["itself before what leads here", [], "a@localhost:1", "http://localhost:1", 403],
     ["another port", [], "localhost:1", "http://localhost:2", 403],
     ["localhost", [], "localhost:1", "http://localhost:1", 200],
     ["a number of IPv6", [], "[::1]:1", "http://[::1]:1", 200],
@@ -273,6 +279,8 @@ describe("what there is", () => {
 
   test.each([
     ["a name that somebody has lead here", [], "evil.example", 403],
+    ["a name before what leads here", [], "evil.example@127.0.0.1", 403],
+    ["a number with more behind it", [], "127.0.0.1\\.evil.example", 403],
     ["localhost", [], "localhost:1", 200],
     ["a number", [], "[::1]:1", 200],
     ["the name of an --origin", ["--origin", "https://a.example"], "a.example", 200],
@@ -565,6 +573,136 @@ describe("a service", () => {
       expect(connections).toBeGreaterThanOrEqual(least);
       expect(connections).toBeLessThanOrEqual(most);
     }
+  });
+});
+
+/** One that does to each message what chance says, and never answers what it was not asked. */
+class Capricious {
+  readonly #random: Random;
+  readonly #last = new WeakMap<Connection, Promise<unknown>>();
+  readonly handlers: ServeHandlers = {
+    message: (connection, message) => this.#treat(connection, message.text()),
+  };
+
+  constructor(seed: number) {
+    this.#random = new Random(seed);
+  }
+
+  #treat(connection: Connection, text: string): void {
+    const fate = this.#random.below(40);
+    const late = Bun.sleep(fate < 15 ? this.#random.below(20) : 0);
+    if (fate === 0) void connection.close({ now: true });
+    // What comes behind one that is never answered has no answer either: they are in order.
+    const before = this.#last.get(connection) ?? Promise.resolve();
+    const answered = before.then(async () => {
+      await late;
+      if (fate === 1) await new Promise(() => undefined);
+      if (connection.open) connection.send(text);
+    });
+    this.#last.set(connection, answered);
+  }
+}
+
+test.each([["--allow"], ["--ordered"]])(
+  "no remote of a service of %s gets another's answer, whatever becomes of those",
+  async (option) => {
+    const words = [option, "capricious", "--pool", "3", "--timeout", "1"];
+    await using stage = await Stage.open(...words);
+    await stage.serve("capricious", new Capricious(7).handlers);
+    const bodies = Array.from({ length: 150 }, (_, index) => `body ${index}`);
+    const told: Record<number, number> = {};
+    const ask = async (body: string) => {
+      const response = await stage.post("capricious", body);
+      const text = await response.text();
+      told[response.status] = (told[response.status] ?? 0) + 1;
+      if (response.status === 200) expect(text).toBe(body);
+      else expect(["service_reset", "timeout"]).toContain(codeOf(text));
+    };
+    // A few at once: an end, or a silence, is that of all on the connection.
+    for (let at = 0; at < bodies.length; at += 5) {
+      await Promise.all(bodies.slice(at, at + 5).map(ask));
+    }
+    for (const status of [200, 502, 504]) expect(told[status]).toBeGreaterThan(0);
+    expect(await stage.counters()).toMatchObject({ requests: bodies.length, unasked: 0 });
+  },
+);
+
+describe("a service that answers in order", () => {
+  test("is asked over few connections, and each has its own answer", async () => {
+    await using stage = await Stage.open("--ordered", "pong");
+    let connections = 0;
+    await stage.serve("pong", {
+      open: () => {
+        connections += 1;
+      },
+      message: (connection, message) => void connection.send(message.bytes),
+    });
+    const bodies = Array.from({ length: 60 }, (_, index) => `body ${index}`);
+    expect(await Promise.all(bodies.map((body) => stage.text("pong", body)))).toEqual(bodies);
+    expect(connections).toBe(1);
+  });
+
+  test("has those behind one that was given up wait for their own time", async () => {
+    await using stage = await Stage.open("--ordered", "patient", "--timeout", "2");
+    const patient = new Patient();
+    await stage.serve("patient", patient.handlers);
+    const first = stage.post("patient", "first");
+    await patient.isAsked("first");
+    await Bun.sleep(1200);
+    const behind = stage.text("patient", "behind");
+    await patient.isAsked("behind");
+    expect((await first).status).toBe(504);
+    await (await first).text();
+    // What comes now goes elsewhere.
+    const after = stage.text("patient", "after");
+    await patient.isAsked("after");
+    patient.answer("after");
+    expect(await after).toBe("after");
+    for (const text of ["first", "behind"]) patient.answer(text);
+    expect(await behind).toBe("behind");
+    const of = (text: string) => patient.asked.find((one) => one.text === text)!.connection;
+    expect(of("behind")).toBe(of("first"));
+    expect(of("after")).not.toBe(of("first"));
+    await until("the one that was stuck is closed", () => !of("first").open);
+  });
+
+  test("and sends what nobody waits for has a connection for each request from then on", async () => {
+    await using stage = await Stage.open("--ordered", "twice");
+    const connections = new Set<Connection>();
+    await stage.serve("twice", {
+      message: (connection, message) => {
+        connections.add(connection);
+        connection.send(message.bytes);
+        connection.send("once more");
+      },
+    });
+    expect(await stage.text("twice", "first")).toBe("first");
+    await stage.daemon.complains('HTTP: "twice" sent what no request had asked for: from now on');
+    const texts = Array.from({ length: 10 }, (_, index) => `${index}`);
+    expect(await Promise.all(texts.map((text) => stage.text("twice", text)))).toEqual(texts);
+    expect(connections.size).toBe(1 + texts.length);
+    expect(stage.daemon.stderr.match(/from now on/g)).toHaveLength(1);
+  });
+
+  test("and dies is told of to all who wait, and found again", async () => {
+    await using stage = await Stage.open("--ordered", "pong");
+    const options = { rundir: stage.scratch.path };
+    await using first = await startService(["pong"], options);
+    first.signal("SIGSTOP");
+    const asked = ["a", "b", "c"].map((text) => stage.post("pong", text));
+    await until("they are being asked", async () => (await stage.counters())["requests"] === 3);
+    await first.end("SIGKILL");
+    for (const response of await Promise.all(asked)) {
+      expect(response.status).toBe(502);
+      expect(codeOf(await response.text())).toBe("service_reset");
+    }
+    expect(
+      (await stage.post("pong", "none").then((refused) => refused.json())) as object,
+    ).toMatchObject({
+      error: { code: "service_not_running" },
+    });
+    await using _ = await startService(["pong"], options);
+    expect(await stage.text("pong", "after")).toBe("after");
   });
 });
 

@@ -27,7 +27,7 @@ test("a remote for whom no descriptor is left is told so, and served when there 
   first.write("pong");
   const told = "error: this daemon has no file descriptors left; try again later";
   expect(await first.whole()).toBe(told);
-  expect(await countersOf({ command: daemon })).toMatchObject({ remotesRefused: 1 });
+  expect(await countersOf({ command: daemon })).toMatchObject({ remotes_refused: 1 });
   crowd.dispose();
   using last = await StreamPeer.tcp(place);
   last.write("pong");

@@ -91,7 +91,7 @@ describe("openssl s_client", () => {
     expect(code).not.toBe(0);
     expect(stderr).toContain(alert);
     await command.complains(complaint);
-    expect(await countersOf(daemon)).toMatchObject({ remotes: 1, remotesRefused: 1 });
+    expect(await countersOf(daemon)).toMatchObject({ remotes: 1, remotes_refused: 1 });
     await command.end();
   });
 
@@ -101,7 +101,7 @@ describe("openssl s_client", () => {
     await using command = daemon.command;
     const { stdout } = await sClient(daemon.place, []);
     expect(stdout).toContain('error: offer the protocol "earshot" (ALPN)');
-    expect(await countersOf(daemon)).toMatchObject({ remotes: 1, remotesRefused: 1 });
+    expect(await countersOf(daemon)).toMatchObject({ remotes: 1, remotes_refused: 1 });
     await command.end();
   });
 });
@@ -118,7 +118,7 @@ test("what is no TLS at all, and who never finishes, is refused and counted", as
   using half = await StreamPeer.tcp(daemon.place);
   half.write(Uint8Array.of(0x16, 0x03, 0x01, 0x01, 0x00));
   expect(await half.whole()).toBe("");
-  expect(await countersOf(daemon)).toMatchObject({ remotes: 3, remotesRefused: 3 });
+  expect(await countersOf(daemon)).toMatchObject({ remotes: 3, remotes_refused: 3 });
   await command.end();
 });
 
@@ -253,7 +253,7 @@ describe("a client's certificate", () => {
     await command.complains("it has no certificate");
     await command.complains("its certificate is of no authority that is trusted here");
     await command.complains("its certificate has expired");
-    expect(await countersOf(daemon)).toMatchObject({ remotes: 4, remotesRefused: 3 });
+    expect(await countersOf(daemon)).toMatchObject({ remotes: 4, remotes_refused: 3 });
     await command.end();
   });
 
@@ -273,7 +273,7 @@ describe("a client's certificate", () => {
     expect(await visit(daemon.place, await withCertificate(own))).toBe(
       "error: the certificate is signed by itself, and of no authority that is trusted here",
     );
-    expect(await countersOf(daemon)).toMatchObject({ remotes: 5, remotesRefused: 3 });
+    expect(await countersOf(daemon)).toMatchObject({ remotes: 5, remotes_refused: 3 });
     await command.end();
   });
 

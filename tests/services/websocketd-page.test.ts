@@ -216,9 +216,9 @@ describe("a page from elsewhere", () => {
     using site = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response("a page") });
     const page = await browser.newPage();
     await page.goto(site.url.href);
-    const { refused403 } = await daemon.counters();
+    const { refused_403: refused } = await daemon.counters();
     expect(await tries(page, daemon.port)).toBe(1006);
-    await daemon.counts({ refused403: refused403! + 1 });
+    await daemon.counts({ refused_403: refused! + 1 });
     const origin = site.url.origin;
     const words = ["--no-lookups", "--allow", "pong", "--origin", origin];
     await using open = await startWebsocketd(scratch.path, words);

@@ -284,7 +284,7 @@ describe("the door", () => {
     );
     using remote = await RawWebSocket.open(port, "/late");
     await isServed(remote);
-    await daemon.counts({ refused503: 1, accepted: 1 });
+    await daemon.counts({ refused_503: 1, accepted: 1 });
   });
 
   test("lets in no more than are allowed, and again when one has gone", async () => {
@@ -359,11 +359,11 @@ describe("messages", () => {
     expect(frames[2]!.payload).toEqual(Uint8Array.of(0x61, 0xff));
     expect(frames[3]!.payload).toEqual(surrogate);
     await here.daemon.counts({
-      notText: 2,
-      messagesIn: 5,
-      messagesOut: 5,
-      bytesIn: 30,
-      bytesOut: 30,
+      not_text: 2,
+      messages_in: 5,
+      messages_out: 5,
+      bytes_in: 30,
+      bytes_out: 30,
     });
   });
 
@@ -443,14 +443,14 @@ describe("whoever is slow is waited for", () => {
     using other = await RawWebSocket.open(here.port, "/pong");
     await until(
       "the daemon reads no more",
-      async () => (await here.daemon.counters())["servicePauses"]! > 0,
+      async () => (await here.daemon.counters())["service_pauses"]! > 0,
     );
-    const { bytesOut } = await here.daemon.counters();
+    const { bytes_out: before } = await here.daemon.counters();
     // One is told to wait at the mark; a batch and a message may be on their way.
-    expect(bytesOut).toBeLessThan(16 * 1024 * 1024);
+    expect(before).toBeLessThan(16 * 1024 * 1024);
     expect(sent[0]!.queuedBytes).toBeGreaterThan(much / 2);
     await isServed(other);
-    expect((await here.daemon.counters())["bytesOut"]).toBe(bytesOut! + "still here".length);
+    expect((await here.daemon.counters())["bytes_out"]).toBe(before! + "still here".length);
     remote.read();
     const frames = await remote.received(count);
     for (const { payload } of frames) expect(Buffer.compare(payload, piece)).toBe(0);
@@ -480,14 +480,14 @@ describe("whoever is slow is waited for", () => {
     for (let at = 0; at < count; at++) remote.send(binary, piece);
     await until(
       "the daemon reads no more",
-      async () => (await here.daemon.counters())["remotePauses"]! > 0,
+      async () => (await here.daemon.counters())["remote_pauses"]! > 0,
     );
     await isServed(other);
     // It holds what it may, and the rest is still the remote's.
     expect(remote.unwrittenBytes).toBeGreaterThan(much / 4);
-    const { bytesIn } = await here.daemon.counters();
+    const { bytes_in: before } = await here.daemon.counters();
     await isServed(other);
-    expect((await here.daemon.counters())["bytesIn"]).toBe(bytesIn! + "still here".length);
+    expect((await here.daemon.counters())["bytes_in"]).toBe(before! + "still here".length);
     accepted[0]!.resume();
     await until("all arrived", () => received === count);
   });
@@ -514,7 +514,7 @@ describe("whoever is slow is waited for", () => {
     // pong keeps what is not read, up to its own limit, and then ends the connection.
     const total = 4 * much;
     for (let sent = 0; sent < total; sent += piece.length) deaf.send(binary, piece);
-    await here.daemon.counts({ serviceGone: 1 });
+    await here.daemon.counts({ service_gone: 1 });
     await isServed(other);
     deaf.read();
     await deaf.gone();
@@ -533,7 +533,7 @@ test("no more waits for all remotes together than may, and who adds to it goes",
     const each = deaf.use(await RawWebSocket.open(here.port, "/pong", { reads: false }));
     each.send(binary, large);
   }
-  await until("some had to go", async () => ((await here.daemon.counters())["overHeld"] ?? 0) > 0);
+  await until("some had to go", async () => ((await here.daemon.counters())["over_held"] ?? 0) > 0);
   await isServed(other);
 });
 
@@ -547,12 +547,12 @@ describe("a remote that says more than all others", () => {
     flooder.write(Buffer.concat(Array.from({ length: count }, () => frame)));
     while (flooder.frames.length < count / 2) await isServed(other);
     await flooder.received(count);
-    const { remoteTurns, messagesIn, accepted } = await here.daemon.counters();
+    const { remote_turns: turns, messages_in: heard, accepted } = await here.daemon.counters();
     expect(accepted).toBe(2);
-    expect(messagesIn).toBeGreaterThan(count);
+    expect(heard).toBeGreaterThan(count);
     // In one turn Bun reads so much of one WebSocket, and no more than that.
     const readBytes = 512 * 1024;
-    expect(remoteTurns).toBeGreaterThanOrEqual(Math.floor((count * frame.length) / readBytes));
+    expect(turns).toBeGreaterThanOrEqual(Math.floor((count * frame.length) / readBytes));
     await isServed(other);
   });
 });
@@ -569,7 +569,7 @@ describe("an end", () => {
     await remote.gone();
     expect(remote.closed).toEqual({ code: 1012, reason: "mortal ended the connection" });
     await isServed(other);
-    await daemon.counts({ serviceGone: 1, open: 1 });
+    await daemon.counts({ service_gone: 1, open: 1 });
   });
 
   test("of a service that had the remote wait is told to it all the same", async () => {
@@ -589,13 +589,13 @@ describe("an end", () => {
     const piece = pattern(256 * 1024);
     for (let at = 0; at < 128; at++) remote.send(binary, piece);
     await until("it has to wait", async () => {
-      return (await here.daemon.counters())["remotePauses"]! > 0;
+      return (await here.daemon.counters())["remote_pauses"]! > 0;
     });
     await sink.close({ now: true });
     await remote.gone();
     // The same: what is not read can have TCP reset it.
     expect([1011, 1012]).toContain(remote.closed?.code ?? 1012);
-    await here.daemon.counts({ open: 0, serviceGone: 1 });
+    await here.daemon.counts({ open: 0, service_gone: 1 });
   });
 
   test("of a service that breaks its promises is told as an error", async () => {
@@ -683,8 +683,8 @@ describe("an end", () => {
       );
       using idle = await RawWebSocket.open(here.port, "/pong");
       using slow = await RawWebSocket.open(here.port, "/source", { reads: false });
-      await here.daemon.counts({ messagesOut: await waitingFor(here.daemon) });
-      const { messagesOut } = await here.daemon.counters();
+      await here.daemon.counts({ messages_out: await waitingFor(here.daemon) });
+      const { messages_out: sent } = await here.daemon.counters();
       here.daemon.command.signal(signal);
       await idle.gone();
       expect(idle.closed).toEqual({ code: 1001, reason: "this daemon ends" });
@@ -692,7 +692,7 @@ describe("an end", () => {
       await slow.gone();
       expect(slow.closed).toEqual({ code: 1001, reason: "this daemon ends" });
       // All that the daemon had taken for it, and nothing of it cut.
-      expect(slow.frames.length - 1).toBeGreaterThanOrEqual(messagesOut!);
+      expect(slow.frames.length - 1).toBeGreaterThanOrEqual(sent!);
       for (const { payload } of slow.frames.slice(0, -1))
         expect(Buffer.compare(payload, piece)).toBe(0);
       expect(await here.daemon.command.whenEnded()).toMatchObject({ code: 0, signal: null });
@@ -718,9 +718,9 @@ describe("an end", () => {
   async function waitingFor(daemon: Awaited<ReturnType<typeof startWebsocketd>>): Promise<number> {
     let last = -1;
     await until("what waits is all there is, or may", async () => {
-      const { messagesOut, servicePauses } = await daemon.counters();
-      const isStill = messagesOut === last && (servicePauses! > 0 || messagesOut! >= 20);
-      last = messagesOut!;
+      const { messages_out: sent, service_pauses: pauses } = await daemon.counters();
+      const isStill = sent === last && (pauses! > 0 || sent! >= 20);
+      last = sent!;
       return isStill;
     });
     return last;
@@ -738,7 +738,10 @@ describe("an end", () => {
       { rundir: here.rundir },
     );
     using slow = await RawWebSocket.open(here.port, "/source", { reads: false });
-    await until("it has to wait", async () => (await here.daemon.counters())["servicePauses"]! > 0);
+    await until(
+      "it has to wait",
+      async () => (await here.daemon.counters())["service_pauses"]! > 0,
+    );
     here.daemon.command.signal("SIGTERM");
     await until("nobody is let in any more", async () => !(await isListening(here.port)));
     expect(await here.daemon.command.end("SIGTERM")).toMatchObject({ code: 0, signal: null });
@@ -790,7 +793,7 @@ describe("remotes that are not there any more", () => {
     const piece = clientFrame(binary, pattern(256 * 1024));
     for (let at = 0; at < 64; at++) remote.write(piece);
     await until("it has to wait", async () => {
-      return (await here.daemon.counters())["remotePauses"]! > 0;
+      return (await here.daemon.counters())["remote_pauses"]! > 0;
     });
     remote.destroy();
     await here.daemon.counts({ open: 0, unanswered: 0 });

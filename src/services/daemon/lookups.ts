@@ -31,8 +31,8 @@ export type Reached = { join(client: Connection): Promise<void>; drop(): void };
 /** Finds a way to a URI. Rejects with an error whose message is for the client, or when the signal aborts. */
 export type Reach = (uri: Uri, signal: AbortSignal) => Promise<Reached>;
 
-export type LookupCount = "lookups" | "lookupsFailed" | "lookupsOpen";
-export const lookupCounts: readonly LookupCount[] = ["lookups", "lookupsFailed", "lookupsOpen"];
+export type LookupCount = "lookups" | "lookups_failed" | "lookups_open";
+export const lookupCounts: readonly LookupCount[] = ["lookups", "lookups_failed", "lookups_open"];
 
 /** Throws a UsageError if users are named, and nobody is to look anything up. */
 export function checkUsers({ allow }: Start["options"], isAsked: boolean): void {
@@ -73,7 +73,7 @@ export async function serveLookups(
     if (visit === undefined) return;
     visit.lifeline?.close();
     visit.over.abort(new Error("it was refused"));
-    counters.add("lookupsFailed");
+    counters.add("lookups_failed");
     const { pid, uid } = client.peer;
     complain(`process ${pid} (user ${uid})`, whyNot(error), "lookup");
     if (!client.open) return;
@@ -87,7 +87,7 @@ export async function serveLookups(
     const reached = await reach(uri, visit.over.signal);
     if (!client.open || forget(client) === undefined) return reached.drop();
     client.send(ok);
-    counters.add("lookupsOpen");
+    counters.add("lookups_open");
     try {
       await reached.join(client);
     } catch (error) {
@@ -95,7 +95,7 @@ export async function serveLookups(
       reached.drop();
       throw error;
     } finally {
-      counters.add("lookupsOpen", -1);
+      counters.add("lookups_open", -1);
       visit.lifeline?.close();
     }
   };

@@ -36,6 +36,16 @@ function isBare({ origin, username, password }: URL, given: string): boolean {
   );
 }
 
+/**
+ * What a `Host` leads to: a host and maybe a port (RFC 9110, 7.2). Undefined for anything else, such as a name before an
+ * `@`, which a URL may have and which others may take for the host.
+ */
+function urlAt(host: string, protocol: string): URL | undefined {
+  if (!/^(?:\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]*)?$/i.test(host)) return undefined;
+  const url = `${protocol}//${host}`;
+  return URL.canParse(url) ? new URL(url) : undefined;
+}
+
 export class Origins {
   readonly #given: ReadonlySet<string>;
   readonly #host: string;
@@ -51,9 +61,7 @@ export class Origins {
     if (this.#given.size > 0) return this.#given.has(origin);
     if (host === null || !URL.canParse(origin)) return false;
     const from = new URL(origin);
-    const here = `${from.protocol}//${host}`;
-    if (!URL.canParse(here) || new URL(here).origin !== from.origin) return false;
-    return this.#isOwn(from.hostname);
+    return urlAt(host, from.protocol)?.origin === from.origin && this.#isOwn(from.hostname);
   }
 
   /**
@@ -62,8 +70,8 @@ export class Origins {
    */
   knows(host: string | null): boolean {
     if (host === null) return true;
-    if (!URL.canParse(`http://${host}`)) return false;
-    const { hostname } = new URL(`http://${host}`);
+    const hostname = urlAt(host, "http:")?.hostname;
+    if (hostname === undefined) return false;
     if (this.#isOwn(hostname)) return true;
     return [...this.#given].some((one) => new URL(one).hostname === hostname);
   }

@@ -26,11 +26,11 @@ import { exhaustedText, isExhausted, whyNot } from "./way.ts";
 
 export const remoteCounts = [
   "remotes",
-  "remotesOpen",
-  "remotesRefused",
-  "remotesFailed",
-  "bytesIn",
-  "bytesOut",
+  "remotes_open",
+  "remotes_refused",
+  "remotes_failed",
+  "bytes_in",
+  "bytes_out",
 ] as const;
 export type RemoteCount = (typeof remoteCounts)[number];
 
@@ -128,7 +128,7 @@ export class Remotes {
   refuse(remote: Remote, text: string, kind: Refusal, known = text): void {
     if (!this.#guests.has(remote)) return;
     this.forget(remote);
-    this.#counters.add(kind === "failed" ? "remotesFailed" : "remotesRefused");
+    this.#counters.add(kind === "failed" ? "remotes_failed" : "remotes_refused");
     this.#start.complain(formatAddress(remote.address), known, kind);
     // Some cannot be told why, and are to go all the same.
     if (remote.open) remote.send(errorAnswer(text));
@@ -163,7 +163,7 @@ export class Remotes {
       leave();
       // After ok there is nothing to say but the end.
       this.forget(remote);
-      this.#counters.add("remotesFailed");
+      this.#counters.add("remotes_failed");
       this.#start.complain(formatAddress(remote.address), whyNot(error), "failed");
       remote.close();
       await local.close({ now: true });
@@ -200,13 +200,13 @@ export class Remotes {
     const bound = remote.join(local);
     this.forget(remote);
     this.#bound.add(bound);
-    this.#counters.add("remotesOpen");
+    this.#counters.add("remotes_open");
     void bound.ended.then(() => {
       leave();
       this.#bound.delete(bound);
-      this.#counters.add("remotesOpen", -1);
-      this.#counters.add("bytesIn", bound.received[0]);
-      this.#counters.add("bytesOut", bound.sent[0]);
+      this.#counters.add("remotes_open", -1);
+      this.#counters.add("bytes_in", bound.received[0]);
+      this.#counters.add("bytes_out", bound.sent[0]);
     });
   }
 }

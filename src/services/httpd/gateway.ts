@@ -8,16 +8,20 @@ import type { Origins } from "../daemon/origins.ts";
 import { pathRule, strayName } from "../daemon/target.ts";
 import type { Counts } from "../startable.ts";
 import { inPieces, isSmall, octets } from "./answer.ts";
+import type { Asker } from "./asker.ts";
 import { announcedLength, collect } from "./body.ts";
 import { type Exchange, Exchanges } from "./exchange.ts";
 import { Held } from "./held.ts";
 import { Pool } from "./pool.ts";
 import { Refusal, refusalOf } from "./refusal.ts";
+import { Shared } from "./shared.ts";
 import { Stream } from "./stream.ts";
 
 export type GatewayOptions = {
   /** The services that can be asked. */
   readonly names: readonly string[];
+  /** Those that answer each message once, and all of a connection in order. */
+  readonly ordered: { has(name: string): boolean };
   /** The web pages that may ask. */
   readonly origins: Origins;
   readonly connect: ConnectOptions;
@@ -55,7 +59,7 @@ export class Gateway {
   readonly #counters = new Counters(counted);
   readonly #options: GatewayOptions;
   readonly #bytesMax: number;
-  readonly #pools: ReadonlyMap<string, Pool>;
+  readonly #askers: ReadonlyMap<string, Asker>;
   readonly #exchanges: Exchanges;
   readonly #held: Held;
   #streams = 0;
@@ -67,8 +71,9 @@ export class Gateway {
     this.#bytesMax = options.connect.messageBytesMax ?? limitDefaults.messageBytesMax;
     this.#held = new Held(options.heldBytesMax);
     this.#exchanges = new Exchanges(options, (exchange) => this.#putOff(exchange));
-    const pool = (service: string) =>
-      new Pool({
+    const asker = (service: string) => {
+      const Kind = options.ordered.has(service) ? Shared : Pool;
+      return new Kind({
         service,
         connect: options.connect,
         connectionsMax: options.poolMax,
@@ -83,7 +88,8 @@ export class Gateway {
           );
         },
       });
-    this.#pools = new Map(options.names.map((name) => [name, pool(name)]));
+    };
+    this.#askers = new Map(options.names.map((name) => [name, asker(name)]));
   }
 
   counters(): Counts {
@@ -122,7 +128,7 @@ export class Gateway {
   /** For all others. */
   stray(request: Request): Response {
     this.#counters.add("requests");
-    return this.#turnDown(request, this.#foreign(request) ?? strayed(request.url, this.#pools));
+    return this.#turnDown(request, this.#foreign(request) ?? strayed(request.url, this.#askers));
   }
 
   /** Answers what it has begun, and refuses the rest; at once with `now`. */
@@ -130,7 +136,7 @@ export class Gateway {
     this.#closing = true;
     if (now) this.#exchanges.giveUpAll(() => new Refusal("closing", "the daemon is being closed"));
     await this.#exchanges.over();
-    await Promise.all([...this.#pools.values()].map((pool) => pool.close()));
+    await Promise.all([...this.#askers.values()].map((pool) => pool.close()));
   }
 
   // ---- inside ----
@@ -148,13 +154,14 @@ export class Gateway {
     // A browser keeps a page of others from reading an answer, but it does send what the page likes to any address of
     // this machine, with its origin.
     const origin = headers.get("origin");
+    // What a page reads of where it takes itself to be from has no origin, but for POST.
+    if (origin === null && method === "POST") return undefined;
     const host = headers.get("host");
     if (origin !== null) {
       if (origins.allows(origin, host)) return undefined;
       return new Refusal("foreign_origin", "pages of that origin are not answered (see --origin)");
     }
-    // What a page reads of where it takes itself to be from has no origin, but for POST.
-    if (method === "POST" || origins.knows(host)) return undefined;
+    if (origins.knows(host)) return undefined;
     return new Refusal(
       "foreign_host",
       `this is asked by number, as localhost, or as --listen or --origin has it, and not as ${JSON.stringify(host)}`,
@@ -181,7 +188,7 @@ export class Gateway {
     this.#counters.add("bytes_in", body.length);
     exchange.check();
     exchange.enter("answer");
-    const answer = await this.#answer(this.#pools.get(service)!, exchange, body);
+    const answer = await this.#askers.get(service)!.ask(exchange, body);
     this.#giveBack(exchange);
     if (exchange.request.signal.aborted) {
       // It has gone, or has sent a second request before the answer to the first, at which Bun ends it.
@@ -201,21 +208,6 @@ export class Gateway {
       inPieces(answer, exchange, (whole) => this.#over(exchange, whole)),
       octets,
     );
-  }
-
-  async #answer(pool: Pool, exchange: Exchange, body: Uint8Array) {
-    const connection = await pool.lease(exchange);
-    exchange.onGivenUp = () => void connection.close({ now: true });
-    let used = true;
-    try {
-      exchange.check();
-      const { bytes } = await connection.request(body);
-      used = false;
-      return bytes as Uint8Array<ArrayBuffer>;
-    } finally {
-      exchange.onGivenUp = undefined;
-      pool.giveBack(connection, used);
-    }
   }
 
   async #stream(service: string, exchange: Exchange): Promise<Response> {

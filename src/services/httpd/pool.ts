@@ -18,6 +18,7 @@ import { connect } from "../../ipc/connect.ts";
 import type { Connection } from "../../ipc/connection.ts";
 import type { ConnectOptions } from "../../ipc/context.ts";
 import { Fifo } from "../../ipc/fifo.ts";
+import type { Asker } from "./asker.ts";
 import type { Exchange } from "./exchange.ts";
 
 export type PoolOptions = {
@@ -33,13 +34,15 @@ export type PoolOptions = {
 
 type Waiting = PromiseWithResolvers<Connection> & { readonly exchange: Exchange };
 
-export class Pool {
+export class Pool implements Asker {
   readonly #options: PoolOptions;
   /** With how many requests each has had. */
   readonly #all = new Map<Connection, number>();
   /** The last one used is the next: its memory is warm, and the others may be closed one day. */
   readonly #idle: Connection[] = [];
   readonly #waiting = new Fifo<Waiting>();
+  /** Those that have had their answer in this turn. */
+  #returned: Connection[] = [];
   #count = 0;
   #isFresh: boolean;
 
@@ -48,8 +51,29 @@ export class Pool {
     this.#isFresh = options.fresh;
   }
 
+  async ask(exchange: Exchange, body: Uint8Array) {
+    const connection = await this.#lease(exchange);
+    exchange.onGivenUp = () => void connection.close({ now: true });
+    let used = true;
+    try {
+      exchange.check();
+      const { bytes } = await connection.request(body);
+      used = false;
+      return bytes as Uint8Array<ArrayBuffer>;
+    } finally {
+      exchange.onGivenUp = undefined;
+      this.#giveBack(connection, used);
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#all.keys()].map((connection) => connection.close({ now: true })));
+  }
+
+  // ---- inside ----
+
   /** One that nobody else uses until it is given back. Rejects with why there is none. */
-  lease(exchange: Exchange): Connection | Promise<Connection> {
+  #lease(exchange: Exchange): Connection | Promise<Connection> {
     let idle = this.#idle.pop();
     // One that is being closed is none any more.
     while (idle?.open === false) idle = this.#idle.pop();
@@ -62,15 +86,17 @@ export class Pool {
   }
 
   /** `used` up: its answer did not come, or is not the last thing that may come. */
-  giveBack(connection: Connection, used: boolean): void {
+  #giveBack(connection: Connection, used: boolean): void {
     if (used || this.#isFresh) void connection.close({ now: true });
     // What came along with the answer is to be seen before another request is sent.
-    else setImmediate(() => this.#keep(connection));
+    else if (this.#returned.push(connection) === 1) setImmediate(this.#keepAll);
   }
 
-  async close(): Promise<void> {
-    await Promise.all([...this.#all.keys()].map((connection) => connection.close({ now: true })));
-  }
+  readonly #keepAll = (): void => {
+    const returned = this.#returned;
+    this.#returned = [];
+    for (const connection of returned) this.#keep(connection);
+  };
 
   async #open(): Promise<Connection> {
     this.#count += 1;
@@ -83,6 +109,8 @@ export class Pool {
         },
         close: (closed) => this.#closed(closed),
       });
+      // What one turn of Bun's loop brings goes together.
+      connection.gathers = true;
       this.#all.set(connection, 1);
       return connection;
     } catch (error) {

@@ -124,7 +124,7 @@ export class Link {
     const { bufferedAmount: waiting, isPaused } = this.#socket;
     const ping = () => this.#socket.ping();
     if (this.#isEnding || this.#presence.isThere({ waiting, isPaused, ping })) return;
-    this.#house.tally.add("outwardUnanswered");
+    this.#house.tally.add("outward_unanswered");
     this.#house.complain(this.#place, "dropped: it does not answer", "unanswered");
     this.#isEnding = true;
     this.#socket.terminate();
@@ -136,13 +136,13 @@ export class Link {
     const { tally, connection } = this.#house;
     // Nobody takes it any more; the client is told by its end.
     if (this.#socket.readyState !== WebSocket.OPEN) return;
-    tally.add("outwardMessagesIn");
-    tally.add("outwardBytesIn", length);
+    tally.add("outward_messages_in");
+    tally.add("outward_bytes_in", length);
     this.#socket.send(bytes);
     const client = this.#client;
     if (client === undefined || client.paused) return;
     if (this.#socket.bufferedAmount <= connection.queueBytesHigh) return;
-    tally.add("outwardClientPauses");
+    tally.add("outward_client_pauses");
     client.pause();
     this.#house.waits(this);
   }
@@ -151,11 +151,11 @@ export class Link {
     if (this.#isClosed || this.#isEnding) return;
     const { tally, complain } = this.#house;
     if (reason === "closed" || reason === "peer_closed") {
-      tally.add("outwardClientClosed");
+      tally.add("outward_client_closed");
       this.#end(normal, "");
       return;
     }
-    tally.add("outwardClientFailed");
+    tally.add("outward_client_failed");
     complain(this.#place, `closed: the connection of its client ended: ${reason}`, reason);
     this.#end(closeCodes.internal, "the connection of the client broke");
   }
@@ -204,8 +204,8 @@ export class Link {
       this.#refuseLong(client, length);
       return;
     }
-    tally.add("outwardMessagesOut");
-    tally.add("outwardBytesOut", length);
+    tally.add("outward_messages_out");
+    tally.add("outward_bytes_out", length);
     try {
       if (client.send(data)) return;
     } catch (error) {
@@ -214,13 +214,13 @@ export class Link {
       return;
     }
     if (this.#socket.isPaused || this.#isClosed) return;
-    tally.add("outwardRemotePauses");
+    tally.add("outward_remote_pauses");
     this.#socket.pause();
   }
 
   #refuseLong(client: Connection, length: number): void {
     const { tally, complain, connection } = this.#house;
-    tally.add("outwardTooLong");
+    tally.add("outward_too_long");
     const what = `closed: a message of ${length} bytes; ${connection.messageBytesMax} are allowed`;
     complain(this.#place, what, "too_long");
     this.#end(tooLongCode, `a message has up to ${connection.messageBytesMax} bytes here`);
@@ -242,10 +242,10 @@ export class Link {
   #count(code: number, reason: string): void {
     const { tally, complain } = this.#house;
     if (orderlyCodes.has(code)) {
-      tally.add("outwardRemoteClosed");
+      tally.add("outward_remote_closed");
       return;
     }
-    tally.add(code === lostCode ? "outwardRemoteLost" : "outwardRemoteFailed");
+    tally.add(code === lostCode ? "outward_remote_lost" : "outward_remote_failed");
     const what =
       code === lostCode ? "it was lost, and said nothing" : `it closed with code ${code}`;
     const why = reason === "" ? what : `${what} (${reason})`;

@@ -104,8 +104,8 @@ export class Remote {
     if (connection === undefined || !connection.open) return;
     const { tally } = this.#house;
     const length = Buffer.byteLength(message);
-    tally.add("messagesIn");
-    tally.add("bytesIn", length);
+    tally.add("messages_in");
+    tally.add("bytes_in", length);
     if (this.#isTooMuch(length, length)) return;
     this.#countTurn();
     try {
@@ -115,7 +115,7 @@ export class Remote {
       if (!isClosed(error)) throw error;
       return;
     }
-    tally.add("remotePauses");
+    tally.add("remote_pauses");
     this.#waitsForService = true;
     this.#readOrNot();
   }
@@ -128,7 +128,7 @@ export class Remote {
     this.#turnMessages += 1;
     if (this.#turnMessages === 1) setImmediate(this.#nextTurn);
     if (this.#turnMessages !== turnMessagesMax) return;
-    this.#house.tally.add("remoteTurns");
+    this.#house.tally.add("remote_turns");
     this.#hadTurn = true;
     this.#readOrNot();
   }
@@ -152,7 +152,7 @@ export class Remote {
   #isTooMuch(length: number, more: number): boolean {
     const { heldBytesMax, tally } = this.#house;
     if (length < largeBytes || this.#house.held() + more <= heldBytesMax) return false;
-    tally.add("overHeld");
+    tally.add("over_held");
     this.end(closeCodes.tryAgainLater, "as much waits here as may, try again later");
     return true;
   }
@@ -203,7 +203,7 @@ export class Remote {
   serviceGone({ reason }: End): void {
     this.#flush();
     if (this.#socket === undefined) return;
-    this.#house.tally.add("serviceGone");
+    this.#house.tally.add("service_gone");
     if (reason === "peer_closed") {
       this.end(closeCodes.restart, `${this.#service} ended the connection`);
     } else {
@@ -276,7 +276,7 @@ export class Remote {
     }
     if (connection === undefined || connection.paused) return;
     if (socket.getBufferedAmount() <= this.#house.queueBytesHigh) return;
-    this.#house.tally.add("servicePauses");
+    this.#house.tally.add("service_pauses");
     connection.pause();
   };
 
@@ -291,11 +291,11 @@ export class Remote {
       if (!this.#isText) socket.sendBinary(bytes, compress);
       else if (isUtf8(bytes)) socket.sendText(message.text(), compress);
       else {
-        tally.add("notText");
+        tally.add("not_text");
         socket.sendBinary(bytes, compress);
       }
     }
-    tally.add("messagesOut", this.#batch.length);
-    tally.add("bytesOut", bytesOut);
+    tally.add("messages_out", this.#batch.length);
+    tally.add("bytes_out", bytesOut);
   };
 }

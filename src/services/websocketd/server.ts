@@ -68,7 +68,7 @@ export class Server implements Running {
   }
 
   counters(): Counts {
-    return { ...this.#tally.all(), open: this.#remotes.size, bytesHeld: this.#house.held() };
+    return { ...this.#tally.all(), open: this.#remotes.size, bytes_held: this.#house.held() };
   }
 
   /** Lets nobody in any more, has everybody read what waits for them, and says that it goes. */
@@ -247,7 +247,7 @@ export class Server implements Running {
       this.#tally.add("violations");
       this.#settings.complain(remote.who, `closed: ${reason}`, "violation");
     }
-    // It ends by itself, and says so to `serviceGone`.
+    // It ends by itself, and says so to `service_gone`.
     void remote.left();
   }
 

@@ -143,5 +143,5 @@ test("tcpd refuses whom ipcd denies, as if there were no such service", async ()
   }
   await until("it is gone", async () => (await stage.uris()).length === 0);
   tcpd.signal("SIGUSR2");
-  await tcpd.complains('"remotesRefused":1');
+  await tcpd.complains('"remotes_refused":1');
 });

@@ -63,7 +63,7 @@ function greets(way: Way): void {
       await peer.hears("ok");
       await ponged(peer, "hello");
       await ponged(peer, "x".repeat(100_000));
-      expect(await countersOf(daemon)).toMatchObject({ remotes: 1, remotesOpen: 1 });
+      expect(await countersOf(daemon)).toMatchObject({ remotes: 1, remotes_open: 1 });
       expect((await command.end()).stderr).toStartWith(`${way.scheme}: counters`);
     });
 
@@ -99,7 +99,7 @@ function greets(way: Way): void {
         peer.write(name);
         expect(await peer.whole()).toBe(refused);
       }
-      expect(await countersOf(daemon)).toMatchObject({ remotesRefused: 9, remotesFailed: 0 });
+      expect(await countersOf(daemon)).toMatchObject({ remotes_refused: 9, remotes_failed: 0 });
       await command.end();
     });
 
@@ -112,7 +112,7 @@ function greets(way: Way): void {
         peer.write(said);
         expect(await peer.whole()).toBe("error: there are bytes behind the name; wait for ok");
       }
-      expect(await countersOf(daemon)).toMatchObject({ remotesRefused: 3, remotesFailed: 0 });
+      expect(await countersOf(daemon)).toMatchObject({ remotes_refused: 3, remotes_failed: 0 });
       await command.end();
     });
 
@@ -127,7 +127,7 @@ function greets(way: Way): void {
       const late = "error: no service was named within 1000 ms";
       expect(await Promise.all([silent.whole(), slow.whole()])).toEqual([late, late]);
       await command.complains("no service was named within 1000 ms");
-      expect(await countersOf(daemon)).toMatchObject({ remotes: 2, remotesRefused: 2 });
+      expect(await countersOf(daemon)).toMatchObject({ remotes: 2, remotes_refused: 2 });
       await command.end();
     });
 
@@ -140,7 +140,7 @@ function greets(way: Way): void {
       expect(await peer.whole()).toBe('error: "pong" is not there now; try again later');
       // Whoever runs it is told more.
       await command.complains(`nobody serves "pong" in ${scratch.path}`);
-      expect(await countersOf(daemon)).toMatchObject({ remotesFailed: 1, remotesOpen: 0 });
+      expect(await countersOf(daemon)).toMatchObject({ remotes_failed: 1, remotes_open: 0 });
       await command.end();
     });
 
@@ -175,11 +175,11 @@ function bounds(way: Way): void {
       using second = await named(way, daemon.place);
       using third = await connectedRaw(daemon.port);
       await third.over;
-      expect(await countersOf(daemon)).toMatchObject({ remotesOpen: 2, remotesRefused: 1 });
+      expect(await countersOf(daemon)).toMatchObject({ remotes_open: 2, remotes_refused: 1 });
       await command.complains("there are as many remotes as are allowed");
       await ponged(first, "still");
       second.close();
-      await until("one has gone", async () => (await countersOf(daemon))["remotesOpen"] === 1);
+      await until("one has gone", async () => (await countersOf(daemon))["remotes_open"] === 1);
       using fourth = await named(way, daemon.place);
       await ponged(fourth, "here");
       await command.end();
@@ -202,10 +202,10 @@ function bounds(way: Way): void {
       const hello = Buffer.from(frame("hello"));
       for (const peer of peers) peer.write(hello);
       for (const peer of peers) await peer.hears(`ok${hello.toString("latin1")}`);
-      expect(await countersOf(daemon)).toMatchObject({ remotes: 2000, remotesOpen: 2000 });
+      expect(await countersOf(daemon)).toMatchObject({ remotes: 2000, remotes_open: 2000 });
       for (const peer of peers) peer.close();
-      await until("all have gone", async () => (await countersOf(daemon))["remotesOpen"] === 0);
-      expect(await countersOf(daemon)).toMatchObject({ bytesIn: 18_000, bytesOut: 18_000 });
+      await until("all have gone", async () => (await countersOf(daemon))["remotes_open"] === 0);
+      expect(await countersOf(daemon)).toMatchObject({ bytes_in: 18_000, bytes_out: 18_000 });
       await command.end();
     });
 
@@ -255,8 +255,8 @@ function carries(way: Way): void {
         peer.close();
       }
       const moved = 3 * bytes.length;
-      await until("all have gone", async () => (await countersOf(daemon))["remotesOpen"] === 0);
-      expect(await countersOf(daemon)).toMatchObject({ bytesIn: moved, bytesOut: moved });
+      await until("all have gone", async () => (await countersOf(daemon))["remotes_open"] === 0);
+      expect(await countersOf(daemon)).toMatchObject({ bytes_in: moved, bytes_out: moved });
       await command.end();
     });
 
@@ -285,7 +285,7 @@ function carries(way: Way): void {
       telling.write("and still");
       await until("the service hears it", () => Buffer.concat(heard).toString() === "and still");
       telling.endWriting();
-      await until("it has gone", async () => (await countersOf(daemon))["remotesOpen"] === 0);
+      await until("it has gone", async () => (await countersOf(daemon))["remotes_open"] === 0);
       await command.end();
     });
 
@@ -329,7 +329,7 @@ function carries(way: Way): void {
       await pong.end("SIGKILL");
       await peer.whole();
       peer.close();
-      await until("it has gone", async () => (await countersOf(daemon))["remotesOpen"] === 0);
+      await until("it has gone", async () => (await countersOf(daemon))["remotes_open"] === 0);
       await command.end();
     });
 
@@ -349,7 +349,7 @@ function carries(way: Way): void {
         using peer = await named(way, daemon.place, "here");
         peer[how]();
         expect(await within("the end", promise)).toBe("peer_closed");
-        await until("it has gone", async () => (await countersOf(daemon))["remotesOpen"] === 0);
+        await until("it has gone", async () => (await countersOf(daemon))["remotes_open"] === 0);
         using next = await named(way, daemon.place, "here");
         next.close();
         await command.end();
@@ -558,10 +558,10 @@ function leads(way: Way): void {
       }
       await pieces.hears("ok");
       await ponged(pieces, "x".repeat(100_000));
-      expect(await countersOf({ command: both.leader })).toMatchObject({ lookupsOpen: 2 });
+      expect(await countersOf({ command: both.leader })).toMatchObject({ lookups_open: 2 });
       whole.close();
       pieces.close();
-      const open = async () => (await countersOf({ command: both.leader }))["lookupsOpen"];
+      const open = async () => (await countersOf({ command: both.leader }))["lookups_open"];
       await until("both are over", async () => (await open()) === 0);
       expect((await both.leader.end()).code).toBe(0);
     });
@@ -584,7 +584,7 @@ function leads(way: Way): void {
       await clients[0]!.close();
       expect((await clients[1]!.request("still")).text()).toBe("still");
       for (const client of clients) await client.close();
-      const open = async () => (await countersOf({ command: both.leader }))["lookupsOpen"];
+      const open = async () => (await countersOf({ command: both.leader }))["lookups_open"];
       await until("all are over", async () => (await open()) === 0);
       expect((await ipcd.end()).code).toBe(0);
     });
@@ -627,7 +627,7 @@ function leads(way: Way): void {
       expect(await why(`${way.scheme}://127.0.0.1:1/pong`)).toContain("nobody listens there");
       expect(await why("nonsense")).toStartWith("error: a URI is SCHEME://");
       expect(await why(`${way.scheme}://host/pong`)).toContain("needs a port");
-      expect(await countersOf({ command: both.leader })).toMatchObject({ lookupsFailed: 8 });
+      expect(await countersOf({ command: both.leader })).toMatchObject({ lookups_failed: 8 });
       await both.leader.complains(`${way.scheme}: process ${process.pid} (user `);
     });
 

@@ -98,9 +98,9 @@ test("leads there: after ok the connection is the service's", async () => {
   expect(tcp.asked[0]!.uri.text).toBe(uri);
   ipcd.connection.send("hello");
   await ipcd.hears("okhello");
-  expect(tcp.counters.all()).toEqual({ lookups: 1, lookupsFailed: 0, lookupsOpen: 1 });
+  expect(tcp.counters.all()).toEqual({ lookups: 1, lookups_failed: 0, lookups_open: 1 });
   await ipcd.connection.close();
-  await until("it is over", () => tcp.counters.of("lookupsOpen") === 0);
+  await until("it is over", () => tcp.counters.of("lookups_open") === 0);
   expect(tcp.complaints).toEqual([]);
 });
 
@@ -143,7 +143,7 @@ describe("is refused, once, and told why:", () => {
     expect(await ipcd.whole()).toStartWith(why);
     expect(tcp.asked).toEqual([]);
     expect(tcp.complaints).toHaveLength(1);
-    expect(tcp.counters.all()).toMatchObject({ lookupsFailed: 1, lookupsOpen: 0 });
+    expect(tcp.counters.all()).toMatchObject({ lookups_failed: 1, lookups_open: 0 });
   });
 
   test("a way that is none", async () => {
@@ -168,7 +168,7 @@ describe("is refused, once, and told why:", () => {
     gate.resolve();
     await until("what it was led to is dropped", () => tcp.dropped.length === 1);
     expect(tcp.complaints).toHaveLength(1);
-    expect(tcp.counters.all()).toEqual({ lookups: 1, lookupsFailed: 1, lookupsOpen: 0 });
+    expect(tcp.counters.all()).toEqual({ lookups: 1, lookups_failed: 1, lookups_open: 0 });
   });
 
   test("who asks for nothing in time", async () => {
@@ -178,7 +178,7 @@ describe("is refused, once, and told why:", () => {
     halting.connection.send(frame(uri).slice(0, 10));
     expect(await silent.whole()).toBe("error: no URI was asked for");
     expect(await halting.whole()).toBe("error: no URI was asked for");
-    expect(tcp.counters.all()).toEqual({ lookups: 0, lookupsFailed: 2, lookupsOpen: 0 });
+    expect(tcp.counters.all()).toEqual({ lookups: 0, lookups_failed: 2, lookups_open: 0 });
   });
 });
 
@@ -205,7 +205,7 @@ test("who goes while it is led has the search told, and what was reached dropped
   await until("the search is told", () => tcp.asked[0]!.signal.aborted);
   gate.resolve();
   await until("what was reached is dropped", () => tcp.dropped.length === 1);
-  expect(tcp.counters.of("lookupsOpen")).toBe(0);
+  expect(tcp.counters.of("lookups_open")).toBe(0);
   expect(tcp.complaints).toEqual([]);
 });
 
@@ -239,7 +239,7 @@ describe("a lifeline", () => {
     expect(line.open).toBe(true);
     await ipcd.connection.close();
     expect((await within("its end", line.ended)).reason).toBe("peer_closed");
-    expect(tcp.counters.of("lookupsOpen")).toBe(0);
+    expect(tcp.counters.of("lookups_open")).toBe(0);
   });
 
   test("ends with the service on the other side", async () => {

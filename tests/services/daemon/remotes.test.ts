@@ -101,7 +101,7 @@ describe("a remote", () => {
     await Bun.sleep(10);
     expect(opened).toBe(0);
     expect(remote.log).toHaveLength(2);
-    expect(stage.counters.all()).toMatchObject({ remotes: 1, remotesRefused: 1, remotesOpen: 0 });
+    expect(stage.counters.all()).toMatchObject({ remotes: 1, remotes_refused: 1, remotes_open: 0 });
     expect(stage.complaints).toEqual([
       "192.0.2.1:5 there are bytes behind the name; wait for ok (handshake)",
     ]);
@@ -121,7 +121,11 @@ describe("a remote", () => {
     await until("the service has the end", () => ends.length === 1);
     stage.remotes.forget(remote);
     expect(remote.log).toEqual([]);
-    expect(stage.counters.all()).toMatchObject({ remotes: 1, remotesRefused: 0, remotesFailed: 0 });
+    expect(stage.counters.all()).toMatchObject({
+      remotes: 1,
+      remotes_refused: 0,
+      remotes_failed: 0,
+    });
   });
 
   test("that is gone when it is let in is not led, and has left", async () => {
@@ -139,7 +143,11 @@ describe("a remote", () => {
     stage.remotes.forget(remote);
     await until("it has left", () => left === 1);
     expect(remote.log).toEqual([]);
-    expect(stage.counters.all()).toMatchObject({ remotes: 1, remotesRefused: 0, remotesFailed: 0 });
+    expect(stage.counters.all()).toMatchObject({
+      remotes: 1,
+      remotes_refused: 0,
+      remotes_failed: 0,
+    });
   });
 
   test("that cannot be told why goes all the same", async () => {
@@ -148,7 +156,7 @@ describe("a remote", () => {
     remote.open = false;
     stage.arrive(remote);
     expect(remote.log).toEqual(["closed"]);
-    expect(stage.counters.all()).toMatchObject({ remotes: 1, remotesRefused: 1 });
+    expect(stage.counters.all()).toMatchObject({ remotes: 1, remotes_refused: 1 });
   });
 
   test("that breaks while it is joined hears nothing behind ok but the end", async () => {
@@ -158,7 +166,7 @@ describe("a remote", () => {
     stage.remotes.hear(remote, bytesOf("pong"));
     await until("it is over", () => remote.log.includes("closed"));
     expect(remote.log).toEqual(["ok", "closed"]);
-    expect(stage.counters.all()).toMatchObject({ remotesFailed: 1, remotesOpen: 0 });
+    expect(stage.counters.all()).toMatchObject({ remotes_failed: 1, remotes_open: 0 });
     expect(stage.complaints).toEqual(["192.0.2.1:5 torn (failed)"]);
   });
 
@@ -170,10 +178,10 @@ describe("a remote", () => {
     const remote = new PaperRemote();
     remote.join = (local) => bind(own, local);
     stage.arrive(remote);
-    await until("it is joined", () => stage.counters.of("remotesOpen") === 1);
+    await until("it is joined", () => stage.counters.of("remotes_open") === 1);
     expect(remote.log).toEqual(["paused"]);
     stage.remotes.close();
-    await until("it is over", () => stage.counters.of("remotesOpen") === 0);
+    await until("it is over", () => stage.counters.of("remotes_open") === 0);
     expect(other.connections.size).toBeLessThanOrEqual(1);
   });
 });
@@ -191,7 +199,7 @@ test("one too many is refused, and room is made by those who go", async () => {
   expect(stage.arrive().log).toEqual([]);
   stage.remotes.forget(second);
   for (const remote of [first, second]) stage.remotes.refuse(remote, "late", "tls");
-  expect(stage.counters.all()).toMatchObject({ remotes: 4, remotesRefused: 1 });
+  expect(stage.counters.all()).toMatchObject({ remotes: 4, remotes_refused: 1 });
 });
 
 test("whoever is silent for too long is told so, and nobody else", async () => {
