@@ -154,7 +154,7 @@ export class Server implements Running {
 
   #refuse(refusal: Refusal): Response {
     const { status } = refusal;
-    this.#tally.add(`refused${status as 400 | 403 | 404 | 405 | 426 | 503}`);
+    this.#tally.add(`refused_${status as 400 | 403 | 404 | 405 | 426 | 503}`);
     return refuse(refusal);
   }
 
