@@ -95,7 +95,7 @@ async function start(how: Start, own: Values<typeof options>): Promise<Running> 
     return {
       name: how.name,
       path: places.join(" and "),
-      counters: () => counters.all(),
+      counters: () => ({ ...counters.all(), dropped_system: inward?.droppedBySystem ?? 0 }),
       async close({ now = false } = {}) {
         const lead = lookups?.close({ now }).then(() => outward.close(now));
         await Promise.all([inward?.close(now), lead]);

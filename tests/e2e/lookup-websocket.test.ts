@@ -164,6 +164,20 @@ describe("over WebSockets", () => {
     await counts(here.far, { messages_in: count, messages_out: count });
   });
 
+  test("a client to whom much is said has others heard in between", async () => {
+    await using stage = await webStage();
+    let heard = 0;
+    await using flooded = await stage.connect({ message: () => void (heard += 1) });
+    await using other = await stage.connect();
+    const count = 50_000;
+    const bytes = pattern(64);
+    for (let at = 0; at < count; at++) flooded.send(bytes);
+    while (heard < count / 2) await isAnswered(other);
+    await until("it has heard all", () => heard === count);
+    expect((await countersOf(stage.daemon))["outward_remote_turns"]).toBeGreaterThan(0);
+    await isAnswered(other);
+  });
+
   test("messages may be empty, or as long as they can be", async () => {
     await using here = await webStage();
     const client = await here.connect();

@@ -411,4 +411,40 @@ describe("many datagrams at once", () => {
     for (let at = 0; at < count; at++) await remote.receives(`${at}`);
     expect((await stage.counters())["turns"]).toBeGreaterThan(0);
   });
+
+  test("of many new remotes are read before all of these are connected", async () => {
+    await using stage = await open("--no-lookups");
+    await stage.pong();
+    const remotes = await Promise.all(Array.from({ length: 200 }, () => Remote.open(stage.port)));
+    stage.daemon.signal("SIGSTOP");
+    for (const remote of remotes) remote.send("hello");
+    stage.daemon.signal("SIGCONT");
+    for (const remote of remotes) await remote.receives("hello");
+    for (const remote of remotes) remote[Symbol.dispose]();
+    expect(await stage.counters()).toMatchObject({ remotes: 200, dropped_system: 0 });
+  });
+
+  // Only there it can be told.
+  test.if(process.platform === "linux")(
+    "are counted if the system had no room for them",
+    async () => {
+      await using stage = await open();
+      await stage.pong();
+      using remote = await Remote.open(stage.port);
+      stage.daemon.signal("SIGSTOP");
+      const count = 20_000;
+      const bytes = pattern(1000);
+      for (let at = 0; at < count; at++) remote.send(bytes);
+      stage.daemon.signal("SIGCONT");
+      let counters: Record<string, number> = {};
+      await until(
+        () => `${count} have come or were dropped: ${JSON.stringify(counters)}`,
+        async () => {
+          counters = await stage.counters();
+          return counters["datagrams_in"]! + counters["dropped_system"]! === count;
+        },
+      );
+      expect(counters["dropped_system"]).toBeGreaterThan(0);
+    },
+  );
 });

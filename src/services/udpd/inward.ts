@@ -9,6 +9,7 @@
 
 import { networkInterfaces } from "node:os";
 import type { ConnectOptions } from "../../ipc/context.ts";
+import { Fifo } from "../../ipc/fifo.ts";
 import type { End } from "../../ipc/handlers.ts";
 import { limitDefaults } from "../../ipc/limits.ts";
 import type { Message } from "../../ipc/message.ts";
@@ -18,6 +19,7 @@ import { formatAddress, unmapped } from "../daemon/address.ts";
 import type { Admission } from "../daemon/admission.ts";
 import { NotAdmitted } from "../daemon/admission.ts";
 import type { Counters } from "../daemon/counters.ts";
+import { droppedBySystem } from "./drops.ts";
 import { Remote } from "./remote.ts";
 import { Turn } from "./turn.ts";
 
@@ -55,6 +57,11 @@ export const inwardCounts = [
 ] as const;
 export type InwardCount = (typeof inwardCounts)[number];
 
+/**
+ * So many are connected in one turn of Bun's loop: connecting takes many times longer than reading a datagram, and the
+ * kernel keeps a few hundred of them and drops the rest.
+ */
+const beginningsMax = 4;
 const lookMs = 1000;
 /** How long a daemon that is being closed waits for answers, which may never come. */
 const answersMs = 2000;
@@ -68,6 +75,8 @@ export class Inward {
   readonly #ownHosts: ReadonlySet<string>;
   readonly #remotes = new Map<string, Remote>();
   readonly #turn = new Turn(() => this.counters.add("turns"));
+  /** Those that are to be connected. */
+  readonly #beginning = new Fifo<Remote>();
   #socket!: Socket;
   #timer: ReturnType<typeof setInterval> | undefined;
   #closing = false;
@@ -102,6 +111,13 @@ export class Inward {
   /** Where it listens. */
   get address(): Address {
     return { host: this.#options.listen.host, port: this.#socket.port };
+  }
+
+  /** Datagrams that never came here, since the system had no room for them. */
+  get droppedBySystem(): number {
+    // Its types have no descriptor.
+    const { fd } = this.#socket as Socket & { readonly fd: number };
+    return droppedBySystem(fd);
   }
 
   /** Takes no more datagrams, waits a little for answers to those it took, and ends all connections. */
@@ -153,9 +169,16 @@ export class Inward {
     });
     this.#remotes.set(key, remote);
     this.counters.add("remotes");
+    this.#beginning.push(remote);
+    if (this.#beginning.length === 1) setImmediate(this.#begin);
     this.#timer ??= setInterval(() => this.#look(), lookMs);
     return remote;
   }
+
+  readonly #begin = (): void => {
+    for (const remote of this.#beginning.take(beginningsMax)) remote.begin();
+    if (this.#beginning.length > 0) setImmediate(this.#begin);
+  };
 
   #forward(remote: Remote, bytes: Uint8Array): void {
     if (remote.denied) {

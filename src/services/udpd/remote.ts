@@ -1,7 +1,7 @@
 /**
  * A remote, which is an address that datagrams come from, and its connection to the service.
  *
- *     first datagram ──▶ admitted, connecting: what comes is kept ──▶ open ──▶ ended: by time, by the service, with the
+ *     first datagram ──▶ waits for its turn, admitted, connecting: what comes is kept ──▶ open ──▶ ended: by time, by the service, with the
  *                          │                                                   daemon
  *                          └─ denied: what comes is dropped, until its time is over and it may be asked for again
  */
@@ -45,7 +45,11 @@ export class Remote {
   constructor(address: Address, options: RemoteOptions) {
     this.address = address;
     this.#options = options;
-    void this.#connect();
+  }
+
+  /** Has it connected to the service; what comes before is kept. */
+  begin(): void {
+    if (!this.#over) void this.#connect();
   }
 
   /** When something last came or went. */

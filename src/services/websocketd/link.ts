@@ -22,6 +22,7 @@ import { Presence } from "./presence.ts";
 import { closeCodes } from "./remote.ts";
 import type { ConnectionLimits } from "./settings.ts";
 import type { Tally } from "./tally.ts";
+import { Turn } from "./turn.ts";
 
 /** What all links of a daemon have in common. */
 export type LinkHouse = {
@@ -58,6 +59,9 @@ export class Link {
   /** We have ended it, and said why. */
   #isEnding = false;
   #isClosed = false;
+  readonly #turn = new Turn(() => this.#readOrNot());
+  /** Its client has no room for more. */
+  #waitsForClient = false;
   #lingering: ReturnType<typeof setInterval> | undefined;
 
   /** Rejects with an error whose message is for the client, or when the signal aborts. */
@@ -182,6 +186,7 @@ export class Link {
     if (!client.open) return;
     this.#socket.resume();
     this.#deliverEarly();
+    this.#readOrNot();
   }
 
   #deliverEarly(): void {
@@ -206,16 +211,27 @@ export class Link {
     }
     tally.add("outward_messages_out");
     tally.add("outward_bytes_out", length);
+    if (this.#turn.count()) tally.add("outward_remote_turns");
     try {
-      if (client.send(data)) return;
+      if (client.send(data) || this.#waitsForClient) return;
     } catch (error) {
       // It broke in this moment, and its end is on its way.
       if (!isClosed(error)) throw error;
       return;
     }
-    if (this.#socket.isPaused || this.#isClosed) return;
+    if (this.#isClosed) return;
     tally.add("outward_remote_pauses");
-    this.#socket.pause();
+    this.#waitsForClient = true;
+    this.#readOrNot();
+  }
+
+  #readOrNot(): void {
+    // When it ends, its answer has to be read.
+    if (this.#isEnding || this.#isClosed) return;
+    const isPaused = this.#waitsForClient || this.#turn.isOver;
+    if (this.#socket.isPaused === isPaused) return;
+    if (isPaused) this.#socket.pause();
+    else this.#socket.resume();
   }
 
   #refuseLong(client: Connection, length: number): void {
@@ -228,7 +244,8 @@ export class Link {
   }
 
   #drained(): void {
-    if (this.#socket.isPaused && !this.#isEnding) this.#socket.resume();
+    this.#waitsForClient = false;
+    this.#readOrNot();
   }
 
   #closed(code: number, reason: string): void {

@@ -16,6 +16,7 @@ import type { Leave } from "../daemon/admission.ts";
 import type { Admission } from "./door.ts";
 import { Presence } from "./presence.ts";
 import type { Tally } from "./tally.ts";
+import { Turn } from "./turn.ts";
 
 export type Socket = Bun.ServerWebSocket<Remote>;
 
@@ -30,9 +31,6 @@ export const closeCodes = {
 
 /** Compressing shorter ones costs more than it saves. */
 const compressBytesMin = 256;
-
-/** So many messages of one remote are taken before others are heard: few are handled at once, and many are one system call. */
-const turnMessagesMax = 256;
 
 /** What all remotes of a daemon have in common. */
 export type House = {
@@ -61,9 +59,7 @@ export class Remote {
   readonly #presence = new Presence();
   /** Its service has no room for more. */
   #waitsForService = false;
-  /** It has said as much as one may before all others are heard. */
-  #hadTurn = false;
-  #turnMessages = 0;
+  readonly #turn = new Turn(() => this.#readOrNot());
   /** What waits for it is the last it gets. */
   #isLast = false;
   /** When a message last went either way, in milliseconds. */
@@ -107,7 +103,7 @@ export class Remote {
     tally.add("messages_in");
     tally.add("bytes_in", length);
     if (this.#isTooMuch(length, length)) return;
-    this.#countTurn();
+    if (this.#turn.count()) tally.add("remote_turns");
     try {
       if (connection.send(message) || this.#waitsForService) return;
     } catch (error) {
@@ -120,29 +116,9 @@ export class Remote {
     this.#readOrNot();
   }
 
-  /**
-   * Bun reads one WebSocket again and again while there is more to read, and comes to nobody else meanwhile; one that is
-   * paused has only what was read of it handed out. So it goes on when all others have had their turn.
-   */
-  #countTurn(): void {
-    this.#turnMessages += 1;
-    if (this.#turnMessages === 1) setImmediate(this.#nextTurn);
-    if (this.#turnMessages !== turnMessagesMax) return;
-    this.#house.tally.add("remote_turns");
-    this.#hadTurn = true;
-    this.#readOrNot();
-  }
-
-  readonly #nextTurn = (): void => {
-    this.#turnMessages = 0;
-    if (!this.#hadTurn) return;
-    this.#hadTurn = false;
-    this.#readOrNot();
-  };
-
   #readOrNot(): void {
     const socket = this.#socket;
-    const isPaused = this.#waitsForService || this.#hadTurn;
+    const isPaused = this.#waitsForService || this.#turn.isOver;
     if (socket === undefined || socket.isPaused === isPaused) return;
     if (isPaused) socket.pause();
     else socket.resume();

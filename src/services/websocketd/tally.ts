@@ -46,6 +46,8 @@ const names = [
   /** How often the one waited for the other. */
   "outward_remote_pauses",
   "outward_client_pauses",
+  /** How often one had to wait for the others. */
+  "outward_remote_turns",
   /** How they ended: the client closed, or broke off; the remote closed, or with a complaint, or was lost. */
   "outward_client_closed",
   "outward_client_failed",
