@@ -4,6 +4,8 @@ import { describe, expect, test } from "bun:test";
 import { connect as connectTcp } from "node:net";
 import type { Connection } from "../../src/index.ts";
 import { connect, serve } from "../../src/index.ts";
+import type { Reports } from "../../src/services/startable.ts";
+import { service as websocketd } from "../../src/services/websocketd.ts";
 import { canCount, descriptorCount } from "../kit/census.ts";
 import { earshot, leaveNoCommand, run, startService } from "../kit/command.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
@@ -43,6 +45,29 @@ async function isServed(remote: RawWebSocket): Promise<void> {
   remote.send(text, "still here");
   const frames = await remote.received(before + 1);
   expect(textOf(frames[before]!.payload)).toBe("still here");
+}
+
+/** A daemon in this process. */
+async function startHere(rundir: string, allowed: string) {
+  const daemon = await websocketd.start(
+    { name: "ws", options: { rundir }, reports: {} as Reports, complain: () => undefined },
+    {
+      listen: { host: "127.0.0.1", port: 0 },
+      allow: [allowed],
+      origin: [],
+      ca: [],
+      "no-lookups": true,
+      "dial-timeout": undefined,
+      ping: undefined,
+      idle: undefined,
+      deflate: undefined,
+      "held-max": undefined,
+      "queue-max": undefined,
+      "connections-max": undefined,
+    },
+  );
+  const port = Number(/:(\d+)\//.exec(daemon.path)![1]);
+  return { port, close: () => daemon.close({ now: true }) };
 }
 
 describe("a command line", () => {
@@ -554,6 +579,58 @@ describe("a remote that says more than all others", () => {
     const readBytes = 512 * 1024;
     expect(turns).toBeGreaterThanOrEqual(Math.floor((count * frame.length) / readBytes));
     await isServed(other);
+  });
+
+  test("is not handed on whole before others are heard, though it was read", async () => {
+    using scratch = new Scratch();
+    const rundir = scratch.path;
+    let flooded = 0;
+    let floodedBefore: number | undefined;
+    await using _ = await serve(
+      "order",
+      {
+        message: (_connection, message) => {
+          if (message.text() === "other") floodedBefore = flooded;
+          else flooded += 1;
+        },
+      },
+      { rundir },
+    );
+    // All in this thread, so that who comes first is not for the system to say.
+    const daemon = await startHere(rundir, "order");
+    using flooder = await RawWebSocket.open(daemon.port, "/order");
+    using other = await RawWebSocket.open(daemon.port, "/order");
+    // No more than the kernel takes at once, and Bun reads at once.
+    const count = 8000;
+    flooder.write(Buffer.concat(Array.from({ length: count }, () => clientFrame(binary, "x"))));
+    expect(flooder.unwrittenBytes).toBe(0);
+    other.send(text, "other");
+    await until("all have come", () => flooded === count && floodedBefore !== undefined);
+    expect(floodedBefore).toBeLessThan(count / 4);
+    await daemon.close();
+  });
+
+  test("has all that it said handed on, though it has gone", async () => {
+    await using here = await stage(["--allow", "order"]);
+    let heard = 0;
+    await using _ = await serve(
+      "order",
+      { message: () => void (heard += 1) },
+      { rundir: here.rundir },
+    );
+    using flooder = await RawWebSocket.open(here.port, "/order");
+    here.daemon.command.signal("SIGSTOP");
+    const count = 5000;
+    const frame = clientFrame(binary, pattern(64));
+    flooder.write(Buffer.concat(Array.from({ length: count }, () => frame)));
+    flooder.send(close, closing(1000));
+    await flooder.written();
+    here.daemon.command.signal("SIGCONT");
+    await until(
+      () => `all have come, and not ${heard}`,
+      () => heard === count,
+    );
+    await here.daemon.counts({ open: 0, messages_in: count });
   });
 });
 

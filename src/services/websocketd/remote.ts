@@ -9,6 +9,7 @@
 
 import { isUtf8 } from "node:buffer";
 import type { Connection } from "../../ipc/connection.ts";
+import { Fifo } from "../../ipc/fifo.ts";
 import type { End } from "../../ipc/handlers.ts";
 import type { Message } from "../../ipc/message.ts";
 import { isClosed } from "../../native/errors.ts";
@@ -59,7 +60,10 @@ export class Remote {
   readonly #presence = new Presence();
   /** Its service has no room for more. */
   #waitsForService = false;
-  readonly #turn = new Turn(() => this.#readOrNot());
+  readonly #turn = new Turn(() => this.#goOn());
+  /** What was read of it already, and is for a later turn: no more than Bun reads at once, since it is paused then. */
+  readonly #backlog = new Fifo<string | Uint8Array>();
+  #backlogBytes = 0;
   /** What waits for it is the last it gets. */
   #isLast = false;
   /** When a message last went either way, in milliseconds. */
@@ -103,6 +107,16 @@ export class Remote {
     tally.add("messages_in");
     tally.add("bytes_in", length);
     if (this.#isTooMuch(length, length)) return;
+    if (this.#backlog.length === 0 && !this.#turn.isOver && !this.#waitsForService) {
+      this.#pass(message, connection);
+      return;
+    }
+    this.#backlog.push(message);
+    this.#backlogBytes += length;
+  }
+
+  #pass(message: string | Uint8Array, connection: Connection): void {
+    const { tally } = this.#house;
     if (this.#turn.count()) tally.add("remote_turns");
     try {
       if (connection.send(message) || this.#waitsForService) return;
@@ -116,9 +130,24 @@ export class Remote {
     this.#readOrNot();
   }
 
+  /** Whatever it waited for, it waits for less now, or for more. */
+  #goOn(): void {
+    while (!this.#turn.isOver && !this.#waitsForService && this.#backlog.length > 0) {
+      this.#passNext();
+    }
+    this.#readOrNot();
+  }
+
+  #passNext(): void {
+    const message = this.#backlog.shift()!;
+    this.#backlogBytes -= Buffer.byteLength(message);
+    const connection = this.#connection;
+    if (connection?.open === true) this.#pass(message, connection);
+  }
+
   #readOrNot(): void {
     const socket = this.#socket;
-    const isPaused = this.#waitsForService || this.#turn.isOver;
+    const isPaused = this.#waitsForService || this.#turn.isOver || this.#backlog.length > 0;
     if (socket === undefined || socket.isPaused === isPaused) return;
     if (isPaused) socket.pause();
     else socket.resume();
@@ -153,6 +182,7 @@ export class Remote {
     this.#socket = undefined;
     this.#house.tally.add("lost", this.#batch.length);
     this.#batch = [];
+    while (this.#backlog.length > 0) this.#passNext();
     await this.#connection?.close();
   }
 
@@ -172,7 +202,7 @@ export class Remote {
   /** The service has room again. */
   serviceDrained(): void {
     this.#waitsForService = false;
-    this.#readOrNot();
+    this.#goOn();
   }
 
   /** The connection has ended. */
@@ -197,7 +227,7 @@ export class Remote {
   /** Bytes that wait for it, and for its service. */
   get heldBytes(): number {
     const batched = this.#batch.reduce((sum, { length }) => sum + length, 0);
-    return this.queuedBytes + batched + (this.#connection?.queuedBytes ?? 0);
+    return this.queuedBytes + batched + this.#backlogBytes + (this.#connection?.queuedBytes ?? 0);
   }
 
   /** Reads nothing more from the service, so that an end comes to what waits. */
