@@ -32,13 +32,23 @@ export class Succession {
 
   /** Looks for a socket that the service manager has passed: systemd by itself, launchd under the name `launchd`. */
   inherit(launchd: string | undefined): void {
-    const found = launchd === undefined ? activated() : launched(launchd);
-    if (found.length > 0 && this.#service.handsOver === undefined) {
-      throw new CommandError(
+    this.#socket = socketFor(this.#name, this.#passed(launchd));
+  }
+
+  #passed(launchd: string | undefined): Activated[] {
+    const unusable = () =>
+      new CommandError(
         `"${this.#name}" cannot use the socket that the service manager has passed: it does not serve a name alone`,
       );
+    const isUsable = this.#service.handsOver !== undefined;
+    try {
+      const found = launchd === undefined ? activated() : launched(launchd);
+      if (found.length > 0 && !isUsable) throw unusable();
+      return found;
+    } catch (error) {
+      // Whatever it is, such as a socket of TCP: another one would not do either.
+      throw launchd === undefined && !isUsable && error instanceof IpcError ? unusable() : error;
     }
-    this.#socket = socketFor(this.#name, found);
   }
 
   /** Asks whoever runs it for it. */

@@ -138,6 +138,24 @@ describe("a socket that listens already", () => {
     expect((await outcome(child)).stderr).toContain("service: descriptor 3 is no socket");
   });
 
+  test("is nothing for a daemon that serves no name, whatever it is", async () => {
+    using scratch = new Scratch();
+    using named = await listening(scratch.path, "httpd");
+    const listener = Bun.listen({
+      hostname: "127.0.0.1",
+      port: 0,
+      socket: { data: () => undefined },
+    });
+    const words = earshot("service", "httpd", "--listen", "127.0.0.1:0");
+    for (const number of [named.number, listener.fd]) {
+      const child = activate([number], { EARSHOT_RUNDIR: scratch.path }, words);
+      expect((await outcome(child)).stderr).toBe(
+        'service: "httpd" cannot use the socket that the service manager has passed: it does not serve a name alone\n',
+      );
+    }
+    listener.stop(true);
+  });
+
   test("is not taken over at the same time", async () => {
     using scratch = new Scratch();
     using socket = await listening(scratch.path, "pong");

@@ -167,7 +167,11 @@ describe("over WebSockets", () => {
   test("a client to whom much is said has others heard in between", async () => {
     await using stage = await webStage();
     let heard = 0;
-    await using flooded = await stage.connect({ message: () => void (heard += 1) });
+    await using flooded = await stage.connect({
+      message: () => {
+        heard += 1;
+      },
+    });
     await using other = await stage.connect();
     const count = 50_000;
     const bytes = pattern(64);

@@ -1,7 +1,7 @@
 /** httpd: services of this machine, asked by programs that speak HTTP, and by some that only pretend to. */
 
 import { describe, expect, test } from "bun:test";
-import { readdirSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import type { Connection, ServeHandlers } from "../../src/index.ts";
 import { canCount, residentBytes } from "../kit/census.ts";
 import { earshot, leaveNoCommand, run, startService } from "../kit/command.ts";
@@ -796,6 +796,16 @@ test.if(canCount)(
       await later.receives("\r\n\r\n");
       return later.received.startsWith("HTTP/1.1 200 ");
     });
+  },
+);
+
+// What a process has mapped is told there.
+test.if(process.platform === "linux")(
+  "what a request needs is loaded before any comes, when no descriptor may be left for it",
+  async () => {
+    await using stage = await Stage.open("--allow", "pong");
+    const mapped = readFileSync(`/proc/${stage.daemon.pid}/maps`, "utf8");
+    expect(mapped).toContain("libearshot-ipc");
   },
 );
 

@@ -615,7 +615,11 @@ describe("a remote that says more than all others", () => {
     let heard = 0;
     await using _ = await serve(
       "order",
-      { message: () => void (heard += 1) },
+      {
+        message: () => {
+          heard += 1;
+        },
+      },
       { rundir: here.rundir },
     );
     using flooder = await RawWebSocket.open(here.port, "/order");

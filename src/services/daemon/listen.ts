@@ -1,6 +1,7 @@
 /** Beginning to listen at an address, whose host may be a name, and saying what is wrong with it. */
 
 import { lookup } from "node:dns/promises";
+import { loop } from "../../ipc/loop.ts";
 import type { Address } from "./address.ts";
 import { formatAddress } from "./address.ts";
 
@@ -19,6 +20,8 @@ export async function listenAt<Value>(
   address: Address,
   listen: (at: Address) => Value | Promise<Value>,
 ): Promise<Value> {
+  // What everybody needs who is let in is there before anybody comes: later no descriptor may be left to load it with.
+  loop();
   const at = await resolve(address);
   try {
     return await listen(at);
