@@ -141,13 +141,12 @@ describe("a socket that listens already", () => {
   test("is nothing for a daemon that serves no name, whatever it is", async () => {
     using scratch = new Scratch();
     using named = await listening(scratch.path, "httpd");
-    const listener = Bun.listen({
-      hostname: "127.0.0.1",
-      port: 0,
-      socket: { data: () => undefined },
-    });
+    const socket = { data: () => undefined };
+    const listener = Bun.listen({ hostname: "127.0.0.1", port: 0, socket });
+    // Its types have no descriptor.
+    const { fd } = listener as typeof listener & { readonly fd: number };
     const words = earshot("service", "httpd", "--listen", "127.0.0.1:0");
-    for (const number of [named.number, listener.fd]) {
+    for (const number of [named.number, fd]) {
       const child = activate([number], { EARSHOT_RUNDIR: scratch.path }, words);
       expect((await outcome(child)).stderr).toBe(
         'service: "httpd" cannot use the socket that the service manager has passed: it does not serve a name alone\n',
