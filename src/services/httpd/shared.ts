@@ -50,14 +50,14 @@ export class Shared implements Asker {
     } finally {
       exchange.onGivenUp = undefined;
       line.waiting -= 1;
-      if (line.stuck && line.waiting === 0) this.#end(line);
+      if (line.stuck && line.waiting === 0) void this.#end(line);
     }
   }
 
   async close(): Promise<void> {
     await Promise.all([
       this.#instead?.close(),
-      ...[...this.#lines].map(({ connection }) => connection?.close({ now: true })),
+      ...[...this.#lines].map((line) => this.#end(line)),
     ]);
   }
 
@@ -109,12 +109,14 @@ export class Shared implements Asker {
     const isFirst = this.#instead === undefined;
     this.#instead ??= new Pool({ ...this.#options, fresh: true });
     this.#options.onUnasked(isFirst);
-    for (const line of this.#lines) this.#end(line);
+    for (const line of this.#lines) void this.#end(line);
   }
 
-  #end(line: Line): void {
+  async #end(line: Line): Promise<void> {
     this.#lines.delete(line);
-    void line.connection?.close({ now: true });
+    // One that is being opened is nobody's either; that it cannot be is told to those who wait for it.
+    const connection = line.connection ?? (await line.opening.catch(() => undefined));
+    await connection?.close({ now: true });
   }
 }
 
