@@ -221,7 +221,7 @@ describe("the door", () => {
       expect(remote.header("Upgrade")).toBe("websocket");
       expect(remote.header("Sec-WebSocket-Version")).toBe("13");
     }
-    await here.daemon.counts({ [`refused${status}`]: 1, open: 0, accepted: 0 });
+    await here.daemon.counts({ [`refused_${status}`]: 1, open: 0, accepted: 0 });
   });
 
   test.each([
