@@ -643,12 +643,13 @@ describe("a service that answers in order", () => {
   });
 
   test("has those behind one that was given up wait for their own time", async () => {
-    await using stage = await Stage.open("--ordered", "patient", "--timeout", "2");
+    await using stage = await Stage.open("--ordered", "patient", "--timeout", "4");
     const patient = new Patient();
     await stage.serve("patient", patient.handlers);
     const first = stage.post("patient", "first");
     await patient.isAsked("first");
-    await Bun.sleep(1200);
+    // It has so much longer than the first, however long that is looked for.
+    await Bun.sleep(3000);
     const behind = stage.text("patient", "behind");
     await patient.isAsked("behind");
     expect((await first).status).toBe(504);

@@ -55,10 +55,7 @@ export class Shared implements Asker {
   }
 
   async close(): Promise<void> {
-    await Promise.all([
-      this.#instead?.close(),
-      ...[...this.#lines].map((line) => this.#end(line)),
-    ]);
+    await Promise.all([this.#instead?.close(), ...[...this.#lines].map((line) => this.#end(line))]);
   }
 
   // ---- inside ----
