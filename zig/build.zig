@@ -91,6 +91,20 @@ const libraries = [_]Library{
         .symbols = "testing/c/symbols.zig",
         .version = .{ .major = 1, .minor = 0, .patch = 0 },
     },
+    .{
+        .name = "earshot-zygote",
+        .root = "zygote/exports.zig",
+        .headers = &.{
+            .{
+                .path = "earshot/zygote.h",
+                .programs = .{ "testing/c/zygote.c", "testing/c/run.c" },
+            },
+        },
+        .agreement = "testing/c/header.zig",
+        .declarations = "testing/c/zygote.h",
+        .symbols = "testing/c/symbols.zig",
+        .version = .{ .major = 1, .minor = 0, .patch = 0 },
+    },
 };
 
 /// A module that others import by its name, and those that it imports itself.
@@ -102,6 +116,7 @@ const rooms = [_]Room{
     .{ .name = "ipc", .root = "ipc/ipc.zig", .imports = &.{ "sys", "library" } },
     .{ .name = "seal", .root = "seal/seal.zig", .imports = &.{ "sys", "library" } },
     .{ .name = "memory", .root = "memory/memory.zig", .imports = &.{ "sys", "library" } },
+    .{ .name = "zygote", .root = "zygote/zygote.zig", .imports = &.{ "sys", "library" } },
 };
 
 const Tested = struct { name: []const u8, root: []const u8 };
@@ -113,6 +128,7 @@ const tested = [_]Tested{
     .{ .name = "exports", .root = "ipc/exports.zig" },
     .{ .name = "seal", .root = "seal/seal.zig" },
     .{ .name = "memory", .root = "memory/memory.zig" },
+    .{ .name = "zygote", .root = "zygote/zygote.zig" },
     .{ .name = "testing", .root = "testing/testing.zig" },
 };
 

@@ -81,6 +81,8 @@ export type IpcErrorCode =
   | "ESEAL"
   /** A key, or a file that should hold keys, is no good. */
   | "EKEY"
+  /** The module of a zygote cannot be loaded, lacks what it must have, failed to warm up, or did what no fork survives. */
+  | "EMODULE"
   /** The native library is missing, broken or made for something else, or there is none for this platform. */
   | "ELIBRARY";
 

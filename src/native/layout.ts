@@ -90,6 +90,18 @@ export const syscalls = [
   "launch_activate_socket",
   "memfd_create",
   "ftruncate",
+  "fork",
+  "dup3",
+  "close_range",
+  "timerfd",
+  "setrlimit",
+  "prctl",
+  "unshare",
+  "setgroups",
+  "setgid",
+  "setuid",
+  "pidfd_send_signal",
+  "waitid",
 ] as const;
 
 /** The rule that a name breaks, in the order of their numbers. */

@@ -16,7 +16,8 @@ import type { Place } from "./place.ts";
 import { placeOf } from "./place.ts";
 import { sealAbiVersion } from "./seal-layout.ts";
 import type { Address, Calls, NativeType, SymbolTable } from "./symbols.ts";
-import { ipcSymbols, memorySymbols, sealSymbols } from "./symbols.ts";
+import { ipcSymbols, memorySymbols, sealSymbols, zygoteSymbols } from "./symbols.ts";
+import { zygoteAbiVersion } from "./zygote-layout.ts";
 
 const types: Record<NativeType, FFIFunction["returns"]> = {
   pointer: "ptr",
@@ -42,6 +43,7 @@ export type SealLibrary = Library<typeof sealSymbols>;
 export const ipcLibrary = lazily("ipc", abiVersion, ipcSymbols);
 export const sealLibrary = lazily("seal", sealAbiVersion, sealSymbols);
 export const memoryLibrary = lazily("memory", memoryAbiVersion, memorySymbols);
+export const zygoteLibrary = lazily("zygote", zygoteAbiVersion, zygoteSymbols);
 
 /** `name` is as in the names of its file and of its functions; `abi` the number that this side was written for. */
 function lazily<Symbols extends SymbolTable>(

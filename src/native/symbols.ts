@@ -203,6 +203,21 @@ export const memorySymbols = {
   earshot_memory_value_unmap: call("void", "pointer", "pointer"),
 } as const;
 
+export const zygoteSymbols = {
+  earshot_zygote_abi: call("i32"),
+  earshot_zygote_manifest: call("pointer"),
+  earshot_zygote_threads: call("i32", "bytes", "u32"),
+  earshot_zygote_lifeline: call("i32", "bytes"),
+  earshot_zygote_serve: call("i32", "bytes", "bytes"),
+  earshot_zygote_follow: call("i32", "i32"),
+  earshot_zygote_attach: call("i32", "i32"),
+  earshot_zygote_read: call("i32", "i32", "bytes", "u32", "bytes", "u32", "bytes"),
+  earshot_zygote_write: call("i32", "i32", "bytes", "u32"),
+  earshot_zygote_limit: call("i32", "bytes", "bytes"),
+  earshot_zygote_process: call("i32", "i32"),
+  earshot_zygote_signal: call("i32", "i32", "i32"),
+} as const;
+
 /** An address in this process. */
 export type Address = number & { readonly __address: unique symbol };
 

@@ -52,12 +52,14 @@ test("writes earshot and the package of a platform that may be another, and says
     "package/libearshot-memory.js",
     "package/libearshot-seal.dylib",
     "package/libearshot-seal.js",
+    "package/libearshot-zygote.dylib",
+    "package/libearshot-zygote.js",
     "package/package.json",
   ]);
   const manifest = JSON.parse(await libraries.get("package/package.json")!.text());
   expect(manifest).toMatchObject({ name: "@earshot/darwin-arm64", version, os: ["darwin"] });
   expect(manifest).not.toHaveProperty("libc");
-  for (const name of ["ipc", "memory", "seal"]) {
+  for (const name of ["ipc", "memory", "seal", "zygote"]) {
     const library = await libraries.get(`package/libearshot-${name}.dylib`)!.bytes();
     expect(readBinary(library)).toMatchObject({ format: "Mach-O", cpu: "arm64", loadable: true });
   }

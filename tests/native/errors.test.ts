@@ -4,9 +4,10 @@ import { describe, expect, test } from "bun:test";
 import type { CodeName } from "../../src/native/errors.ts";
 import { codes, errorOf, IpcError } from "../../src/native/errors.ts";
 import { nameFaults, syscalls } from "../../src/native/layout.ts";
-import { ipcLibrary, memoryLibrary, sealLibrary } from "../../src/native/library.ts";
+import { ipcLibrary, memoryLibrary, sealLibrary, zygoteLibrary } from "../../src/native/library.ts";
 import { memoryCodes, memoryErrorOf } from "../../src/native/memory-errors.ts";
 import { sealCodes, sealErrorOf } from "../../src/native/seal-errors.ts";
+import { zygoteCodes, zygoteErrorOf } from "../../src/native/zygote-errors.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
 
 leaveNoTrace();
@@ -116,6 +117,7 @@ test("a result that nobody knows is an error all the same", () => {
 const others = [
   ["libearshot-seal", sealCodes, sealErrorOf, sealLibrary],
   ["libearshot-memory", memoryCodes, memoryErrorOf, memoryLibrary],
+  ["libearshot-zygote", zygoteCodes, zygoteErrorOf, zygoteLibrary],
 ] as const;
 
 describe.each(others)("%s", (_, known, errorFor, library) => {

@@ -2,9 +2,10 @@
 
 import { describe, expect, test } from "bun:test";
 import * as layout from "../../src/native/layout.ts";
-import { ipcLibrary, memoryLibrary, sealLibrary } from "../../src/native/library.ts";
+import { ipcLibrary, memoryLibrary, sealLibrary, zygoteLibrary } from "../../src/native/library.ts";
 import * as memory from "../../src/native/memory-layout.ts";
 import * as sealing from "../../src/native/seal-layout.ts";
+import * as zygote from "../../src/native/zygote-layout.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
 
 leaveNoTrace();
@@ -156,5 +157,22 @@ describe("libearshot-memory", () => {
     expect<unknown>(memory.kinds).toEqual(enums["Kind"]);
     expect<unknown>(memory.rests).toEqual(enums["Rest"]);
     expect<unknown>(memory.memoryConstants).toEqual(constants);
+  });
+});
+
+describe("libearshot-zygote", () => {
+  const { abi, structs, enums, constants } = zygoteLibrary().manifest();
+
+  test("both sides speak the same ABI", () => {
+    expect(abi).toBe(zygote.zygoteAbiVersion);
+    expect(zygoteLibrary().calls.earshot_zygote_abi()).toBe(zygote.zygoteAbiVersion);
+  });
+
+  test("structures and numbers are the same", () => {
+    expect<unknown>(zygote.zygoteStructs).toEqual(structs);
+    expect<unknown>(zygote.orphans).toEqual(enums["Orphans"]);
+    expect<unknown>(zygote.reportKinds).toEqual(enums["ReportKind"]);
+    expect(Object.keys(enums).sort()).toEqual(["Code", "Orphans", "ReportKind"]);
+    expect(constants).toEqual({});
   });
 });

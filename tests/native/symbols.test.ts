@@ -1,9 +1,9 @@
 /** `symbols.ts` against what the libraries say of themselves: neither side may know a function, or a type, that the other does not. */
 
 import { describe, expect, test } from "bun:test";
-import { ipcLibrary, memoryLibrary, sealLibrary } from "../../src/native/library.ts";
+import { ipcLibrary, memoryLibrary, sealLibrary, zygoteLibrary } from "../../src/native/library.ts";
 import type { NativeType, SymbolTable } from "../../src/native/symbols.ts";
-import { ipcSymbols, memorySymbols, sealSymbols } from "../../src/native/symbols.ts";
+import { ipcSymbols, memorySymbols, sealSymbols, zygoteSymbols } from "../../src/native/symbols.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
 
 leaveNoTrace();
@@ -15,6 +15,7 @@ const libraries: [string, SymbolTable, ReturnType<typeof ipcLibrary>["manifest"]
   ["libearshot-ipc", ipcSymbols, ipcLibrary().manifest],
   ["libearshot-seal", sealSymbols, sealLibrary().manifest],
   ["libearshot-memory", memorySymbols, memoryLibrary().manifest],
+  ["libearshot-zygote", zygoteSymbols, zygoteLibrary().manifest],
 ];
 
 describe.each(libraries)("%s", (_, symbols, manifest) => {

@@ -26,6 +26,7 @@ pub const epoll = @import("epoll.zig");
 pub const kqueue = @import("kqueue.zig");
 pub const internet = @import("internet.zig");
 pub const manager = @import("manager.zig");
+pub const process = @import("process.zig");
 pub const processor = @import("processor.zig");
 pub const random = @import("random.zig");
 pub const rights = @import("rights.zig");
@@ -87,6 +88,18 @@ pub const Syscall = enum(u8) {
     launch_activate_socket,
     memfd_create,
     ftruncate,
+    fork,
+    dup3,
+    close_range,
+    timerfd,
+    setrlimit,
+    prctl,
+    unshare,
+    setgroups,
+    setgid,
+    setuid,
+    pidfd_send_signal,
+    waitid,
 };
 
 /// Who is at the other end, as the kernel saw it when the connection was made.
@@ -234,6 +247,7 @@ pub const WriteError = error{ NoSpace, Unexpected };
 test {
     _ = internet;
     _ = manager;
+    _ = process;
     _ = processor;
     _ = random;
     _ = rights;

@@ -13,7 +13,11 @@ const entries = [
   ["./browser", "crypto/browser/index"],
   ["./crypto", "crypto/index"],
   ["./memory", "memory/index"],
+  ["./zygote", "zygote/index"],
 ] as const;
+
+/** What is started, and imported by nobody. */
+const programs = ["zygote/entry"];
 
 const entryOf = (path: string) => ({ types: `./dist/${path}.d.ts`, default: `./dist/${path}.js` });
 
@@ -51,7 +55,9 @@ function compile(folder: string): void {
     settings,
     JSON.stringify({
       extends: `${repositoryIs}/tsconfig.json`,
-      files: entries.map(([, path]) => `${repositoryIs}/src/${path}.ts`),
+      files: [...entries.map(([, path]) => path), ...programs].map(
+        (path) => `${repositoryIs}/src/${path}.ts`,
+      ),
       include: [],
       compilerOptions: {
         noEmit: false,

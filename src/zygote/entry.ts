@@ -1,0 +1,87 @@
+/** The program of a zygote, and of each process of a pool. It gets its settings as its first argument, in JSON. */
+
+import { closeSync } from "node:fs";
+import { IpcError } from "../native/errors.ts";
+import { follow, otherThreads, serveForks } from "../native/zygote.ts";
+import { live } from "./birth.ts";
+import { renewIdentity } from "./identity.ts";
+import { checkDescriptors, openNow } from "./leftovers.ts";
+import { writeFrame } from "./particulars.ts";
+import type { ServiceModule } from "./service-module.ts";
+import { fault, loadModule, warmUp } from "./service-module.ts";
+import type { Settings } from "./settings.ts";
+import { places, restoreEnvironment } from "./settings.ts";
+import type { Word } from "./word.ts";
+
+const settings = JSON.parse(process.argv[2]!) as Settings;
+process.argv.length = 1;
+process.argv.push(settings.module);
+restoreEnvironment(settings.environment);
+
+function say(word: Word): void {
+  writeFrame(places.control, new TextEncoder().encode(JSON.stringify(word)));
+}
+
+async function prepare(): Promise<ServiceModule> {
+  // Until it waits for requests nobody could tell it that its owner has gone.
+  if (!follow(settings.owner)) process.exit(1);
+  const before = openNow();
+  const begun = performance.now();
+  const module = await loadModule(settings.module);
+  await warmUp(settings.module, module);
+  if (settings.mode === "fork") checkThreads();
+  if (settings.mode === "fork") checkDescriptors(settings.module, before);
+  // What is garbage now would be garbage in each clone.
+  Bun.gc(true);
+  say({ kind: "ready", warmMs: performance.now() - begun });
+  return module;
+}
+
+/** Throws EMODULE if there are any besides this one. */
+function checkThreads(): void {
+  const threads = otherThreads();
+  if (threads.length === 0) return;
+  throw fault(
+    settings.module,
+    `has threads running after warm() (${[...new Set(threads)].join(", ")}), of which no fork has a copy, but perhaps a ` +
+      "lock that one of them held. What starts them are asynchronous work with files (use readFileSync and the like), fetch, " +
+      'DNS, workers, and connections of earshot: leave these to serve(), or start the zygote with mode: "pool"',
+  );
+}
+
+function complain(error: unknown): never {
+  const known = error instanceof IpcError ? error : undefined;
+  say({
+    kind: "fault",
+    code: known?.code ?? "EUNKNOWN",
+    message: error instanceof Error ? error.message : String(error),
+    stack: error instanceof Error && error.cause instanceof Error ? error.cause.stack : undefined,
+  });
+  process.exit(1);
+}
+
+const module = await prepare().catch(complain);
+const { graceMs } = settings;
+if (settings.mode === "pool") {
+  closeSync(places.control);
+  await live({ module, connection: places.connection, graceMs });
+} else {
+  follow(0);
+  const fork = serve();
+  if (fork === undefined) process.exit(0);
+  renewIdentity(fork.pid);
+  await live({ module, connection: fork.connection, graceMs });
+}
+
+function serve() {
+  try {
+    return serveForks({
+      control: places.control,
+      lifeline: places.lifelineIn,
+      graceMs,
+      orphans: settings.orphans,
+    });
+  } catch (error) {
+    return complain(error);
+  }
+}

@@ -1,0 +1,38 @@
+/** What a clone may use, and what it gives up. */
+
+import { u32Max, whole } from "../ipc/numbers.ts";
+import type { NativeLimits } from "../native/zygote.ts";
+
+export type CloneLimits = {
+  /** Bytes that it may take besides those that it begins with. It ends when it asks for more. */
+  memory?: number | undefined;
+  /** Seconds of processor time, after which SIGXCPU comes, and a second later SIGKILL. */
+  cpu?: number | undefined;
+  /** Descriptors that it may have open. */
+  files?: number | undefined;
+  /** No program that it starts can have rights that it lacks. */
+  noNewPrivileges?: boolean | undefined;
+  /** The user, and the group, that it goes on as. EPERM where that is not permitted. */
+  uid?: number | undefined;
+  gid?: number | undefined;
+  /** False: a network of its own, with nothing in it. EPERM where that is not permitted. */
+  network?: boolean | undefined;
+};
+
+/** Bun itself needs that many to come to `serve`. */
+const filesMin = 16;
+
+/** Throws EINVAL for what is no limit. */
+export function nativeLimits(limits: CloneLimits = {}): NativeLimits {
+  const checked = (name: keyof CloneLimits, value: unknown, least: number, most: number) =>
+    value === undefined ? undefined : whole(`limits.${name}`, value, least, most);
+  return {
+    memoryBytes: checked("memory", limits.memory, 0, 2 ** 48),
+    cpuSeconds: checked("cpu", limits.cpu, 1, 2 ** 31),
+    files: checked("files", limits.files, filesMin, 2 ** 31 - 1),
+    uid: checked("uid", limits.uid, 0, u32Max - 1),
+    gid: checked("gid", limits.gid, 0, u32Max - 1),
+    noNewPrivileges: limits.noNewPrivileges === true,
+    noNetwork: limits.network === false,
+  };
+}

@@ -1,0 +1,49 @@
+/**
+ * What a clone is told before it begins. It is the first message on its connection, with the descriptors that are meant for
+ * it, and the answer is a certificate: that it is what was asked for, or why not.
+ */
+
+import { deserialize, serialize } from "bun:jsc";
+import { constants } from "../native/layout.ts";
+import type { NativeLimits, Read } from "../native/zygote.ts";
+import { readBytes, writeBytes } from "../native/zygote.ts";
+
+export type Particulars = {
+  limits: NativeLimits;
+  /** What `serve` is given; anything that can be cloned. */
+  arguments: unknown;
+  /** To show that clones of this zygote live, and nothing else. */
+  trial: boolean;
+};
+
+const headerBytes = constants.header_bytes;
+
+/** Throws what the structured clone algorithm does of what cannot be cloned. */
+export function encodeParticulars(particulars: Particulars): Uint8Array {
+  return serialize(particulars, { binaryType: "nodebuffer" });
+}
+
+/** Waits for them. Undefined if the owner has changed its mind, or is gone. */
+export function readParticulars(
+  connection: number,
+): { particulars: Particulars; descriptors: number[] } | undefined {
+  const frame = readFrame(connection);
+  if (frame === undefined) return undefined;
+  const { bytes, descriptors } = frame;
+  return { particulars: deserialize(bytes.buffer as ArrayBuffer) as Particulars, descriptors };
+}
+
+function readFrame(connection: number): Read | undefined {
+  const header = readBytes(connection, headerBytes);
+  if (header === undefined) return undefined;
+  const body = readBytes(connection, new DataView(header.bytes.buffer).getUint32(0));
+  return body && { ...body, descriptors: [...header.descriptors, ...body.descriptors] };
+}
+
+/** False if nobody is there to read it. */
+export function writeFrame(connection: number, bytes: Uint8Array): boolean {
+  const frame = new Uint8Array(headerBytes + bytes.length);
+  new DataView(frame.buffer).setUint32(0, bytes.length);
+  frame.set(bytes, headerBytes);
+  return writeBytes(connection, frame);
+}

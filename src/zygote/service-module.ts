@@ -1,0 +1,65 @@
+/** The module of which clones are made. */
+
+import type { Connection } from "../ipc/connection.ts";
+import type { Descriptor } from "../ipc/descriptor.ts";
+import { IpcError } from "../native/errors.ts";
+
+/** What came with a clone. */
+export type CloneStart<Arguments = unknown> = {
+  /** Those that were given to `clone`, now this process's own. */
+  descriptors: Descriptor[];
+  arguments: Arguments;
+};
+
+/**
+ * What a module exports so that it can be cloned.
+ *
+ * @example
+ * const words = new Map<string, number>();
+ * export function warm() { for (const [index, word] of load().entries()) words.set(word, index); }
+ * export async function serve(connection) {
+ *   for await (const message of connection) connection.send(String(words.get(message.text())));
+ * }
+ */
+export type ServiceModule = {
+  /** Runs once, before the first clone is made. What it leaves behind is what every clone has from the beginning. */
+  warm?(): void | Promise<void>;
+  /** Runs in each clone. The clone lives as long as its connection does. */
+  serve(connection: Connection, start: CloneStart): void | Promise<void>;
+};
+
+/** Throws EMODULE, with what is wrong, and where. */
+export async function loadModule(path: string): Promise<ServiceModule> {
+  const module = await load(path);
+  if (typeof module["serve"] !== "function")
+    throw fault(path, "exports no function serve(connection, { descriptors, arguments })");
+  if (module["warm"] !== undefined && typeof module["warm"] !== "function")
+    throw fault(path, "exports a warm that is no function; leave it out, or make it one");
+  return module as unknown as ServiceModule;
+}
+
+async function load(path: string): Promise<Record<string, unknown>> {
+  try {
+    return (await import(path)) as Record<string, unknown>;
+  } catch (cause) {
+    throw fault(path, `could not be imported: ${told(cause)}`, cause);
+  }
+}
+
+/** Throws EMODULE if it throws. */
+export async function warmUp(path: string, module: ServiceModule): Promise<void> {
+  try {
+    await module.warm?.();
+  } catch (cause) {
+    throw fault(path, `failed in warm(): ${told(cause)}`, cause);
+  }
+}
+
+export function fault(path: string, what: string, cause?: unknown): IpcError {
+  return new IpcError("EMODULE", `EMODULE: ${path} ${what}`, { path, cause });
+}
+
+/** Anything can be thrown. */
+function told(error: unknown): string {
+  return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+}

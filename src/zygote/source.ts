@@ -1,0 +1,25 @@
+/** Where clones come from: forks of a zygote, or processes of a pool. */
+
+import type { Descriptor } from "../ipc/descriptor.ts";
+import type { CloneProcess } from "./clone-process.ts";
+import type { Mode } from "./settings.ts";
+
+/** A process that waits to be told what it is for. */
+export type Blank = {
+  /** The owner's end of its connection. */
+  readonly end: Descriptor;
+  /** Rejects if it could not be made; what is sent to it before is not lost. */
+  readonly process: Promise<CloneProcess>;
+};
+
+export interface Source {
+  readonly mode: Mode;
+  readonly restarts: number;
+  /** How many wait, ready to be told. */
+  readonly waiting: number;
+  /** Rejects with why there will be none any more. */
+  take(): Promise<Blank>;
+  /** Whether another may be had where one was lost that had not begun. */
+  mayRetry(error: unknown): boolean;
+  close(): Promise<void>;
+}

@@ -1,0 +1,155 @@
+/** One process that is forked, from its start to its end. */
+
+import { Descriptor } from "../ipc/descriptor.ts";
+import { loop } from "../ipc/loop.ts";
+import type { Message } from "../ipc/message.ts";
+import { IpcError } from "../native/errors.ts";
+import { EventType } from "../native/layout.ts";
+import { lifeline, readReport, requestOf } from "../native/zygote.ts";
+import { zygoteErrorOf } from "../native/zygote-errors.ts";
+import { CloneProcess, signalName } from "./clone-process.ts";
+import type { Launched, LaunchOptions } from "./launch.ts";
+import { launch } from "./launch.ts";
+import type { Blank } from "./source.ts";
+
+type Pending = { resolve(process: CloneProcess): void; reject(error: Error): void };
+
+export class ZygoteProcess {
+  readonly #pending = new Map<number, Pending>();
+  readonly #living = new Map<number, CloneProcess>();
+  readonly #options: LaunchOptions;
+  #launched: Launched | undefined;
+  #lifeline: Descriptor | undefined;
+  #requests = 0;
+  #over = false;
+
+  /** Resolves when it is warm. */
+  static async start(options: LaunchOptions): Promise<ZygoteProcess> {
+    const zygote = new ZygoteProcess(options);
+    await zygote.#start();
+    return zygote;
+  }
+
+  private constructor(options: LaunchOptions) {
+    this.#options = options;
+  }
+
+  async #start(): Promise<void> {
+    const [input, output] = lifeline();
+    using read = new Descriptor(input);
+    const write = new Descriptor(output);
+    try {
+      this.#launched = await launch(this.#options, [read, write], (message) => this.#hear(message));
+    } catch (error) {
+      write.close();
+      throw error;
+    }
+    this.#lifeline = write;
+    void this.#launched.control.ended.then(() => this.#ended());
+  }
+
+  get pid(): number {
+    return this.#launched!.process.pid;
+  }
+
+  get open(): boolean {
+    return !this.#over;
+  }
+
+  /** Resolves when the process has ended. */
+  get ended(): Promise<unknown> {
+    return Promise.all([this.#launched!.control.ended, this.#launched!.process.exited]);
+  }
+
+  /** Has one forked, which waits to be told what it is for. */
+  blank(ahead: boolean): Blank {
+    const [end, other] = loop().context.pair();
+    const process = this.#fork(other, ahead);
+    // Whoever waits for it is told; and if nobody does, nobody needs to be.
+    process.catch(() => undefined);
+    return { end, process };
+  }
+
+  /** `end` is the clone's, and closed here. Rejects with why it could not be, ECONNRESET if the zygote has ended. */
+  #fork(end: Descriptor, ahead: boolean): Promise<CloneProcess> {
+    const { promise, resolve, reject } = Promise.withResolvers<CloneProcess>();
+    this.#requests = (this.#requests + 1) % 2 ** 31;
+    const id = this.#requests;
+    try {
+      this.#launched!.control.send(requestOf(id, ahead), { descriptors: [end] });
+      this.#pending.set(id, { resolve, reject });
+    } catch (error) {
+      reject(this.#over ? this.#gone() : error);
+    } finally {
+      end.close();
+    }
+    return promise;
+  }
+
+  #hear(message: Message): void {
+    const report = readReport(message.bytes);
+    if (report === undefined) return;
+    const { id } = report;
+    if (report.kind === "ended") {
+      const { code, signal } = report;
+      this.#living.get(id)?.ended({ code, signal: code === null ? signalName(signal) : null });
+      this.#living.delete(id);
+      return;
+    }
+    const pending = this.#pending.get(id);
+    this.#pending.delete(id);
+    if (report.kind === "failed") {
+      pending?.reject(zygoteErrorOf(report.code, "a clone could not be made", report));
+      return;
+    }
+    const pidfd = message.descriptors[0];
+    if (pidfd === undefined) {
+      pending?.reject(zygoteErrorOf(-7, "a clone could not be made"));
+      return;
+    }
+    const process = new CloneProcess(report.pid, new Descriptor(pidfd.take()));
+    this.#living.set(id, process);
+    pending?.resolve(process);
+  }
+
+  #ended(): void {
+    this.#over = true;
+    for (const { reject } of this.#pending.values()) reject(this.#gone());
+    this.#pending.clear();
+    for (const process of this.#living.values())
+      watchOrphan(process, this.#options.orphans === "end");
+    this.#living.clear();
+    this.#lifeline?.close();
+  }
+
+  #gone(): IpcError {
+    return new IpcError("ECONNRESET", "ECONNRESET: the zygote has ended; ask for the clone again");
+  }
+
+  /** Ends it. Its clones see that by their connections, if these are closed as well; resolves when all are gone. */
+  async close(): Promise<void> {
+    await this.#launched!.control.close();
+    await this.#launched!.process.exited;
+  }
+}
+
+/** Nobody is left to say how it ended. */
+function watchOrphan(process: CloneProcess, killed: boolean): void {
+  const exit = { code: null, signal: killed ? ("SIGKILL" as const) : null };
+  if (process.pidfd === undefined || process.pidfd.closed) {
+    process.ended(exit);
+    return;
+  }
+  const { context } = loop();
+  const handle = context.external(process.pidfd.number);
+  loop().add(handle, {
+    onEvent(event) {
+      if (event.type !== EventType.External) return;
+      loop().remove(handle);
+      context.closeHandle(handle, { now: true });
+      process.ended(exit);
+    },
+    // Nothing is ever sent to it.
+    onSent: () => undefined,
+  });
+}

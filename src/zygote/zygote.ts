@@ -1,0 +1,344 @@
+/** A warmed process that waits to be forked. */
+
+import { resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { ConnectOptions } from "../ipc/connect.ts";
+import { connect } from "../ipc/connect.ts";
+import type { Connection } from "../ipc/connection.ts";
+import type { Descriptor } from "../ipc/descriptor.ts";
+import { patience, timerMsMax, whole, within } from "../ipc/numbers.ts";
+import { IpcError } from "../native/errors.ts";
+import type { Orphans } from "../native/zygote.ts";
+import { readCertificate } from "../native/zygote.ts";
+import { zygoteErrorOf } from "../native/zygote-errors.ts";
+import { Clone } from "./clone.ts";
+import type { CloneProcess } from "./clone-process.ts";
+import { insist } from "./clone-process.ts";
+import type { Restart } from "./forks.ts";
+import { Forks } from "./forks.ts";
+import type { LaunchOptions } from "./launch.ts";
+import type { CloneLimits } from "./limits.ts";
+import { nativeLimits } from "./limits.ts";
+import { encodeParticulars } from "./particulars.ts";
+import { Pool } from "./pool.ts";
+import type { Mode } from "./settings.ts";
+import type { Blank, Source } from "./source.ts";
+import { trialAnswer } from "./trial.ts";
+import { ZygoteProcess } from "./zygote-process.ts";
+
+export type ZygoteOptions = {
+  /** What clones are made of: a `ServiceModule`. A path is from the working directory. */
+  module: string | URL;
+  /** Default: forks where they work, which is tried out, and else a pool. */
+  mode?: Mode | undefined;
+  /** How many clones are made ahead, and wait to be told what they are for. Default 0; in a pool 1. */
+  standby?: number | undefined;
+  /** More are refused with EBUSY. Default 1024. */
+  clonesMax?: number | undefined;
+  /** In milliseconds, how long a clone may take to end when its connection has. Default 1000. */
+  grace?: number | undefined;
+  /** In milliseconds, how long the module may take to warm up. Default 60,000. */
+  startTimeout?: number | undefined;
+  /** What becomes of the clones when the zygote is killed: they end with it, or go on. Default "end". */
+  orphans?: Orphans | undefined;
+  /** How a zygote that was lost is started again. */
+  restart?: Partial<Restart> | undefined;
+  /** Added to the environment of the zygote, and so of its clones. */
+  environment?: Record<string, string> | undefined;
+  signal?: AbortSignal | undefined;
+};
+
+export type CloneOptions = {
+  /** Given to `serve`; anything that can be cloned. */
+  arguments?: unknown;
+  /** They go to the clone, and stay the caller's, to close when `clone` has resolved. */
+  descriptors?: readonly (number | Descriptor)[] | undefined;
+  limits?: CloneLimits | undefined;
+  /** Of the connection to the clone: its limits, and handlers. */
+  connection?: Omit<ConnectOptions, "descriptor" | "address" | "reconnect" | "raw"> | undefined;
+  signal?: AbortSignal | undefined;
+};
+
+export type ZygoteStatistics = {
+  /** Clones that were handed out. */
+  made: number;
+  /** Those of them that have not ended. */
+  living: number;
+  exited: number;
+  /** Those of the exited that a signal ended. */
+  killed: number;
+  /** How often the zygote was lost, and started again. */
+  restarts: number;
+  /** How many wait to be told what they are for. */
+  standby: number;
+};
+
+/** How often a clone is tried again that was lost before it had begun. */
+const retriesMax = 3;
+/** A clone that was made ahead, or forked, says that it is there within a moment. */
+const beginTimeoutMs = 10_000;
+const trialTimeoutMs = 10_000;
+
+/**
+ * @example
+ * await using zygote = await Zygote.start({ module: new URL("./service.ts", import.meta.url) });
+ * const clone = await zygote.clone({ arguments: { user: "ada" }, limits: { memory: 64 * 2 ** 20 } });
+ * for await (const message of clone.connection) console.log(message.text());
+ */
+export class Zygote implements AsyncDisposable {
+  readonly #source: Source;
+  readonly #graceMs: number;
+  readonly #clonesMax: number;
+  readonly #clones = new Set<Clone>();
+  #beginning = 0;
+  #made = 0;
+  #exited = 0;
+  #killed = 0;
+  #closed: Promise<void> | undefined;
+
+  /**
+   * Resolves when the module is warm. Rejects with EMODULE if the module is no good (the text says why), ENOTSUP if forks
+   * are asked for and do not work here.
+   */
+  static async start(options: ZygoteOptions): Promise<Zygote> {
+    const full = fullOptions(options);
+    const source = await startSource(full);
+    return new Zygote(source, full);
+  }
+
+  private constructor(source: Source, { launch, clonesMax }: FullOptions) {
+    this.#source = source;
+    this.#graceMs = launch.graceMs;
+    this.#clonesMax = clonesMax;
+  }
+
+  /** How clones are made here. */
+  get mode(): Mode {
+    return this.#source.mode;
+  }
+
+  get statistics(): ZygoteStatistics {
+    return {
+      made: this.#made,
+      living: this.#clones.size,
+      exited: this.#exited,
+      killed: this.#killed,
+      restarts: this.#source.restarts,
+      standby: this.#source.waiting,
+    };
+  }
+
+  /**
+   * Makes a clone, and resolves when it is what was asked for, just before its `serve` is called. Rejects with EBUSY
+   * where there are as many as there may be, EAGAIN and EMFILE where the system gives no more, EPERM for a limit that
+   * this user may not set; the zygote goes on all the same.
+   */
+  async clone(options: CloneOptions = {}): Promise<Clone> {
+    this.#check(options);
+    this.#beginning += 1;
+    try {
+      return await this.#begin(options);
+    } finally {
+      this.#beginning -= 1;
+    }
+  }
+
+  #check({ signal }: CloneOptions): void {
+    signal?.throwIfAborted();
+    if (this.#closed !== undefined) throw new IpcError("ECLOSED", "ECLOSED: the zygote is closed");
+    if (this.#clones.size + this.#beginning < this.#clonesMax) return;
+    throw new IpcError(
+      "EBUSY",
+      `EBUSY: ${this.#clonesMax} clones live already; end some, or allow more (clonesMax)`,
+    );
+  }
+
+  async #begin(options: CloneOptions): Promise<Clone> {
+    const given = {
+      limits: nativeLimits(options.limits),
+      arguments: options.arguments,
+      trial: false,
+    };
+    const bytes = encodeParticulars(given);
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        const begun = await begin(await this.#source.take(), bytes, options, this.#graceMs);
+        return this.#hold(new Clone(begun.connection, begun.process, this.#graceMs));
+      } catch (error) {
+        const isOver = attempt > retriesMax || this.#closed !== undefined;
+        if (isOver || !this.#source.mayRetry(error)) throw error;
+      }
+    }
+  }
+
+  #hold(clone: Clone): Clone {
+    this.#made += 1;
+    this.#clones.add(clone);
+    void clone.exited.then(({ signal }) => {
+      this.#clones.delete(clone);
+      this.#exited += 1;
+      if (signal !== null) this.#killed += 1;
+    });
+    return clone;
+  }
+
+  /** Ends all clones, and the zygote; resolves when nothing of them is left. */
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    await Promise.all([...this.#clones].map((clone) => clone.close()));
+    await this.#source.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}
+
+type FullOptions = {
+  launch: LaunchOptions;
+  mode: Mode | undefined;
+  standby: number | undefined;
+  clonesMax: number;
+  restart: Restart;
+};
+
+function fullOptions(options: ZygoteOptions): FullOptions {
+  const { mode, orphans = "end", restart = {} } = options;
+  if (mode !== undefined) oneOf("mode", mode, ["fork", "pool"]);
+  oneOf("orphans", orphans, ["end", "keep"]);
+  return {
+    launch: {
+      mode: "fork",
+      module: pathOf(options.module),
+      graceMs: patience("grace", options.grace ?? 1000) ?? timerMsMax,
+      startTimeoutMs: patience("startTimeout", options.startTimeout ?? 60_000) ?? timerMsMax,
+      orphans,
+      environment: options.environment,
+      signal: options.signal ?? new AbortController().signal,
+    },
+    mode,
+    standby: options.standby === undefined ? undefined : whole("standby", options.standby, 0, 1024),
+    clonesMax: whole("clonesMax", options.clonesMax ?? 1024, 1, 1e6),
+    restart: {
+      first: patience("restart.first", restart.first ?? 50) ?? timerMsMax,
+      most: patience("restart.most", restart.most ?? 2000) ?? timerMsMax,
+      attempts: within("restart.attempts", restart.attempts ?? 8, 0, Infinity),
+    },
+  };
+}
+
+function oneOf(name: string, value: unknown, known: readonly [string, string]): void {
+  if (known.includes(value as string)) return;
+  const [first, second] = known;
+  const text = `EINVAL: ${name} is "${first}" or "${second}", not ${JSON.stringify(value)}`;
+  throw new IpcError("EINVAL", text);
+}
+
+function pathOf(module: string | URL): string {
+  const isUrl = module instanceof URL || module.startsWith("file:");
+  return isUrl ? fileURLToPath(module) : resolve(module);
+}
+
+async function startSource({ launch, mode, standby, restart }: FullOptions): Promise<Source> {
+  if (mode !== "pool") {
+    const forks = await tryForks(launch, { standby: standby ?? 0, restart }, mode === "fork");
+    if (forks !== undefined) return forks;
+  }
+  return await Pool.start(launch, standby ?? 1);
+}
+
+/** Undefined where forks do not work. */
+async function tryForks(
+  launch: LaunchOptions,
+  options: { standby: number; restart: Restart },
+  insists: boolean,
+): Promise<Forks | undefined> {
+  const why = await reasonAgainstForks(launch, options);
+  if (why instanceof Forks) return why;
+  if (!insists) return undefined;
+  throw new IpcError(
+    "ENOTSUP",
+    `ENOTSUP: forks do not work here (${why.message}); leave mode out, for a pool`,
+    { cause: why },
+  );
+}
+
+async function reasonAgainstForks(
+  launch: LaunchOptions,
+  options: { standby: number; restart: Restart },
+): Promise<Forks | Error> {
+  if (process.platform !== "linux") return new Error(`${process.platform} has no such fork`);
+  const zygote = await ZygoteProcess.start(launch);
+  try {
+    await tryOut(zygote, launch.graceMs);
+  } catch (error) {
+    await zygote.close();
+    return error instanceof Error ? error : new Error(String(error));
+  }
+  const forks = new Forks({ launch, ...options }, zygote);
+  forks.fill();
+  return forks;
+}
+
+/** Has a first fork do what a fork could have broken. */
+async function tryOut(zygote: ZygoteProcess, graceMs: number): Promise<void> {
+  const blank = zygote.blank(false);
+  const bytes = encodeParticulars({ limits: {}, arguments: undefined, trial: true });
+  const { connection, process } = await begin(blank, bytes, {}, graceMs);
+  const late = setTimeout(() => process.kill("SIGKILL"), trialTimeoutMs);
+  try {
+    for await (const message of connection) {
+      if (message.text() === trialAnswer) break;
+    }
+    await connection.close();
+    const { code, signal } = await process.exited;
+    if (code !== 0) throw new Error(`the first fork ended with ${signal ?? `code ${code}`}`);
+  } finally {
+    clearTimeout(late);
+    process.kill("SIGKILL");
+    await process.exited;
+    process.pidfd?.close();
+  }
+}
+
+type Begun = { connection: Connection; process: CloneProcess };
+
+/** Tells a process what it is for. Rejects with why it cannot be that. */
+async function begin(
+  { end, process: made }: Blank,
+  particulars: Uint8Array,
+  {
+    connection: link = {},
+    descriptors,
+    signal,
+  }: Pick<CloneOptions, "connection" | "descriptors" | "signal">,
+  graceMs: number,
+): Promise<Begun> {
+  const connection = await connect("clone", { ...link, descriptor: end });
+  try {
+    const asked = connection.request(particulars, {
+      ...(descriptors === undefined ? {} : { descriptors }),
+      timeout: beginTimeoutMs,
+      signal,
+    });
+    // The one that fails first says why; the other follows.
+    const [process, answer] = await Promise.all([made, asked]);
+    const certificate = readCertificate(answer.copy().bytes);
+    if (certificate.code === 0) return { connection, process };
+    throw zygoteErrorOf(certificate.code, "the limits of the clone", certificate);
+  } catch (error) {
+    await connection.close({ now: true });
+    void made.then(
+      (one) => {
+        insist(one, graceMs);
+        void one.exited.then(() => one.pidfd?.close());
+      },
+      () => undefined,
+    );
+    throw error;
+  }
+}

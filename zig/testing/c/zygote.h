@@ -1,0 +1,2 @@
+/* What header.zig reads of the C header of libearshot-zygote. */
+#include <earshot/zygote.h>
