@@ -49,6 +49,7 @@ export class Loop {
   #handing = false;
   #flushing = false;
   #again = false;
+  #over = false;
 
   constructor() {
     this.context.onSent = (connection, sent) => {
@@ -75,6 +76,14 @@ export class Loop {
     if (this.#listeners.size === 0) this.context.bell().release();
   }
 
+  /** Has no further turn, if nobody is told of anything. Returns whether that is so. */
+  end(): boolean {
+    if (this.#listeners.size > 0) return false;
+    this.#over = true;
+    this.context.close();
+    return true;
+  }
+
   /** The same once what the batch still has for it was handed out: nothing of that is lost. */
   removeAfterBatch(handle: number): void {
     if (this.context.usedUp) this.remove(handle);
@@ -87,6 +96,7 @@ export class Loop {
     this.#flushing = true;
     queueMicrotask(() => {
       this.#flushing = false;
+      if (this.#over) return;
       this.context.flush();
       // The answer is likely to be quick.
       this.soon();
@@ -110,7 +120,7 @@ export class Loop {
   }
 
   #turn(): void {
-    if (this.#turning) return;
+    if (this.#turning || this.#over) return;
     this.#turning = true;
     const until = performance.now() + turnMs;
     let quiet = false;
@@ -122,11 +132,11 @@ export class Loop {
         for (const handle of this.#leaving) this.remove(handle);
         this.#leaving.clear();
         drainMicrotasks();
-      } while (!quiet && performance.now() < until);
+      } while (!quiet && !this.#over && performance.now() < until);
     } finally {
       this.#turning = false;
       if (quiet) this.#sleep();
-      else this.soon();
+      else if (!this.#over) this.soon();
     }
   }
 
@@ -178,6 +188,7 @@ export class Loop {
   }
 
   #sleep(): void {
+    if (this.#over) return;
     this.context.flush();
     if (this.#listeners.size === 0) return;
     const since = performance.now();
@@ -214,6 +225,16 @@ let shared: Loop | undefined;
 export function loop(): Loop {
   shared ??= new Loop();
   return shared;
+}
+
+/**
+ * Ends the loop of this thread, and with it its native thread, if nobody is told of anything by it; whoever asks for one
+ * next gets another. Returns whether there is none now. For a process that is to be forked.
+ */
+export function endLoop(): boolean {
+  if (shared?.end() === false) return false;
+  shared = undefined;
+  return true;
 }
 
 /** What a handler threw goes where an uncaught error goes, and everybody else is served all the same. */

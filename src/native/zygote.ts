@@ -145,8 +145,6 @@ export function readCertificate(bytes: Uint8Array): Certificate {
   };
 }
 
-export const certificateBytes = ZygoteCertificate.size;
-
 /** What is sent to a zygote with one end of a pair. */
 export function requestOf(id: number, ahead: boolean): Uint8Array {
   return new Struct(ZygoteRequest).set("id", id).set("ahead", ahead ? 1 : 0).bytes;

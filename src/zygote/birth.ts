@@ -2,9 +2,11 @@
 
 import { connect } from "../ipc/connect.ts";
 import { Descriptor } from "../ipc/descriptor.ts";
+import { endLoop, loop } from "../ipc/loop.ts";
 import { constants } from "../native/layout.ts";
-import { applyLimits, certificateBytes, readCertificate } from "../native/zygote.ts";
-import { readParticulars, writeFrame } from "./particulars.ts";
+import { applyLimits, readCertificate } from "../native/zygote.ts";
+import { renewIdentity } from "./identity.ts";
+import { encodeParticulars, readParticulars, writeFrame } from "./particulars.ts";
 import type { ServiceModule } from "./service-module.ts";
 import { trial } from "./trial.ts";
 
@@ -13,25 +15,21 @@ export type Birth = {
   /** Its end of the connection. */
   connection: number;
   graceMs: number;
+  /** Called with the code to end with. */
+  leave(code: number): void;
 };
 
-/** Resolves when `serve` was called; the process goes on until the connection has ended. */
-export async function live({ module, connection, graceMs }: Birth): Promise<void> {
-  const found = readParticulars(connection);
-  if (found === undefined) process.exit(0);
-  const { particulars, descriptors } = found;
-  const certificate = applyLimits(particulars.limits);
-  const isFine = readCertificate(certificate.subarray(0, certificateBytes)).code === 0;
-  if (!writeFrame(connection, certificate) || !isFine) process.exit(isFine ? 0 : 1);
-  const link = await connect("owner", {
-    descriptor: connection,
-    descriptors: { max: constants.descriptors_max },
-  });
+/** Resolves when `serve` has returned; the process goes on until the connection has ended. */
+export async function live({ module, connection, graceMs, leave }: Birth): Promise<void> {
+  const begun = await begin(connection);
+  // The owner has changed its mind, or is gone.
+  if (begun === undefined) return leave(0);
+  const { link, particulars, descriptors } = begun;
   const served = Promise.withResolvers<void>();
   void link.ended.then(async () => {
     // Who serves may have something to put in order, and has a while for it.
     await Promise.race([served.promise, Bun.sleep(graceMs)]);
-    process.exit();
+    leave(0);
   });
   if (particulars.trial) {
     await trial(link);
@@ -43,3 +41,59 @@ export async function live({ module, connection, graceMs }: Birth): Promise<void
   }
   served.resolve();
 }
+
+/** Hears what it is for, becomes that, and says so. Undefined if that is not to be, or nobody is there any more. */
+async function begin(connection: number) {
+  const found = readParticulars(connection);
+  if (found === undefined) return undefined;
+  const certificate = applyLimits(found.particulars.limits);
+  const isFine = readCertificate(certificate).code === 0;
+  if (!writeFrame(connection, certificate) || !isFine) return undefined;
+  const link = await connect("owner", {
+    descriptor: connection,
+    descriptors: { max: constants.descriptors_max },
+  });
+  return { ...found, link };
+}
+
+/**
+ * Enough for the code to be there that each clone needs first. After many more it would have been compiled for speed, and
+ * its clones write to more pages.
+ */
+const rehearsals = 3;
+
+/**
+ * Does what a clone does first, so that what this needs is compiled before the fork, and once for all clones. Leaves the
+ * process without the thread of a context.
+ */
+export async function rehearse(): Promise<void> {
+  const particulars = encodeParticulars({ limits: {}, arguments: undefined, trial: false });
+  for (let round = 0; round < rehearsals; round += 1) {
+    renewIdentity(process.pid);
+    const [own, other] = loop().context.pair();
+    const left = Promise.withResolvers<void>();
+    const owner = await connect("rehearsal", { descriptor: other });
+    const certified = owner.request(particulars);
+    // It is read while nothing else goes on.
+    loop().context.flush();
+    void live({
+      module: echo,
+      connection: own.take(),
+      graceMs: 0,
+      leave: () => left.resolve(),
+    });
+    await certified;
+    await owner.request("who is there?");
+    await owner.close();
+    await left.promise;
+    endLoop();
+  }
+  // What a context leaves to Bun's loop is done when that has come round.
+  await Bun.sleep(1);
+}
+
+const echo: ServiceModule = {
+  async serve(connection) {
+    for await (const message of connection) connection.send(message.bytes);
+  },
+};

@@ -1,9 +1,11 @@
 /** The program of a zygote, and of each process of a pool. It gets its settings as its first argument, in JSON. */
 
+import { gcAndSweep } from "bun:jsc";
 import { closeSync } from "node:fs";
+import { endLoop } from "../ipc/loop.ts";
 import { IpcError } from "../native/errors.ts";
 import { follow, otherThreads, serveForks } from "../native/zygote.ts";
-import { live } from "./birth.ts";
+import { live, rehearse } from "./birth.ts";
 import { renewIdentity } from "./identity.ts";
 import { checkDescriptors, openNow } from "./leftovers.ts";
 import { writeFrame } from "./particulars.ts";
@@ -25,16 +27,33 @@ function say(word: Word): void {
 async function prepare(): Promise<ServiceModule> {
   // Until it waits for requests nobody could tell it that its owner has gone.
   if (!follow(settings.owner)) process.exit(1);
+  if (settings.mode === "fork") checkBun();
   const before = openNow();
   const begun = performance.now();
   const module = await loadModule(settings.module);
   await warmUp(settings.module, module);
+  if (!endLoop()) {
+    throw fault(
+      settings.module,
+      "has services or connections of earshot open after warm(); close them, and open in serve() what it needs",
+    );
+  }
+  await rehearse();
   if (settings.mode === "fork") checkThreads();
   if (settings.mode === "fork") checkDescriptors(settings.module, before);
   // What is garbage now would be garbage in each clone.
-  Bun.gc(true);
+  gcAndSweep();
+  gcAndSweep();
   say({ kind: "ready", warmMs: performance.now() - begun });
   return module;
+}
+
+/** Throws ENOTSUP if this Bun has threads from the beginning, whatever the module does. */
+function checkBun(): void {
+  const threads = otherThreads();
+  if (threads.length === 0) return;
+  const text = `ENOTSUP: Bun ${Bun.version} has threads of its own here (${threads.join(", ")})`;
+  throw new IpcError("ENOTSUP", text);
 }
 
 /** Throws EMODULE if there are any besides this one. */
@@ -62,15 +81,16 @@ function complain(error: unknown): never {
 
 const module = await prepare().catch(complain);
 const { graceMs } = settings;
+const leave = (code: number) => process.exit(code);
 if (settings.mode === "pool") {
   closeSync(places.control);
-  await live({ module, connection: places.connection, graceMs });
+  await live({ module, connection: places.connection, graceMs, leave });
 } else {
   follow(0);
   const fork = serve();
   if (fork === undefined) process.exit(0);
   renewIdentity(fork.pid);
-  await live({ module, connection: fork.connection, graceMs });
+  await live({ module, connection: fork.connection, graceMs, leave });
 }
 
 function serve() {

@@ -23,10 +23,11 @@ export function renewIdentity(pid: number): void {
   renewClock();
 }
 
+const before = performance.now.bind(performance);
+const origin = performance.timeOrigin;
+
 /** The times of `performance` begin at the fork. Its marks and measures go on by the zygote's. */
 function renewClock(): void {
-  const before = performance.now.bind(performance);
-  const origin = performance.timeOrigin;
   const began = before();
   own(performance, "timeOrigin", { value: origin + began });
   own(performance, "now", { value: () => before() - began, writable: true });

@@ -33,7 +33,8 @@ export function readParticulars(
   return { particulars: deserialize(bytes.buffer as ArrayBuffer) as Particulars, descriptors };
 }
 
-function readFrame(connection: number): Read | undefined {
+/** One message, and what comes with it. Undefined when the other side has ended. */
+export function readFrame(connection: number): Read | undefined {
   const header = readBytes(connection, headerBytes);
   if (header === undefined) return undefined;
   const body = readBytes(connection, new DataView(header.bytes.buffer).getUint32(0));

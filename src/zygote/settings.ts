@@ -24,7 +24,9 @@ export const places = { control: 3, lifelineIn: 4, lifelineOut: 5, connection: 4
 /**
  * With these a Bun process has one thread until it asks for what needs another: the collector and the compilers work on
  * the one that runs JavaScript, memory is given back at once and not by a thread that looks for it, and modules are
- * compiled where they are imported. Memory comes in small arenas, so that what a limit counts is what is used.
+ * compiled where they are imported. Memory comes in small arenas, so that what a limit counts is what is used. The timer by
+ * which Bun collects what little garbage there is in idle moments would have each clone write to pages that it could share;
+ * garbage that grows is collected all the same.
  */
 export const threadless: Readonly<Record<string, string>> = {
   BUN_JSC_useConcurrentGC: "0",
@@ -32,6 +34,7 @@ export const threadless: Readonly<Record<string, string>> = {
   BUN_JSC_numberOfGCMarkers: "1",
   BUN_JSC_useWarmUpMarkedBlocks: "0",
   BUN_FEATURE_FLAG_DISABLE_ASYNC_TRANSPILER: "1",
+  BUN_GC_TIMER_DISABLE: "1",
   MIMALLOC_PURGE_DELAY: "0",
   // In KiB.
   MIMALLOC_ARENA_RESERVE: "16384",

@@ -272,11 +272,16 @@ async function reasonAgainstForks(
   options: { standby: number; restart: Restart },
 ): Promise<Forks | Error> {
   if (process.platform !== "linux") return new Error(`${process.platform} has no such fork`);
-  const zygote = await ZygoteProcess.start(launch);
+  let zygote: ZygoteProcess | undefined;
   try {
+    zygote = await ZygoteProcess.start(launch);
     await tryOut(zygote, launch.graceMs);
   } catch (error) {
-    await zygote.close();
+    // What is wrong with the module is wrong in a pool as well, or would be hidden by one.
+    const isOfModule =
+      zygote === undefined && !(error instanceof IpcError && error.code === "ENOTSUP");
+    await zygote?.close();
+    if (isOfModule) throw error;
     return error instanceof Error ? error : new Error(String(error));
   }
   const forks = new Forks({ launch, ...options }, zygote);
