@@ -84,13 +84,15 @@ const { graceMs } = settings;
 const leave = (code: number) => process.exit(code);
 if (settings.mode === "pool") {
   closeSync(places.control);
-  await live({ module, connection: places.connection, graceMs, leave });
+  // Not awaited: what it throws then ends the process, as an error in any program does.
+  void live({ module, connection: places.connection, graceMs, leave });
 } else {
   follow(0);
   const fork = serve();
   if (fork === undefined) process.exit(0);
   renewIdentity(fork.pid);
-  await live({ module, connection: fork.connection, graceMs, leave });
+  // Not awaited: what it throws then ends the process, as an error in any program does.
+  void live({ module, connection: fork.connection, graceMs, leave });
 }
 
 function serve() {

@@ -4,12 +4,14 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { IpcError } from "../native/errors.ts";
 import type { LaunchOptions } from "./launch.ts";
 import type { Blank, Source } from "./source.ts";
+import type { Lifeline } from "./zygote-process.ts";
 import { ZygoteProcess } from "./zygote-process.ts";
 
 export type ForksOptions = {
   launch: LaunchOptions;
   standby: number;
   restart: Restart;
+  lifeline: Lifeline;
 };
 
 /** How a zygote that is lost is started again. Times in milliseconds. */
@@ -72,7 +74,14 @@ export class Forks implements Source {
   }
 
   async #fork(ahead: boolean): Promise<Blank> {
-    return (await this.#zygote).blank(ahead);
+    const { signal } = this.#closing;
+    let zygote = await this.#zygote;
+    while (!zygote.open && !signal.aborted) {
+      await zygote.ended;
+      zygote = await this.#zygote;
+    }
+    signal.throwIfAborted();
+    return zygote.blank(ahead);
   }
 
   mayRetry(error: unknown): boolean {
@@ -100,7 +109,7 @@ export class Forks implements Source {
     for (let attempt = 1; ; attempt += 1) {
       await sleep(pause, undefined, { signal: this.#closing.signal });
       try {
-        const zygote = await ZygoteProcess.start(this.#options.launch);
+        const zygote = await ZygoteProcess.start(this.#options.launch, this.#options.lifeline);
         this.#keep(zygote);
         this.fill();
         return zygote;
@@ -117,6 +126,7 @@ export class Forks implements Source {
     this.#ready = [];
     const zygote = await this.#zygote.catch(() => undefined);
     await zygote?.close();
+    for (const end of this.#options.lifeline) end.close();
   }
 }
 

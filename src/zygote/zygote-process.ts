@@ -5,12 +5,15 @@ import { loop } from "../ipc/loop.ts";
 import type { Message } from "../ipc/message.ts";
 import { IpcError } from "../native/errors.ts";
 import { EventType } from "../native/layout.ts";
-import { lifeline, readReport, requestOf } from "../native/zygote.ts";
+import { readReport, requestOf } from "../native/zygote.ts";
 import { zygoteErrorOf } from "../native/zygote-errors.ts";
 import { CloneProcess, signalName } from "./clone-process.ts";
 import type { Launched, LaunchOptions } from "./launch.ts";
 import { launch } from "./launch.ts";
 import type { Blank } from "./source.ts";
+
+/** The two ends of a pipe of which nobody but the owner and its zygotes has the second. */
+export type Lifeline = readonly [Descriptor, Descriptor];
 
 type Pending = { resolve(process: CloneProcess): void; reject(error: Error): void };
 
@@ -19,33 +22,24 @@ export class ZygoteProcess {
   readonly #living = new Map<number, CloneProcess>();
   readonly #options: LaunchOptions;
   #launched: Launched | undefined;
-  #lifeline: Descriptor | undefined;
   #requests = 0;
   #over = false;
+  /** Resolves when the process has ended. */
+  ended: Promise<unknown> = Promise.resolve();
 
-  /** Resolves when it is warm. */
-  static async start(options: LaunchOptions): Promise<ZygoteProcess> {
+  /** Resolves when it is warm. The lifeline is what its clones hang on. */
+  static async start(options: LaunchOptions, lifeline: Lifeline): Promise<ZygoteProcess> {
     const zygote = new ZygoteProcess(options);
-    await zygote.#start();
+    const launched = await launch(options, lifeline, (message) => zygote.#hear(message));
+    zygote.#launched = launched;
+    const { control, process } = launched;
+    zygote.ended = Promise.all([control.ended, process.exited]);
+    void control.ended.then(() => zygote.#ended());
     return zygote;
   }
 
   private constructor(options: LaunchOptions) {
     this.#options = options;
-  }
-
-  async #start(): Promise<void> {
-    const [input, output] = lifeline();
-    using read = new Descriptor(input);
-    const write = new Descriptor(output);
-    try {
-      this.#launched = await launch(this.#options, [read, write], (message) => this.#hear(message));
-    } catch (error) {
-      write.close();
-      throw error;
-    }
-    this.#lifeline = write;
-    void this.#launched.control.ended.then(() => this.#ended());
   }
 
   get pid(): number {
@@ -54,11 +48,6 @@ export class ZygoteProcess {
 
   get open(): boolean {
     return !this.#over;
-  }
-
-  /** Resolves when the process has ended. */
-  get ended(): Promise<unknown> {
-    return Promise.all([this.#launched!.control.ended, this.#launched!.process.exited]);
   }
 
   /** Has one forked, which waits to be told what it is for. */
@@ -78,8 +67,10 @@ export class ZygoteProcess {
     try {
       this.#launched!.control.send(requestOf(id, ahead), { descriptors: [end] });
       this.#pending.set(id, { resolve, reject });
-    } catch (error) {
-      reject(this.#over ? this.#gone() : error);
+    } catch {
+      // Its end is on its way.
+      this.#over = true;
+      reject(this.#gone());
     } finally {
       end.close();
     }
@@ -119,7 +110,6 @@ export class ZygoteProcess {
     for (const process of this.#living.values())
       watchOrphan(process, this.#options.orphans === "end");
     this.#living.clear();
-    this.#lifeline?.close();
   }
 
   #gone(): IpcError {

@@ -5,11 +5,11 @@ import { fileURLToPath } from "node:url";
 import type { ConnectOptions } from "../ipc/connect.ts";
 import { connect } from "../ipc/connect.ts";
 import type { Connection } from "../ipc/connection.ts";
-import type { Descriptor } from "../ipc/descriptor.ts";
+import { Descriptor } from "../ipc/descriptor.ts";
 import { patience, timerMsMax, whole, within } from "../ipc/numbers.ts";
 import { IpcError } from "../native/errors.ts";
 import type { Orphans } from "../native/zygote.ts";
-import { readCertificate } from "../native/zygote.ts";
+import { lifeline, readCertificate } from "../native/zygote.ts";
 import { zygoteErrorOf } from "../native/zygote-errors.ts";
 import { Clone } from "./clone.ts";
 import type { CloneProcess } from "./clone-process.ts";
@@ -272,19 +272,22 @@ async function reasonAgainstForks(
   options: { standby: number; restart: Restart },
 ): Promise<Forks | Error> {
   if (process.platform !== "linux") return new Error(`${process.platform} has no such fork`);
+  const [input, output] = lifeline();
+  const ends = [new Descriptor(input), new Descriptor(output)] as const;
   let zygote: ZygoteProcess | undefined;
   try {
-    zygote = await ZygoteProcess.start(launch);
+    zygote = await ZygoteProcess.start(launch, ends);
     await tryOut(zygote, launch.graceMs);
   } catch (error) {
     // What is wrong with the module is wrong in a pool as well, or would be hidden by one.
     const isOfModule =
       zygote === undefined && !(error instanceof IpcError && error.code === "ENOTSUP");
     await zygote?.close();
+    for (const end of ends) end.close();
     if (isOfModule) throw error;
     return error instanceof Error ? error : new Error(String(error));
   }
-  const forks = new Forks({ launch, ...options }, zygote);
+  const forks = new Forks({ launch, lifeline: ends, ...options }, zygote);
   forks.fill();
   return forks;
 }

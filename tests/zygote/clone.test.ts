@@ -4,11 +4,10 @@ import { describe, expect, test } from "bun:test";
 import { closeSync, openSync, writeFileSync } from "node:fs";
 import { leaveNoTrace } from "../kit/no-trace.ts";
 import { Scratch } from "../kit/scratch.ts";
+import type { State } from "./stage.ts";
 import { ask, modes, start } from "./stage.ts";
 
 leaveNoTrace();
-
-type State = { words: number; warmedBy: number; warmedAt: number; pid: number; ppid: number };
 
 describe.each(modes)("%s", (mode) => {
   test("a clone has what warm() left, and its changes are its own", async () => {
@@ -36,6 +35,66 @@ describe.each(modes)("%s", (mode) => {
     closeSync(descriptor);
     expect(await ask<unknown>(clone, "arguments")).toEqual(given);
     expect(await ask<string[]>(clone, "read")).toEqual(["a secret"]);
+  });
+
+  test("what it draws by chance no other draws", async () => {
+    await using zygote = await start(mode);
+    const clones = await Promise.all(Array.from({ length: 4 }, () => zygote.clone()));
+    const drawn = await Promise.all(
+      clones.map((clone) => ask<Record<string, unknown>>(clone, "chance")),
+    );
+    for (const [what] of Object.entries(drawn[0]!)) {
+      const all = drawn.flatMap((each) => each[what]);
+      expect(new Set(all).size, what).toBe(all.length);
+    }
+  });
+
+  test("its clock begins when it does, and tells the time", async () => {
+    await using zygote = await start(mode);
+    const before = Date.now();
+    const clone = await zygote.clone();
+    const one = await ask<{ origin: number; now: number; date: number }>(clone, "origin");
+    // Both are rounded.
+    expect(Math.abs(one.origin + one.now - one.date)).toBeLessThan(50);
+    if (mode === "fork") expect(one.origin).toBeGreaterThan(before - 50);
+  });
+
+  test("it has the environment of its owner, and what was added", async () => {
+    const environment = { EARSHOT_TEST: "added" };
+    await using zygote = await start(mode, { environment });
+    const clone = await zygote.clone();
+    expect(await ask<string>(clone, "environment", "EARSHOT_TEST")).toBe("added");
+    expect(await ask<string>(clone, "environment", "PATH")).toBe(process.env["PATH"]!);
+    const flag = process.env["BUN_JSC_useConcurrentGC"] ?? null;
+    expect(await ask<string | null>(clone, "environment", "BUN_JSC_useConcurrentGC")).toBe(flag);
+  });
+
+  test.skipIf(mode === "pool")("it has no descriptors but those meant for it", async () => {
+    await using zygote = await start(mode);
+    await zygote.clone();
+    const descriptor = openSync(import.meta.path, "r");
+    const clone = await zygote.clone({ descriptors: [descriptor] });
+    closeSync(descriptor);
+    const found = (await ask<string[]>(clone, "descriptors"))
+      .filter((line) => !/^[012] /.test(line))
+      .map((line) => line.replace(/^\d+ /, "").replace(/:\[\d+\]$/, ""))
+      .sort();
+    expect(found).toEqual(
+      [
+        import.meta.path,
+        // Bun's loop; a context: its poller, its latch, what wakes its thread, the bell's two ends; the connection.
+        "anon_inode:[eventfd]",
+        "anon_inode:[eventfd]",
+        "anon_inode:[eventfd]",
+        "anon_inode:[eventpoll]",
+        "anon_inode:[eventpoll]",
+        // By which it would be killed.
+        "pipe",
+        "socket",
+        "socket",
+        "socket",
+      ].sort(),
+    );
   });
 
   test("it ends when its connection is closed, and says how", async () => {

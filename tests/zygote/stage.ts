@@ -16,6 +16,15 @@ export function start(mode: Mode, options: Partial<ZygoteOptions> = {}): Promise
   return Zygote.start({ module: worker, mode, grace: 500, ...options });
 }
 
+/** What a clone of `worker.ts` says of itself. */
+export type State = {
+  words: number;
+  warmedBy: number;
+  warmedAt: number;
+  pid: number;
+  ppid: number;
+};
+
 /** Has a clone of `worker.ts` do something; rejects with what went wrong there. */
 export async function ask<Value>(
   clone: Clone,

@@ -1,0 +1,79 @@
+/** What a clone gives up, it has not; and what cannot be given up is said. */
+
+import { describe, expect, test } from "bun:test";
+import { IpcError } from "../../src/index.ts";
+import { leaveNoTrace } from "../kit/no-trace.ts";
+import { ask, canFork, failure, modes, start } from "./stage.ts";
+
+leaveNoTrace();
+
+const isRoot = process.getuid!() === 0;
+
+describe.each(modes)("%s", (mode) => {
+  test("files: it cannot open more", async () => {
+    await using zygote = await start(mode);
+    const clone = await zygote.clone({ limits: { files: 64 } });
+    expect(await ask<number>(clone, "open", 16)).toBe(16);
+    const error = await ask(clone, "open", 64).catch(String);
+    expect(error).toContain("EMFILE");
+    const other = await zygote.clone();
+    expect(await ask<number>(other, "open", 128)).toBe(128);
+  });
+
+  test.skipIf(!canFork)("cpu: it is killed when it has used so much", async () => {
+    await using zygote = await start(mode);
+    const clone = await zygote.clone({ limits: { cpu: 1 } });
+    void ask(clone, "spin").catch(() => undefined);
+    const { signal } = await clone.exited;
+    expect(["SIGXCPU", "SIGKILL"]).toContain(signal!);
+    expect(zygote.statistics).toMatchObject({ killed: 1 });
+  });
+
+  test.skipIf(mode === "pool")("memory: it ends when it asks for more", async () => {
+    await using zygote = await start(mode);
+    const clone = await zygote.clone({ limits: { memory: 128 * 2 ** 20 } });
+    expect(await ask<number>(clone, "take", 16)).toBe(16);
+    const error = await ask(clone, "take", 1000).catch(String);
+    expect(error).toBeString();
+    const other = await zygote.clone();
+    expect(await ask<number>(other, "take", 256)).toBe(256);
+  });
+
+  test.skipIf(!canFork)("noNewPrivileges: the kernel knows", async () => {
+    await using zygote = await start(mode);
+    const clone = await zygote.clone({ limits: { noNewPrivileges: true } });
+    expect(await ask<string>(clone, "status")).toMatch(/^NoNewPrivs:\t1$/m);
+    const other = await zygote.clone();
+    expect(await ask<string>(other, "status")).toMatch(/^NoNewPrivs:\t0$/m);
+  });
+
+  test.skipIf(!isRoot)("uid and gid: it goes on as another user, in no further group", async () => {
+    await using zygote = await start(mode);
+    const clone = await zygote.clone({ limits: { uid: 65_534, gid: 65_533 } });
+    expect(await ask<unknown>(clone, "ids")).toEqual({
+      uid: 65_534,
+      gid: 65_533,
+      groups: [65_533],
+    });
+    expect(await clone.close()).toEqual({ code: 0, signal: null });
+  });
+
+  test.skipIf(!canFork)("network: false leaves nothing but a loopback that is down", async () => {
+    await using zygote = await start(mode);
+    const clone = await failure(zygote.clone({ limits: { network: false } }));
+    if (clone instanceof IpcError) {
+      // In a container that permits neither way.
+      expect(clone.code).toMatch(/^(EPERM|EAGAIN|EINVAL)$/);
+      return;
+    }
+    const made = await zygote.clone({ limits: { network: false } });
+    expect(await ask<string[]>(made, "network")).toEqual([]);
+  });
+
+  test("a limit that is none is refused before anything is made", async () => {
+    await using zygote = await start(mode);
+    for (const limits of [{ files: 3 }, { cpu: 0 }, { memory: -1 }, { uid: 2 ** 32 }, { gid: 0.5 }])
+      expect(await failure(zygote.clone({ limits }))).toMatchObject({ code: "EINVAL" });
+    expect(zygote.statistics.made).toBe(0);
+  });
+});

@@ -1,0 +1,24 @@
+/** Owns a zygote and clones of it, until it is killed. */
+
+import type { Clone, Mode, Orphans } from "../../../src/zygote/index.ts";
+import { answer, settings } from "../../kit/answer.ts";
+import type { State } from "../stage.ts";
+import { ask, start } from "../stage.ts";
+
+const { mode, orphans } = settings<{ mode: Mode; orphans: Orphans }>();
+const zygote = await start(mode, { orphans, grace: 50 });
+let clones: Clone[] = [];
+
+await answer({
+  clone: async (count: number) => {
+    clones = await Promise.all(Array.from({ length: count }, () => zygote.clone()));
+    const states = await Promise.all(clones.map((clone) => ask<State>(clone, "state")));
+    const parents = states.map(({ ppid }) => ppid).filter((pid) => pid !== process.pid);
+    return { pids: [...clones.map(({ pid }) => pid), ...parents], parents };
+  },
+  /** One of them is busy for ever. */
+  spin: async () => {
+    void ask(clones[0]!, "spin").catch(() => undefined);
+    await Bun.sleep(20);
+  },
+});
