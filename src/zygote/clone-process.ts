@@ -12,7 +12,7 @@ export type Signal = NodeJS.Signals | number;
 
 export class CloneProcess {
   readonly pid: number;
-  /** Undefined where the system has none. */
+  /** Undefined where the system has none; closed when the process has ended. */
   readonly pidfd: Descriptor | undefined;
   readonly #exited = Promise.withResolvers<Exit>();
   #exit: Exit | undefined;
@@ -48,6 +48,7 @@ export class CloneProcess {
   ended(exit: Exit): void {
     if (this.#exit !== undefined) return;
     this.#exit = exit;
+    this.pidfd?.close();
     this.#exited.resolve(exit);
   }
 }

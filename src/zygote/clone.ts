@@ -24,14 +24,9 @@ export class Clone implements AsyncDisposable {
     this.pid = process.pid;
     this.#process = process;
     void connection.ended.then(() => insist(process, graceMs));
-    void process.exited.then(async () => {
-      // What it had sent before it ended is still read.
-      await connection.ended;
-      this.pidfd?.close();
-    });
   }
 
-  /** A descriptor for the process, which cannot be mistaken for a later one of its number; closed when both have ended. */
+  /** A descriptor for the process, which cannot be mistaken for a later one of its number; closed when that has ended. */
   get pidfd(): Descriptor | undefined {
     return this.#process.pidfd;
   }

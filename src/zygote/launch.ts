@@ -70,7 +70,7 @@ export async function launch(
     },
   });
   try {
-    const said = await firstWord(word.promise, process, options);
+    const said = await firstWord(word.promise, process, control, options);
     if (said.kind === "fault") throw faultOf(said, options.module);
     return { process, control, warmMs: said.warmMs };
   } catch (error) {
@@ -107,6 +107,7 @@ function entryPath(): string {
 async function firstWord(
   word: Promise<Word>,
   process: Bun.Subprocess,
+  control: Connection,
   { module, startTimeoutMs, signal }: LaunchOptions,
 ): Promise<Word> {
   const late = Promise.withResolvers<never>();
@@ -117,8 +118,8 @@ async function firstWord(
   const abort = () => late.reject(signal.reason);
   signal.addEventListener("abort", abort);
   const ended = process.exited.then(async () => {
-    // What it had to say may still be on its way.
-    await Bun.sleep(graceForWordsMs);
+    // What it had to say may still be on its way; what it has started may hold the other end open.
+    await Promise.race([control.ended, Bun.sleep(graceForWordsMs)]);
     const how = process.signalCode ?? `code ${process.exitCode}`;
     const text = `EMODULE: ${module} ended its process while it was warmed up (${how}); it must do that in a clone at the earliest`;
     throw new IpcError("EMODULE", text, { path: module });
@@ -133,7 +134,7 @@ async function firstWord(
   }
 }
 
-const graceForWordsMs = 50;
+const graceForWordsMs = 1000;
 
 function faultOf(word: Word & { kind: "fault" }, path: string): IpcError {
   const cause = word.stack === undefined ? undefined : new Error(word.stack);

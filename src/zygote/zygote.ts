@@ -309,7 +309,6 @@ async function tryOut(zygote: ZygoteProcess, graceMs: number): Promise<void> {
     clearTimeout(late);
     process.kill("SIGKILL");
     await process.exited;
-    process.pidfd?.close();
   }
 }
 
@@ -341,10 +340,7 @@ async function begin(
   } catch (error) {
     await connection.close({ now: true });
     void made.then(
-      (one) => {
-        insist(one, graceMs);
-        void one.exited.then(() => one.pidfd?.close());
-      },
+      (one) => insist(one, graceMs),
       () => undefined,
     );
     throw error;

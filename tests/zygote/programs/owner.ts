@@ -16,6 +16,21 @@ await answer({
     const parents = states.map(({ ppid }) => ppid).filter((pid) => pid !== process.pid);
     return { pids: [...clones.map(({ pid }) => pid), ...parents], parents };
   },
+  /** Has as many as it gets, and says what became of each. */
+  exhaust: async (count: number) => {
+    const results: string[] = [];
+    for (let index = 0; index < count; index += 1) {
+      try {
+        clones.push(await zygote.clone());
+        results.push("fine");
+      } catch (error) {
+        results.push((error as { code: string }).code);
+      }
+    }
+    return results;
+  },
+  first: async () => await ask<number>(clones[0]!, "change"),
+  close: async () => await zygote.close(),
   /** One of them is busy for ever. */
   spin: async () => {
     void ask(clones[0]!, "spin").catch(() => undefined);
