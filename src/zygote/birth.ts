@@ -66,9 +66,9 @@ const rehearsals = 3;
  * Does what a clone does first, so that what this needs is compiled before the fork, and once for all clones. Leaves the
  * process without the thread of a context.
  */
-export async function rehearse(): Promise<void> {
+export async function rehearse(rounds = rehearsals): Promise<void> {
   const particulars = encodeParticulars({ limits: {}, arguments: undefined, trial: false });
-  for (let round = 0; round < rehearsals; round += 1) {
+  for (let round = 0; round < rounds; round += 1) {
     renewIdentity(process.pid);
     const [own, other] = loop().context.pair();
     const left = Promise.withResolvers<void>();

@@ -79,20 +79,22 @@ function complain(error: unknown): never {
   process.exit(1);
 }
 
-const module = await prepare().catch(complain);
 const { graceMs } = settings;
 const leave = (code: number) => process.exit(code);
-if (settings.mode === "pool") {
-  closeSync(places.control);
-  // Not awaited: what it throws then ends the process, as an error in any program does.
-  void live({ module, connection: places.connection, graceMs, leave });
-} else {
+
+async function main(): Promise<void> {
+  const module = await prepare().catch(complain);
+  if (settings.mode === "pool") {
+    closeSync(places.control);
+    return await live({ module, connection: places.connection, graceMs, leave });
+  }
   follow(0);
   const fork = serve();
   if (fork === undefined) process.exit(0);
   renewIdentity(fork.pid);
-  // Not awaited: what it throws then ends the process, as an error in any program does.
-  void live({ module, connection: fork.connection, graceMs, leave });
+  // It has time, in which it can come by pages of its own where it will write.
+  if (fork.ahead) await rehearse(1);
+  await live({ module, connection: fork.connection, graceMs, leave });
 }
 
 function serve() {
@@ -107,3 +109,7 @@ function serve() {
     return complain(error);
   }
 }
+
+// When a program has been loaded Bun cleans up, which is to be done before a fork and not in each. And what is thrown then
+// ends the process, as an error in any program does.
+setTimeout(() => void main());
