@@ -22,6 +22,7 @@ import { runRtt, spinNanoseconds } from "./suites/rtt.ts";
 import { runSeal } from "./suites/seal.ts";
 import { runStream } from "./suites/stream.ts";
 import type { SuiteResult } from "./suites/suite.ts";
+import { runZygote } from "./suites/zygote.ts";
 import { formatTable } from "./table.ts";
 import { judge } from "./targets.ts";
 
@@ -35,6 +36,7 @@ const suites: Record<SuiteName, Run> = {
   descriptors: runDescriptors,
   bridge: runBridge,
   seal: runSeal,
+  zygote: runZygote,
 };
 
 async function run(options: Options): Promise<void> {

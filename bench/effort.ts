@@ -24,6 +24,8 @@ export interface Efforts {
   bridge: Effort;
   pipelined: Effort;
   http: Effort;
+  /** Clones; a round of what is spawned has at least one. */
+  zygote: Effort;
   /** Payload sizes of rtt and stream. */
   bytes: number[];
   /** Starts of `service pong`. */
@@ -40,6 +42,7 @@ export const full: Efforts = {
   bridge: { rounds: 30, milliseconds: 50, warmRounds: 12 },
   pipelined: { rounds: 7, milliseconds: 0, warmRounds: 2 },
   http: { rounds: 7, milliseconds: 1000, warmRounds: 1 },
+  zygote: { rounds: 20, milliseconds: 200, warmRounds: 2 },
   bytes: [64, 1024, 65536],
   starts: 20,
   takeovers: 20,
@@ -53,6 +56,7 @@ export const quick: Efforts = {
   bridge: { rounds: 10, milliseconds: 30, warmRounds: 8 },
   pipelined: { rounds: 3, milliseconds: 0, warmRounds: 1 },
   http: { rounds: 3, milliseconds: 1000, warmRounds: 1 },
+  zygote: { rounds: 6, milliseconds: 100, warmRounds: 1 },
   bytes: [64, 65536],
   starts: 5,
   takeovers: 5,

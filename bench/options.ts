@@ -12,6 +12,7 @@ export const suiteNames = [
   "descriptors",
   "bridge",
   "seal",
+  "zygote",
 ] as const;
 export type SuiteName = (typeof suiteNames)[number];
 
@@ -36,6 +37,7 @@ suites, all of them if none is named:
   descriptors   open files handed from one process to another
   bridge        services reached by TCP, WebSockets and HTTP; a service that changes hands
   seal          messages sealed and opened by each cipher, in one thread
+  zygote        processes that are warm: forked, or started
 
 options:
   --quick       fewer and shorter rounds: under two minutes for all suites

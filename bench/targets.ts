@@ -71,12 +71,18 @@ const targets: readonly Target[] = [
   bridge("httpd", 64, "per_second", { least: 0.7 }, "bun-serve-http"),
   bridge("httpd-ordered", 64, "per_second", { least: 0.7 }, "bun-serve-http"),
   bridge("takeover", 64, "p999_ns", { most: 50_000_000 }),
+  zygote("clone", "p50_ns", { most: 2_000_000 }),
+  zygote("clone", "p50_ns", { most: 0.033 }, "spawn-warm"),
+  zygote("clone-standby", "p50_ns", { most: 300_000 }),
+  zygote("clone-churn", "per_second", { least: 400 }),
 ];
 
 const figureTargets = [
   { id: "memory-per-connection", most: 4096 },
   { id: "service-start", most: 150 },
   { id: "takeover-failed", most: 0 },
+  { id: "clone-memory", most: 4_000_000 },
+  { id: "clone-private", most: 1_000_000 },
 ];
 
 function spin(of: string, most: number): Target {
@@ -119,6 +125,11 @@ function bridge(
   of?: string,
 ): Target {
   const what = { suite: "bridge", id, bytes, placements: both, measure, bound } as const;
+  return of === undefined ? what : { ...what, of };
+}
+
+function zygote(id: string, measure: Measure, bound: Target["bound"], of?: string): Target {
+  const what = { suite: "zygote", id, bytes: 0, placements: both, measure, bound } as const;
   return of === undefined ? what : { ...what, of };
 }
 
