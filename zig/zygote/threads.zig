@@ -13,7 +13,8 @@ pub fn list(system: *sys.System, names: []u8, written: *usize) process.Error!u32
     written.* = 0;
     var numbers: process.Numbers = try .open(system, "/proc/self/task");
     defer numbers.close();
-    const self = system.threadId();
+    // Not the one that is kept for the life of a thread, which outlives a fork.
+    const self = sys.platform.threadId();
     var count: u32 = 0;
     while (numbers.next()) |id| {
         if (id == self) continue;

@@ -272,4 +272,5 @@ test {
     _ = pages;
     _ = threads;
     _ = wire;
+    _ = @import("suite.zig");
 }

@@ -12,24 +12,12 @@
  *     #include <sys/wait.h>
  *     #include <unistd.h>
  *
- *     static int be_zygote(int control)
- *     {
- *         struct earshot_zygote_settings settings;
- *         struct earshot_zygote_clone clone;
- *
- *         memset(&settings, 0, sizeof settings);
- *         settings.control = control;
- *         settings.lifeline = -1;
- *         settings.grace_ns = 1000000000;
- *         settings.orphans = EARSHOT_ZYGOTE_ORPHANS_END;
- *         if (earshot_zygote_serve(&settings, &clone) != 1) return 0;
- *         return earshot_zygote_write(clone.connection, (const uint8_t *)"hello", 5) == 1 ? 0 : 1;
- *     }
- *
  *     int main(void)
  *     {
  *         struct { uint32_t length; struct earshot_zygote_request request; } frame;
  *         union { char bytes[CMSG_SPACE(sizeof(int))]; struct cmsghdr header; } beside;
+ *         struct earshot_zygote_settings settings = { 0, -1, 1000000000, EARSHOT_ZYGOTE_ORPHANS_END, 0 };
+ *         struct earshot_zygote_clone clone;
  *         struct iovec part = { &frame, sizeof frame };
  *         struct msghdr message;
  *         int control[2], ends[2], status;
@@ -42,7 +30,9 @@
  *         zygote = fork();
  *         if (zygote == 0) {
  *             close(control[0]);
- *             _exit(be_zygote(control[1]));
+ *             settings.control = control[1];
+ *             if (earshot_zygote_serve(&settings, &clone) != 1) _exit(0);
+ *             _exit(earshot_zygote_write(clone.connection, (const uint8_t *)"hello", 5) != 1);
  *         }
  *         memset(&message, 0, sizeof message);
  *         memset(&beside, 0, sizeof beside);
