@@ -32,6 +32,7 @@ const alone: Record<string, string[]> = {
     "the service turned somebody away: not_allowed",
   ],
   "08-shared-memory.ts": Array.from({ length: 10 }, (_, k) => `consumed ${k + 1}k messages`),
+  "09-clones.ts": ["one: 144, undefined", "other: 144, undefined"],
 };
 
 test.each(Object.entries(alone))("%s", async (name, lines) => {
@@ -73,7 +74,7 @@ test("each is numbered, short, begins with what it shows, and is tested here", (
     expect(name).toStartWith(`${index + 1}`.padStart(2, "0"));
     const source = readFileSync(join(folder, name), "utf8");
     expect(source).toStartWith("// ");
-    expect(source).toMatch(/from "earshot(\/memory)?"/);
+    expect(source).toMatch(/from "earshot(\/memory|\/zygote)?"/);
     expect(source.trimEnd().split("\n").length).toBeLessThanOrEqual(30);
   });
   const tested = [...Object.keys(alone), "01-pong-service.ts", "02-pong-client.ts"];
