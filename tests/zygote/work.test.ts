@@ -16,7 +16,7 @@ describe.each(modes)("%s", (mode) => {
   test(`${counts[mode]} clones at once: collections, compiled loops, timers, fetch, a database, a service`, async () => {
     using scratch = new Scratch();
     using web = Bun.serve({ port: 0, fetch: () => new Response("from the web") });
-    const service = await serve(
+    await using _service = await serve(
       "echo",
       { message: (connection, message) => void connection.send(message.bytes) },
       { rundir: scratch.path },
@@ -41,7 +41,7 @@ describe.each(modes)("%s", (mode) => {
         expect(result).toEqual({
           kept: 1000,
           sum,
-          order: [1, 2, 3],
+          fired: [1, 2, 3],
           fetched: "from the web",
           total: 5050,
           answer: `from ${clones[index]!.pid}`,
@@ -49,7 +49,6 @@ describe.each(modes)("%s", (mode) => {
         });
       });
     }
-    await service.close();
     await web.stop(true);
   });
 });

@@ -99,8 +99,8 @@ async function work({ objects, url, service, rundir }: Work): Promise<Record<str
   }
   let sum = 0;
   for (let index = 0; index < 3_000_000; index += 1) sum = hot(sum, index);
-  const order: number[] = [];
-  await Promise.all([3, 1, 2].map((ms) => Bun.sleep(5 * ms).then(() => order.push(ms))));
+  const fired: number[] = [];
+  await Promise.all([3, 1, 2].map((ms) => Bun.sleep(5 * ms).then(() => fired.push(ms))));
   const fetched = await (await fetch(url)).text();
   using database = new Database(":memory:");
   database.run("CREATE TABLE numbers (number INTEGER)");
@@ -113,7 +113,7 @@ async function work({ objects, url, service, rundir }: Work): Promise<Record<str
   const answer = (await client.request(`from ${process.pid}`)).text();
   await client.close();
   const file = await Bun.file(import.meta.path).text();
-  return { kept: kept.length, sum, order, fetched, total, answer, file: file.length };
+  return { kept: kept.length, sum, fired: fired.sort(), fetched, total, answer, file: file.length };
 }
 
 function hot(sum: number, index: number): number {
