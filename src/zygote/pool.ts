@@ -28,7 +28,11 @@ export class Pool implements Source {
   }
 
   private constructor(options: LaunchOptions, standby: number) {
-    this.#launch = { ...options, mode: "pool", signal: this.#closing.signal };
+    this.#launch = {
+      ...options,
+      mode: "pool",
+      signal: AbortSignal.any([options.signal, this.#closing.signal]),
+    };
     this.#standby = standby;
   }
 

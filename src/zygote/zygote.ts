@@ -90,7 +90,8 @@ export class Zygote implements AsyncDisposable {
   readonly #graceMs: number;
   readonly #clonesMax: number;
   readonly #clones = new Set<Clone>();
-  #beginning = 0;
+  /** Those that were asked for, and are not there yet. */
+  readonly #beginning = new Set<Promise<Clone>>();
   #made = 0;
   #exited = 0;
   #killed = 0;
@@ -135,18 +136,19 @@ export class Zygote implements AsyncDisposable {
    */
   async clone(options: CloneOptions = {}): Promise<Clone> {
     this.#check(options);
-    this.#beginning += 1;
+    const beginning = this.#begin(options);
+    this.#beginning.add(beginning);
     try {
-      return await this.#begin(options);
+      return await beginning;
     } finally {
-      this.#beginning -= 1;
+      this.#beginning.delete(beginning);
     }
   }
 
   #check({ signal }: CloneOptions): void {
     signal?.throwIfAborted();
     if (this.#closed !== undefined) throw new IpcError("ECLOSED", "ECLOSED: the zygote is closed");
-    if (this.#clones.size + this.#beginning < this.#clonesMax) return;
+    if (this.#clones.size + this.#beginning.size < this.#clonesMax) return;
     throw new IpcError(
       "EBUSY",
       `EBUSY: ${this.#clonesMax} clones live already; end some, or allow more (clonesMax)`,
@@ -189,6 +191,7 @@ export class Zygote implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
+    await Promise.allSettled(this.#beginning);
     await Promise.all([...this.#clones].map((clone) => clone.close()));
     await this.#source.close();
   }

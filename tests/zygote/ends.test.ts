@@ -20,6 +20,14 @@ function lives(pid: number): boolean {
   }
 }
 
+function childrenOf(pid: number): number[] {
+  const text = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8");
+  return text
+    .split(" ")
+    .filter((word) => word !== "")
+    .map(Number);
+}
+
 describe.each(modes)("%s", (mode) => {
   test("a clone that exits says with what, and its connection ends", async () => {
     await using zygote = await start(mode);
@@ -63,6 +71,33 @@ describe.each(modes)("%s", (mode) => {
     for (const clone of clones) expect(await clone.exited).toEqual({ code: 0, signal: null });
     expect(await failure(zygote.clone())).toMatchObject({ code: "ECLOSED" });
     await zygote.close();
+  });
+
+  test("closing the zygote ends those as well that are asked for in that moment", async () => {
+    const zygote = await start(mode);
+    const asked = [zygote.clone(), zygote.clone()].map((clone) => clone.catch(() => undefined));
+    await zygote.close();
+    for (const clone of await Promise.all(asked))
+      if (clone !== undefined) expect(lives(clone.pid)).toBe(false);
+  });
+
+  test("those that wait to be told what they are for are replaced when they are lost", async () => {
+    await using zygote = await start(mode, { standby: 2 });
+    const standby = () => zygote.statistics.standby;
+    await until("two wait", () => standby() === 2);
+    const clone = await zygote.clone({ limits: { files: 64 } });
+    expect(await ask<number>(clone, "open", 16)).toBe(16);
+    const error = await ask(clone, "open", 64).catch(String);
+    expect(error).toContain("EMFILE");
+    await until("two wait again", () => standby() === 2);
+    const { ppid } = await ask<State>(clone, "state");
+    const waiting = childrenOf(mode === "fork" ? ppid : process.pid).find(
+      (pid) => pid !== clone.pid,
+    )!;
+    process.kill(waiting, "SIGKILL");
+    await until("it has ended", () => !lives(waiting));
+    await until("two wait once more", () => standby() === 2);
+    expect(await ask<number>(await zygote.clone(), "change")).toBe(1);
   });
 
   test.skipIf(!canFork)("when the owner is killed, nothing of it is left", async () => {
