@@ -15,7 +15,14 @@ export type ForksOptions = {
 };
 
 /** How a zygote that is lost is started again. Times in milliseconds. */
-export type Restart = { first: number; most: number; attempts: number };
+export type Restart = {
+  /** Before the first start, and doubled after each. Default 50. */
+  first: number;
+  /** The longest time between two; a zygote that has lived for so long has not been lost in vain. Default 2000. */
+  most: number;
+  /** After so many starts in a row `clone` rejects. Default 8. */
+  attempts: number;
+};
 
 export class Forks implements Source {
   readonly mode = "fork";
@@ -24,6 +31,8 @@ export class Forks implements Source {
   #zygote: Promise<ZygoteProcess>;
   #ready: Blank[] = [];
   #making = 0;
+  /** How often in a row it was lost within moments, or could not be started. */
+  #failures = 0;
   restarts = 0;
 
   constructor(options: ForksOptions, zygote: ZygoteProcess) {
@@ -84,29 +93,30 @@ export class Forks implements Source {
     return zygote.blank(ahead);
   }
 
-  mayRetry(error: unknown): boolean {
-    return (
-      error instanceof IpcError && error.code === "ECONNRESET" && !this.#closing.signal.aborted
-    );
-  }
-
   /** Starts another when this one ends. */
   #keep(zygote: ZygoteProcess): void {
     const begun = performance.now();
     void zygote.ended.then(() => {
       if (this.#closing.signal.aborted) return;
       this.restarts += 1;
-      const lasted = performance.now() - begun;
-      this.#zygote = this.#startAgain(lasted);
+      // One that lives only for moments is no better than one that cannot be started.
+      if (performance.now() - begun >= this.#options.restart.most) this.#failures = 0;
+      const lost = new IpcError(
+        "ECONNRESET",
+        "ECONNRESET: the zygote was lost again and again, and is not started any more; see what kills it",
+      );
+      this.#zygote = this.#startAgain(lost);
       this.#zygote.catch(() => undefined);
     });
   }
 
-  async #startAgain(lastedMs: number): Promise<ZygoteProcess> {
+  /** Rejects with why not, `lost` or what went wrong, when it has been tried too often in a row. */
+  async #startAgain(lost: IpcError): Promise<ZygoteProcess> {
     const { first, most, attempts } = this.#options.restart;
-    // One that lives only for moments is no better than one that cannot be started.
-    let pause = lastedMs < most ? first : 0;
-    for (let attempt = 1; ; attempt += 1) {
+    let why: unknown = lost;
+    while (this.#failures < attempts) {
+      const pause = Math.min(first * 2 ** this.#failures, most);
+      this.#failures += 1;
       await sleep(pause, undefined, { signal: this.#closing.signal });
       try {
         const zygote = await ZygoteProcess.start(this.#options.launch, this.#options.lifeline);
@@ -114,10 +124,11 @@ export class Forks implements Source {
         this.fill();
         return zygote;
       } catch (error) {
-        if (attempt >= attempts || this.#closing.signal.aborted) throw error;
-        pause = Math.min(Math.max(first, 2 * pause), most);
+        why = error;
       }
+      if (this.#closing.signal.aborted) break;
     }
+    throw why;
   }
 
   async close(): Promise<void> {

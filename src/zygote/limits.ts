@@ -20,7 +20,7 @@ export type CloneLimits = {
 };
 
 /** Bun itself needs that many to come to `serve`. */
-const filesMin = 16;
+const filesMin = 32;
 
 /** Throws EINVAL for what is no limit. */
 export function nativeLimits(limits: CloneLimits = {}): NativeLimits {

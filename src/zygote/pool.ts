@@ -102,10 +102,6 @@ export class Pool implements Source {
     return ready ?? (await this.#make());
   }
 
-  mayRetry(): boolean {
-    return false;
-  }
-
   async close(): Promise<void> {
     this.#closing.abort(new IpcError("ECLOSED", "ECLOSED: the zygote is closed"));
     for (const { end } of this.#ready) end.close();

@@ -19,7 +19,5 @@ export interface Source {
   readonly waiting: number;
   /** Rejects with why there will be none any more. */
   take(): Promise<Blank>;
-  /** Whether another may be had where one was lost that had not begun. */
-  mayRetry(error: unknown): boolean;
   close(): Promise<void>;
 }

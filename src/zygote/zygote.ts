@@ -167,8 +167,9 @@ export class Zygote implements AsyncDisposable {
         const begun = await begin(await this.#source.take(), bytes, options, this.#graceMs);
         return this.#hold(new Clone(begun.connection, begun.process, this.#graceMs));
       } catch (error) {
-        const isOver = attempt > retriesMax || this.#closed !== undefined;
-        if (isOver || !this.#source.mayRetry(error)) throw error;
+        // One that was lost before it had begun has done nothing that another could not do.
+        const wasLost = error instanceof IpcError && error.code === "ECONNRESET";
+        if (!wasLost || attempt > retriesMax || this.#closed !== undefined) throw error;
       }
     }
   }

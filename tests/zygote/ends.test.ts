@@ -163,6 +163,20 @@ describe.skipIf(!canFork)("a zygote that is killed", () => {
     await until("all have ended", () => !pids.some(lives));
   });
 
+  test("again and again is given up", async () => {
+    const restart = { first: 1, most: 60_000, attempts: 2 };
+    await using zygote = await start("fork", { restart });
+    for (let times = 0; times < 3; times += 1) {
+      const clone = await zygote.clone();
+      process.kill((await ask<State>(clone, "state")).ppid, "SIGKILL");
+      await clone.exited;
+    }
+    const error = await failure(zygote.clone());
+    expect(error).toMatchObject({ code: "ECONNRESET" });
+    expect(error!.message).toContain("again and again");
+    expect(zygote.statistics.restarts).toBe(3);
+  });
+
   test("is not started for ever where it cannot be", async () => {
     using scratch = new Scratch();
     await using zygote = await start("fork", {
