@@ -169,6 +169,8 @@ const Zygote = struct {
     fn reap(zygote: *Zygote, slot: u32) Error!wire.Outcome {
         const clone = zygote.living.items[slot] orelse return .done;
         const ending = try process.reap(zygote.system, clone.pidfd) orelse return .done;
+        // The owner has it as well, so that closing it here does not end the watch.
+        sys.epoll.remove(zygote.epoll, clone.pidfd);
         zygote.system.close(clone.pidfd);
         zygote.living.items[slot] = null;
         zygote.free.appendAssumeCapacity(slot);

@@ -6,10 +6,11 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-enum { clones = 3, files = 32 };
+enum { clones = 3, files = 32, rest_ms = 400 };
 
 static void pair(int *ends)
 {
@@ -94,6 +95,7 @@ int main(int arguments_count, char **arguments)
     int32_t lifeline[2];
     struct earshot_zygote_report report;
     struct earshot_zygote_certificate certificate;
+    struct rusage usage;
     struct {
         uint32_t length;
         struct earshot_zygote_request request;
@@ -148,9 +150,13 @@ int main(int arguments_count, char **arguments)
     MUST(earshot_zygote_signal(pidfds[0], SIGKILL) == 0);
     hear(control[0], &report, &none);
     MUST(report.id == 100 && report.code == -1 && report.signal == SIGKILL);
+    /* Meanwhile the zygote rests, though the pidfds of both are still here. */
+    MUST(poll(NULL, 0, rest_ms) == 0);
     /* The third goes with the zygote. */
     close(control[0]);
     MUST(waitpid(zygote, &status, 0) == zygote && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    MUST(getrusage(RUSAGE_CHILDREN, &usage) == 0 && usage.ru_utime.tv_sec == 0);
+    MUST(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec < rest_ms * 1000 / 2);
     MUST(earshot_zygote_signal(pidfds[2], 0) == EARSHOT_ZYGOTE_CODE_GONE);
     /* And who hangs on a lifeline when nobody holds its other end. */
     zygote = fork();
