@@ -39,11 +39,13 @@ async function prepare(): Promise<ServiceModule> {
     );
   }
   await rehearse();
-  if (settings.mode === "fork") checkThreads();
-  if (settings.mode === "fork") checkDescriptors(settings.module, before);
   // What is garbage now would be garbage in each clone.
   gcAndSweep();
   gcAndSweep();
+  // A collection has memory given out anew from wherever there is some; clones go on where this has begun, side by side.
+  await rehearse(1);
+  if (settings.mode === "fork") checkThreads();
+  if (settings.mode === "fork") checkDescriptors(settings.module, before);
   say({ kind: "ready", warmMs: performance.now() - begun });
   return module;
 }
