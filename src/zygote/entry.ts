@@ -44,10 +44,26 @@ async function prepare(): Promise<ServiceModule> {
   gcAndSweep();
   // A collection has memory given out anew from wherever there is some; clones go on where this has begun, side by side.
   await rehearse(1);
-  if (settings.mode === "fork") checkThreads();
-  if (settings.mode === "fork") checkDescriptors(settings.module, before);
+  if (settings.mode === "fork") await settled(checkThreads);
+  if (settings.mode === "fork") await settled(() => checkDescriptors(settings.module, before));
   say({ kind: "ready", warmMs: performance.now() - begun });
   return module;
+}
+
+const settleMs = 10;
+const settleTimes = 50;
+
+/** Threads and sockets that were ended may be there for another moment. Throws what `check` throws in the end. */
+async function settled(check: () => void): Promise<void> {
+  for (let times = 1; ; times += 1) {
+    try {
+      check();
+      return;
+    } catch (error) {
+      if (times === settleTimes) throw error;
+      await Bun.sleep(settleMs);
+    }
+  }
 }
 
 /** Throws ENOTSUP if this Bun has threads from the beginning, whatever the module does. */

@@ -75,26 +75,24 @@ describe.each(modes)("%s", (mode) => {
     const descriptor = openSync(import.meta.path, "r");
     const clone = await zygote.clone({ descriptors: [descriptor] });
     closeSync(descriptor);
-    const found = (await ask<string[]>(clone, "descriptors"))
-      .filter((line) => !/^[012] /.test(line))
-      .map((line) => line.replace(/^\d+ /, "").replace(/:\[\d+\]$/, ""))
-      .sort();
-    expect(found).toEqual(
-      [
-        import.meta.path,
-        // Bun's loop; a context: its poller, its latch, what wakes its thread, the bell's two ends; the connection.
-        "anon_inode:[eventfd]",
-        "anon_inode:[eventfd]",
-        "anon_inode:[eventfd]",
-        "anon_inode:[eventpoll]",
-        "anon_inode:[eventpoll]",
-        // By which it would be killed.
-        "pipe",
-        "socket",
-        "socket",
-        "socket",
-      ].sort(),
-    );
+    const found: Record<string, number> = {};
+    for (const line of await ask<string[]>(clone, "descriptors")) {
+      const [, number, what] = /^(\d+) ([^[]*(?:\[\w+\])?)/.exec(line)!;
+      const kind = what!.replace(/:\[\d+\]$/, "");
+      if (Number(number) > 2) found[kind] = (found[kind] ?? 0) + 1;
+    }
+    const { "anon_inode:[eventpoll]": pollers, ...others } = found;
+    // Bun's, and a context's: its poller, and another if it has gone to sleep.
+    expect([2, 3]).toContain(pollers!);
+    expect(others).toEqual({
+      [import.meta.path]: 1,
+      // Bun's, and a context's latch and what wakes its thread.
+      "anon_inode:[eventfd]": 3,
+      // By which it would be killed.
+      pipe: 1,
+      // The connection, and the bell's two ends.
+      socket: 3,
+    });
   });
 
   test("it ends when its connection is closed, and says how", async () => {
