@@ -50,7 +50,7 @@ export class CloneRow extends TripRow {
   }
 
   protected async trip(): Promise<number> {
-    while (this.zygote.statistics.standby < this.#standby) await Bun.sleep(1);
+    if (this.#standby > 0) await this.#settled();
     const begin = Bun.nanoseconds();
     const clone = await this.zygote.clone();
     await ask(clone);
@@ -59,10 +59,18 @@ export class CloneRow extends TripRow {
     return nanoseconds;
   }
 
+  /** All that are made ahead are there, and have come to rest. */
+  async #settled(): Promise<void> {
+    while (this.zygote.statistics.standby < this.#standby) await Bun.sleep(1);
+    await Bun.sleep(settleMilliseconds);
+  }
+
   async stop(): Promise<void> {
     await this.#zygote?.close();
   }
 }
+
+const settleMilliseconds = 10;
 
 /** Clones that are made, asked once, and ended, a few at a time: how many a second. */
 export class ChurnRow extends CloneRow {

@@ -75,11 +75,7 @@ export class Forks implements Source {
   }
 
   async take(): Promise<Blank> {
-    const ready = this.#ready.shift();
-    if (ready === undefined) return await this.#fork(false);
-    // Not before the one that is taken has begun.
-    setTimeout(() => this.fill(), refillMs);
-    return ready;
+    return this.#ready.shift() ?? (await this.#fork(false));
   }
 
   async #fork(ahead: boolean): Promise<Blank> {
@@ -140,6 +136,3 @@ export class Forks implements Source {
     for (const end of this.#options.lifeline) end.close();
   }
 }
-
-/** A fork makes the machine busy for a moment, in which a clone that was just taken is to begin. */
-const refillMs = 5;

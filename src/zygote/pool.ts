@@ -97,9 +97,7 @@ export class Pool implements Source {
 
   async take(): Promise<Blank> {
     this.#closing.signal.throwIfAborted();
-    const ready = this.#ready.shift();
-    this.fill();
-    return ready ?? (await this.#make());
+    return this.#ready.shift() ?? (await this.#make());
   }
 
   async close(): Promise<void> {

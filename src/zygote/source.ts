@@ -19,5 +19,7 @@ export interface Source {
   readonly waiting: number;
   /** Rejects with why there will be none any more. */
   take(): Promise<Blank>;
+  /** Has as many wait as were asked for. */
+  fill(): void;
   close(): Promise<void>;
 }

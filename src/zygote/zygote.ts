@@ -73,6 +73,8 @@ export type ZygoteStatistics = {
   standby: number;
 };
 
+/** To make others ahead keeps the machine busy for a while, in which the one that was taken is to answer first. */
+const refillMs = 5;
 /** How often a clone is tried again that was lost before it had begun. */
 const retriesMax = 3;
 /** A clone that was made ahead, or forked, says that it is there within a moment. */
@@ -142,6 +144,7 @@ export class Zygote implements AsyncDisposable {
       return await beginning;
     } finally {
       this.#beginning.delete(beginning);
+      setTimeout(() => this.#source.fill(), refillMs);
     }
   }
 
