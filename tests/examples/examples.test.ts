@@ -32,7 +32,7 @@ const alone: Record<string, string[]> = {
     "the service turned somebody away: not_allowed",
   ],
   "08-shared-memory.ts": Array.from({ length: 10 }, (_, k) => `consumed ${k + 1}k messages`),
-  "09-clones.ts": ["one: 144, undefined", "other: 144, undefined"],
+  "10-clones.ts": ["one: 144, undefined", "other: 144, undefined"],
 };
 
 test.each(Object.entries(alone))("%s", async (name, lines) => {

@@ -18,9 +18,9 @@ pub const std_options: std.Options = .{ .signal_stack_size = null };
 
 pub const panic = library.panic.PanicType("libearshot-zygote");
 
-pub const functions = .{
-    .{ "earshot_zygote_abi", &abi },
-    .{ "earshot_zygote_manifest", &manifest },
+const face = library.face.FaceType(@This());
+
+pub const functions = face.functions ++ .{
     .{ "earshot_zygote_threads", &serving.listThreads },
     .{ "earshot_zygote_lifeline", &serving.lifeline },
     .{ "earshot_zygote_serve", &serving.serve },
@@ -58,14 +58,6 @@ pub const header_names = .{
     "EARSHOT_ZYGOTE_ABI",
 };
 
-fn abi() callconv(.c) i32 {
-    return abi_version;
-}
-
-fn manifest() callconv(.c) [*:0]const u8 {
-    return library.manifest.Manifest(abi_version, structs, enums, constants, functions).json;
-}
-
 comptime {
-    for (functions ++ foreign_functions) |function| @export(function[1], .{ .name = function[0] });
+    face.publish();
 }
