@@ -138,6 +138,9 @@ export const ipcSymbols = {
     "bytes", // where the path goes
     "u32",
   ),
+  earshot_ipc_pipe: call("i32", "bytes", "bytes"),
+  earshot_ipc_pipe_read: call("i32", "i32", "bytes", "u32", "i32", "i64", "bytes"),
+  earshot_ipc_pipe_write: call("i32", "i32", "bytes", "u32", "i32", "i64", "bytes"),
   earshot_ipc_inherit: call("i32", "i32", "bytes", "u32", "bytes"),
   earshot_ipc_launch_sockets: call("i32", "bytes", "u32", "bytes", "bytes"),
   earshot_ipc_notify: call("i32", "bytes", "u32", "bytes", "u32", "bytes"),

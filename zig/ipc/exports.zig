@@ -12,6 +12,7 @@ const libipc = @import("c/libipc.zig");
 const lookup = @import("c/lookup.zig");
 const library = @import("library");
 const options = @import("c/options.zig");
+const pipe = @import("c/pipe.zig");
 const run_directory = @import("c/run_directory.zig");
 
 /// What its functions and its header are called after.
@@ -72,6 +73,9 @@ pub const functions = face.functions ++ .{
     .{ "earshot_ipc_statistics", &context.statistics },
     .{ "earshot_ipc_inspect", &run_directory.inspect },
     .{ "earshot_ipc_run_directory", &run_directory.resolve },
+    .{ "earshot_ipc_pipe", &pipe.open },
+    .{ "earshot_ipc_pipe_read", &pipe.read },
+    .{ "earshot_ipc_pipe_write", &pipe.write },
     .{ "earshot_ipc_inherit", &manager.inherit },
     .{ "earshot_ipc_launch_sockets", &manager.launchSockets },
     .{ "earshot_ipc_notify", &manager.notify },

@@ -17,6 +17,7 @@ pub const handover = @import("handover.zig");
 pub const loan = @import("loan.zig");
 pub const lookup = @import("lookup.zig");
 pub const network = @import("network.zig");
+pub const pipe = @import("pipe.zig");
 pub const poller = @import("poller/poller.zig");
 pub const service = @import("service.zig");
 pub const statistics = @import("statistics.zig");
@@ -54,6 +55,7 @@ test {
     _ = @import("lookup.zig");
     _ = @import("name.zig");
     _ = @import("network.zig");
+    _ = @import("pipe.zig");
     _ = @import("poller/poller.zig");
     _ = @import("queue.zig");
     _ = @import("run_directory.zig");

@@ -102,6 +102,19 @@ fn prepareSocket(fd: Fd) Fd {
 
 pub const splices = false;
 
+pub fn openEnds(fds: *[2]Fd) c_int {
+    if (c.pipe(fds) != 0) return -1;
+    if (prepare(fds[0]) < 0) {
+        posix.closeAfterFailure(fds[1]);
+        return -1;
+    }
+    if (prepare(fds[1]) < 0) {
+        posix.closeAfterFailure(fds[0]);
+        return -1;
+    }
+    return 0;
+}
+
 pub fn openPipe(_: u31) ?[2]Fd {
     return null;
 }
@@ -310,15 +323,7 @@ pub const Wake = struct {
 
     pub fn create(system: *System) sys.WakeError!Wake {
         var fds: [2]Fd = undefined;
-        if (c.pipe(&fds) != 0) return createFailed(system);
-        if (prepare(fds[0]) < 0) {
-            posix.closeAfterFailure(fds[1]);
-            return createFailed(system);
-        }
-        if (prepare(fds[1]) < 0) {
-            posix.closeAfterFailure(fds[0]);
-            return createFailed(system);
-        }
+        if (openEnds(&fds) != 0) return createFailed(system);
         return .{ .source = fds[1], .target = fds[0] };
     }
 

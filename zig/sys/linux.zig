@@ -89,10 +89,14 @@ pub const splices = true;
 
 pub fn openPipe(bytes: u31) ?[2]Fd {
     var ends: [2]Fd = undefined;
-    if (c.pipe2(&ends, .{ .CLOEXEC = true, .NONBLOCK = true }) != 0) return null;
+    if (openEnds(&ends) != 0) return null;
     // The system may allow less, and then it stays what it was.
     _ = c.fcntl(ends[1], linux.F.SETPIPE_SZ, @as(c_int, bytes));
     return ends;
+}
+
+pub fn openEnds(ends: *[2]Fd) c_int {
+    return c.pipe2(ends, .{ .CLOEXEC = true, .NONBLOCK = true });
 }
 
 /// SPLICE_F_MOVE and SPLICE_F_NONBLOCK, splice(2).

@@ -351,6 +351,13 @@ pub const System = struct {
         return ends;
     }
 
+    /// The two ends of a pipe, to read from and to write to, which do not block and do not outlive an exec.
+    pub fn pipeEnds(system: *System) sys.SocketError![2]Fd {
+        var ends: [2]Fd = undefined;
+        if (platform.openEnds(&ends) == 0) return ends;
+        return system.socketFailed(.pipe);
+    }
+
     /// Moves up to `count` bytes from one descriptor into another, of which one is a pipe. The end of what can be read is
     /// `end`, and a pair of which one is of another kind than this can do is `failed`, with EINVAL.
     pub fn splice(system: *System, from: Fd, to: Fd, count: usize) sys.Spliced {
@@ -377,7 +384,7 @@ pub const System = struct {
     }
 
     /// A pipe that nobody reads raises a signal, which is held back and taken away again if it was not there before.
-    fn writeQuietly(system: *System, fd: Fd, bytes: []const u8) sys.Sent {
+    pub fn writeQuietly(system: *System, fd: Fd, bytes: []const u8) sys.Sent {
         var held = Held.begin();
         while (true) {
             const count = c.write(fd, bytes.ptr, bytes.len);

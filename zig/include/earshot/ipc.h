@@ -1162,6 +1162,39 @@ int32_t earshot_ipc_run_directory(
     char *path,
     uint32_t path_bytes);
 
+/* ---- pipes ----
+ *
+ * For two processes that talk in turns, over a pipe each way that a third has given them: a call waits, and
+ * whoever makes it does nothing else meanwhile. They take no context, and `failure` may be missing.
+ *
+ * `timeout_ns` is how long to wait, for ever below zero; then it is EARSHOT_IPC_CODE_TIMED_OUT. `life`, unless
+ * it is below zero, is something that can be read from, as a pipe, whose other end somebody holds open and never
+ * writes to: when that is closed, or its holder dies, every wait is EARSHOT_IPC_CODE_CLOSED.
+ */
+
+/* The two ends of a pipe, to read from and to write to, close-on-exec and without blocking. They are the
+ * caller's. */
+int32_t earshot_ipc_pipe(int32_t descriptors[2], earshot_ipc_failure *failure);
+
+/* Waits until something can be read, and returns how many bytes there were, `bytes_max` at most; 0 at the end. */
+int32_t earshot_ipc_pipe_read(
+    int32_t descriptor,
+    uint8_t *bytes,
+    uint32_t bytes_max,
+    int32_t life,
+    int64_t timeout_ns,
+    earshot_ipc_failure *failure);
+
+/* Writes all of it, and waits where there is no room; `timeout_ns` is for each wait. EARSHOT_IPC_CODE_ENDED if
+ * nobody reads any more, which raises no signal. After any code a part of it may have gone. */
+int32_t earshot_ipc_pipe_write(
+    int32_t descriptor,
+    const uint8_t *bytes,
+    uint32_t bytes_count,
+    int32_t life,
+    int64_t timeout_ns,
+    earshot_ipc_failure *failure);
+
 /* ---- service managers ---- */
 
 /*

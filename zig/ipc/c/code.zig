@@ -11,7 +11,7 @@ pub const Error = ipc.Context.InitError || ipc.context.AddError || ipc.context.S
     ipc.claim.InspectError || ipc.context.SendRightsError || ipc.claim.TakeOverError ||
     ipc.handover.AdoptError || ipc.handover.CopyError || ipc.dialer.ListenError || ipc.dialer.DialError ||
     sys.manager.InheritError || sys.manager.NotifyError || sys.manager.LaunchError ||
-    ipc.lookup.Error || error{NetworkInvalid};
+    ipc.lookup.Error || ipc.pipe.OpenError || ipc.pipe.ReadError || ipc.pipe.WriteError || error{NetworkInvalid};
 
 /// Results are `i32`: a value from 0 up, or one of these.
 pub const Code = enum(i32) {

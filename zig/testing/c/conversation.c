@@ -624,6 +624,33 @@ static void converse(uint32_t poller)
     close_everything();
 }
 
+/* In turns with itself, and no longer than what it lives by is there. */
+static void speak_by_pipe(void)
+{
+    int32_t fds[2], life[2];
+    uint8_t said[8];
+    earshot_ipc_failure failure;
+
+    MUST(earshot_ipc_pipe(NULL, NULL) == EARSHOT_IPC_CODE_INVALID_ARGUMENT);
+    MUST(earshot_ipc_pipe(fds, &failure) == 0 && earshot_ipc_pipe(life, NULL) == 0);
+    MUST(earshot_ipc_pipe_write(fds[1], (const uint8_t *)"hello", 5, -1, -1, NULL) == 0);
+    MUST(earshot_ipc_pipe_write(fds[1], NULL, 5, -1, -1, NULL) == EARSHOT_IPC_CODE_INVALID_ARGUMENT);
+    MUST(earshot_ipc_pipe_read(fds[0], said, 0, -1, -1, NULL) == EARSHOT_IPC_CODE_INVALID_ARGUMENT);
+    MUST(earshot_ipc_pipe_read(fds[0], NULL, 8, -1, -1, NULL) == EARSHOT_IPC_CODE_INVALID_ARGUMENT);
+    MUST(earshot_ipc_pipe_read(fds[0], said, sizeof said, life[0], -1, &failure) == 5);
+    MUST(memcmp(said, "hello", 5) == 0);
+    MUST(earshot_ipc_pipe_read(fds[0], said, sizeof said, life[0], 1000, &failure) == EARSHOT_IPC_CODE_TIMED_OUT);
+    MUST(failure.error_number == 0);
+    MUST(close(life[1]) == 0);
+    MUST(earshot_ipc_pipe_read(fds[0], said, sizeof said, life[0], -1, NULL) == EARSHOT_IPC_CODE_CLOSED);
+    MUST(close(fds[0]) == 0);
+    MUST(earshot_ipc_pipe_write(fds[1], said, 1, -1, -1, NULL) == EARSHOT_IPC_CODE_ENDED);
+    MUST(close(fds[1]) == 0);
+    MUST(earshot_ipc_pipe_write(fds[1], said, 1, -1, -1, &failure) == EARSHOT_IPC_CODE_UNEXPECTED);
+    MUST(failure.error_number == EBADF && failure.syscall == EARSHOT_IPC_SYSCALL_WRITE);
+    MUST(close(life[0]) == 0);
+}
+
 static const char network[] = "other unix://a; far tcp://host:1/far";
 
 /* Gives `given` away with the bytes, if it is none below zero. */
@@ -741,6 +768,7 @@ int main(int arguments_count, char **arguments)
     MUST(arguments_count == 2);
     make_directory(arguments[1]);
     look_up();
+    speak_by_pipe();
     converse(0);
     converse(EARSHOT_IPC_POLLER_KIND_POLL);
     remove_directory();
