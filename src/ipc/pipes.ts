@@ -193,7 +193,10 @@ export class Pipes implements Disposable {
   #fail(result: number): never {
     switch (result) {
       case codes.timed_out.number:
-        throw new IpcError("ETIMEDOUT", "ETIMEDOUT: the other side of the pipe did nothing in time");
+        throw new IpcError(
+          "ETIMEDOUT",
+          "ETIMEDOUT: the other side of the pipe did nothing in time",
+        );
       case codes.ended.number:
         throw new IpcError("ECLOSED", "ECLOSED: nobody reads at the other side of the pipe");
       case codes.closed.number:
