@@ -1,0 +1,122 @@
+/** The bytes between a client and its copy of the passwords, against `tests/vectors/passwords.json`. */
+
+import { describe, expect, test } from "bun:test";
+import type { Kind, Status } from "../../../src/services/passwords/format.ts";
+import {
+  answerParts,
+  FormatError,
+  helloBytes,
+  itemBytesMax,
+  keysetBytes,
+  readAnswer,
+  readHello,
+  readKeyset,
+  readRequest,
+  readWelcome,
+  requestParts,
+  welcomeBytes,
+} from "../../../src/services/passwords/format.ts";
+import vectors from "../../vectors/passwords.json";
+
+const hex = (text: string) => new Uint8Array(Buffer.from(text, "hex"));
+const hexOf = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
+const maybe = (text: string | undefined) => (text === undefined ? undefined : hex(text));
+
+function statusOf(read: () => unknown): Status {
+  try {
+    read();
+  } catch (error) {
+    if (error instanceof FormatError) return error.status;
+    throw error;
+  }
+  return "done";
+}
+
+describe("requests", () => {
+  for (const { kind, bytes, ...given } of vectors.requests) {
+    test(`${kind} is ${bytes.slice(0, 40)}`, () => {
+      const { sealKey, key, value } = given as { sealKey?: string; key?: string; value?: string };
+      const request = {
+        kind: kind as Kind,
+        sealKey: maybe(sealKey),
+        key: maybe(key),
+        value: maybe(value),
+      };
+      expect(hexOf(Buffer.concat(requestParts(request)))).toBe(bytes);
+      const read = readRequest(hex(bytes));
+      expect(read.kind).toBe(request.kind);
+      for (const part of ["sealKey", "key", "value"] as const) {
+        expect(read[part] && hexOf(read[part])).toBe(request[part] && hexOf(request[part]));
+      }
+    });
+  }
+
+  for (const { bytes, status, why } of vectors.badRequests) {
+    test(`${why} is ${status}`, () => {
+      expect(statusOf(() => readRequest(hex(bytes)))).toBe(status as Status);
+    });
+  }
+
+  test("a key and a value have as many bytes as may be, and not one more", () => {
+    const most = new Uint8Array(itemBytesMax);
+    const more = new Uint8Array(itemBytesMax + 1);
+    const read = (key: Uint8Array, value: Uint8Array) =>
+      statusOf(() => readRequest(Buffer.concat(requestParts({ kind: "set", key, value }))));
+    expect([read(most, most), read(more, most), read(most, more)]).toEqual([
+      "done",
+      "too_long",
+      "too_long",
+    ]);
+  });
+});
+
+describe("answers", () => {
+  for (const { status, body, bytes } of vectors.answers) {
+    test(`${status} is ${bytes}`, () => {
+      expect(hexOf(Buffer.concat(answerParts(status as Status, hex(body))))).toBe(bytes);
+      const read = readAnswer(hex(bytes));
+      expect({ status: read.status as string, body: hexOf(read.body) }).toEqual({ status, body });
+    });
+  }
+
+  test.each(vectors.badAnswers)("%p is none", (bytes) => {
+    expect(statusOf(() => readAnswer(hex(bytes)))).toBe("malformed");
+  });
+
+  for (const { keys, bytes } of vectors.keysets) {
+    test(`${keys.length} keys are ${bytes}`, () => {
+      expect(hexOf(keysetBytes((keys as string[]).map(hex)))).toBe(bytes);
+      expect(readKeyset(hex(bytes)).map(hexOf)).toEqual(keys as string[]);
+    });
+  }
+
+  test.each(vectors.badKeysets)("%p are no keys", (bytes) => {
+    expect(statusOf(() => readKeyset(hex(bytes)))).toBe("malformed");
+  });
+});
+
+describe("what client and service say first", () => {
+  test("a hello", () => {
+    expect(hexOf(helloBytes)).toBe(vectors.hello);
+    readHello(hex(vectors.hello));
+  });
+
+  test.each(vectors.badHellos)("%p is no hello", (bytes) => {
+    expect(statusOf(() => readHello(hex(bytes)))).toBe("malformed");
+  });
+
+  for (const { status, text, bytes } of vectors.welcomes) {
+    test(`${status} is ${bytes}`, () => {
+      expect(hexOf(welcomeBytes(status as Status, text))).toBe(bytes);
+      const read = readWelcome(hex(bytes));
+      expect({ status: read.status as string, text: Buffer.from(read.body).toString() }).toEqual({
+        status,
+        text,
+      });
+    });
+  }
+
+  test.each(vectors.badWelcomes)("%p is no answer to one", (bytes) => {
+    expect(statusOf(() => readWelcome(hex(bytes)))).toBe("malformed");
+  });
+});
