@@ -6,7 +6,7 @@ import { limitDefaults } from "../ipc/limits.ts";
 import { isClosed } from "../native/errors.ts";
 import { EventType } from "../native/layout.ts";
 import { choice, count, flag, text, UsageError } from "../services/option.ts";
-import { commonOptions, readArguments } from "./arguments.ts";
+import { commonOptions, readArguments, readWords } from "./arguments.ts";
 import { CommandError, help, run, status } from "./command.ts";
 import { Conversation, type Terms } from "./conversation.ts";
 import { tell, writeAll } from "./output.ts";
@@ -50,13 +50,17 @@ input it waits until as many answers as lines have come, or none has for the tim
 says, which is a failure; with --timeout 0 it does not wait.
 
 With --keys and --peer nobody between here and the service sees or changes what is sent, nor whoever
-carries it; the service has to be sealed as well, and to allow the public key of FILE.`,
+carries it; the service has to be sealed as well, and to allow the public key of FILE.
+
+The service passwords is spoken to in commands: client passwords --help.`,
   options,
 };
 
 await run(command, main);
 
 async function main(given: readonly string[]): Promise<number> {
+  // It has more to say than text, and options of its own.
+  if (readWords(given, options)[0] === "passwords") return await speakToPasswords(given);
   const { words, values } = readArguments(given, options);
   if (values.help === true) {
     tell(1, help(command));
@@ -89,6 +93,21 @@ function sealOf({ keys, peer }: { keys?: string | undefined; peer?: string | und
   if (keys === undefined && peer === undefined) return undefined;
   if (keys !== undefined && peer !== undefined) return { keys: loadKeys(keys), peer };
   throw new UsageError("a seal takes both, --keys FILE and --peer KEY");
+}
+
+async function speakToPasswords(given: readonly string[]): Promise<number> {
+  const passwords = await import("./passwords.ts");
+  const { rundir, shared, timeout, help: shown } = options;
+  const all = { ...passwords.options, rundir, shared, timeout: patience(timeout), help: shown };
+  const { words, values } = readArguments(given, all);
+  if (values.help !== true) return await passwords.main(words.slice(1), values, values);
+  const { usage, about } = passwords;
+  tell(1, help({ name: command.name, usage, about, options: all }));
+  return status.done;
+}
+
+function patience(timeout: typeof options.timeout): typeof options.timeout {
+  return { ...timeout, help: "how long to wait for each answer (default: for ever)" };
 }
 
 /** Returns how many lines had no answer. */

@@ -6,13 +6,15 @@ const newline = 0x0a;
 
 export class Lines {
   readonly #lineBytesMax: number;
+  readonly #limit: string;
   /** What has been read of a line whose end is still to come. */
   #pieces: Uint8Array[] = [];
   #pieceBytes = 0;
 
-  /** Longer lines throw, so that an input without newlines ends before the memory does. */
-  constructor(lineBytesMax: number) {
+  /** Longer lines throw, so that an input without newlines ends before the memory does; `limit` says whose they are. */
+  constructor(lineBytesMax: number, limit = "that a message may have (--message-max)") {
     this.#lineBytesMax = lineBytesMax;
+    this.#limit = limit;
   }
 
   /** The lines that `bytes` completes, without their newlines. They are good for as long as `bytes` is. */
@@ -36,9 +38,7 @@ export class Lines {
     this.#pieces.push(piece);
     this.#pieceBytes += piece.length;
     if (this.#pieceBytes <= this.#lineBytesMax) return;
-    throw new CommandError(
-      `a line is longer than the ${this.#lineBytesMax} bytes that a message may have (--message-max)`,
-    );
+    throw new CommandError(`a line is longer than the ${this.#lineBytesMax} bytes ${this.#limit}`);
   }
 
   #take(): Uint8Array {
