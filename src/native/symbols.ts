@@ -217,6 +217,7 @@ export const zygoteSymbols = {
   earshot_zygote_read: call("i32", "i32", "bytes", "u32", "bytes", "u32", "bytes"),
   earshot_zygote_write: call("i32", "i32", "bytes", "u32"),
   earshot_zygote_limit: call("i32", "bytes", "bytes"),
+  earshot_zygote_harden: call("i32"),
   earshot_zygote_process: call("i32", "i32"),
   earshot_zygote_signal: call("i32", "i32", "i32"),
 } as const;

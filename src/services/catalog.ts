@@ -6,6 +6,7 @@ const catalog: Readonly<Record<string, () => Promise<{ service: Startable }>>> =
   hello: () => import("./hello.ts"),
   httpd: () => import("./httpd.ts"),
   ipcd: () => import("./ipcd.ts"),
+  passwords: () => import("./passwords.ts"),
   pong: () => import("./pong.ts"),
   tcpd: () => import("./tcpd.ts"),
   tlsd: () => import("./tlsd.ts"),

@@ -242,7 +242,7 @@ pub fn dieWith(system: *System, fd: Fd) Error!void {
 
 // Limits and rights
 
-pub const Resource = enum { memory, cpu, files };
+pub const Resource = enum { memory, cpu, files, core };
 
 /// Lowers a limit, and never raises it. `soft` may be reached once, with a signal where there is one.
 pub fn limit(system: *System, resource: Resource, soft: u64, hard: u64) Error!void {
@@ -250,6 +250,7 @@ pub fn limit(system: *System, resource: Resource, soft: u64, hard: u64) Error!vo
         .memory => .DATA,
         .cpu => .CPU,
         .files => .NOFILE,
+        .core => .CORE,
     };
     var now: c.rlimit = undefined;
     try checkC(system, .setrlimit, c.getrlimit(which, &now));
@@ -275,6 +276,20 @@ pub fn dataBytes(system: *System) Error!u64 {
 pub fn forbidNewPrivileges(system: *System) Error!void {
     if (!available) return error.NotAvailable;
     _ = try check(system, .prctl, linux.prctl(@intFromEnum(linux.PR.SET_NO_NEW_PRIVS), 1, 0, 0, 0));
+}
+
+/// From now on no core is written of this process, and nobody else of its user looks into its memory.
+pub fn forbidDumps(system: *System) Error!void {
+    if (!available) return error.NotAvailable;
+    _ = try check(system, .prctl, linux.prctl(@intFromEnum(linux.PR.SET_DUMPABLE), 0, 0, 0, 0));
+}
+
+/// Keeps all memory of this process, now and later, from being swapped out; pages count from when they are first used, so
+/// that what is only set aside takes up nothing (mlock2(2)). False where that is not allowed.
+pub fn lockMemory() bool {
+    if (!available) return false;
+    // asm-generic/mman.h: MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT.
+    return linux.errno(linux.syscall1(.mlockall, 1 | 2 | 4)) == .SUCCESS;
 }
 
 /// A network of its own, in which there is nothing. `as_user` makes it in a namespace of users as well, for which it takes

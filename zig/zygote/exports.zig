@@ -29,6 +29,7 @@ pub const functions = face.functions ++ .{
     .{ "earshot_zygote_read", &clone.read },
     .{ "earshot_zygote_write", &clone.write },
     .{ "earshot_zygote_limit", &clone.limit },
+    .{ "earshot_zygote_harden", &clone.harden },
     .{ "earshot_zygote_process", &clone.process },
     .{ "earshot_zygote_signal", &clone.signal },
 };

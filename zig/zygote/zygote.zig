@@ -14,6 +14,7 @@ const sys = @import("sys");
 const process = sys.process;
 
 pub const code = @import("code.zig");
+pub const harden = @import("harden.zig");
 pub const inheritance = @import("inheritance.zig");
 pub const limits = @import("limits.zig");
 pub const pages = @import("pages.zig");
@@ -269,6 +270,7 @@ pub fn serve(system: *sys.System, allocator: std.mem.Allocator, settings: Settin
 
 test {
     _ = code;
+    _ = harden;
     _ = inheritance;
     _ = limits;
     _ = pages;

@@ -233,6 +233,11 @@ int32_t earshot_zygote_write(int descriptor, const uint8_t *bytes, uint32_t coun
 int32_t earshot_zygote_limit(
     const struct earshot_zygote_limits *limits, struct earshot_zygote_certificate *certificate);
 
+/* For a process that keeps secrets, a clone or any other: no core is written of it, and nobody else of its user
+ * looks into its memory, which cannot be had back. 1 if that is never swapped out either, 0 where the system
+ * does not allow it (RLIMIT_MEMLOCK). What it forks is in the same state, but that its memory is not locked. */
+int32_t earshot_zygote_harden(void);
+
 /* ---- the owner ---- */
 
 /* A descriptor for a process that cannot be mistaken for a later one of its number. */

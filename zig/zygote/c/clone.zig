@@ -71,6 +71,12 @@ pub fn limit(given: ?*const zygote.limits.Limits, out: ?*zygote.limits.Certifica
     return certificate.code;
 }
 
+pub fn harden() callconv(.c) i32 {
+    var system: sys.System = .{};
+    const locked = zygote.harden.harden(&system) catch |failure| return codes.of(failure);
+    return @intFromBool(locked);
+}
+
 pub fn process(pid: i32) callconv(.c) i32 {
     if (pid <= 0) return codes.of(error.InvalidArgument);
     var system: sys.System = .{};
