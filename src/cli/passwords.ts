@@ -408,7 +408,7 @@ function readInput(descriptor: number, bytesMax: number, what: string): Uint8Arr
   const buffer = Buffer.alloc(readBytes);
   let length = 0;
   for (let count = readSome(descriptor, buffer); count > 0; count = readSome(descriptor, buffer)) {
-    parts.push(buffer.slice(0, count).map((byte) => byte));
+    parts.push(Uint8Array.from(buffer.subarray(0, count)));
     length += count;
     if (length > bytesMax) throw new CommandError(`${what} has ${bytesMax} bytes at most`);
   }

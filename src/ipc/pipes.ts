@@ -47,13 +47,15 @@ export class Pipes implements Disposable {
   readonly #frameBytesMax: number;
   readonly #failure = new Struct(Failure);
   readonly #calls: IpcLibrary["calls"];
-  readonly #inbox = Buffer.alloc(bufferBytes);
+  // No Buffer, of which `slice` would make no copy for whoever keeps a part of a message.
+  readonly #inbox = new Uint8Array(bufferBytes);
+  readonly #inboxView = new DataView(this.#inbox.buffer);
   readonly #outbox = Buffer.alloc(bufferBytes);
   /** What of the inbox was read and not handed out. */
   #start = 0;
   #end = 0;
   /** The message that was handed out last: overwritten when the next is asked for. */
-  #handedOut: Uint8Array = Buffer.alloc(0);
+  #handedOut = new Uint8Array(0);
 
   constructor(from: Descriptor, to: Descriptor, options: PipesOptions) {
     this.#from = from;
@@ -75,7 +77,7 @@ export class Pipes implements Disposable {
       if (this.#end === this.#start) return undefined;
       throw this.#truncated();
     }
-    const bytes = this.#inbox.readUInt32BE(this.#start);
+    const bytes = this.#inboxView.getUint32(this.#start);
     if (bytes > this.#frameBytesMax) {
       throw new IpcError(
         "EMSGSIZE",
@@ -122,15 +124,15 @@ export class Pipes implements Disposable {
     this.close();
   }
 
-  #short(bytes: number): Uint8Array {
+  #short(bytes: number): Uint8Array<ArrayBuffer> {
     if (!this.#fill(bytes)) throw this.#truncated();
     const message = this.#inbox.subarray(this.#start, this.#start + bytes);
     this.#start += bytes;
     return message;
   }
 
-  #long(bytes: number): Uint8Array {
-    const message = Buffer.alloc(bytes);
+  #long(bytes: number): Uint8Array<ArrayBuffer> {
+    const message = new Uint8Array(bytes);
     const begun = this.#inbox.subarray(this.#start, this.#end);
     message.set(begun);
     let have = begun.length;

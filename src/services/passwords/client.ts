@@ -93,7 +93,7 @@ export class Passwords implements Disposable {
 
   /** Throws a PasswordsError (`missing`) if there is no such key. The bytes are the caller's, to overwrite. */
   get(key: Uint8Array): Uint8Array {
-    return this.#ask({ kind: "get", key, sealKey: this.#sealKey }).body.slice();
+    return new Uint8Array(this.#ask({ kind: "get", key, sealKey: this.#sealKey }).body);
   }
 
   keyset(): Uint8Array[] {

@@ -5,6 +5,7 @@ import type { Descriptor } from "../../ipc/descriptor.ts";
 import type { Message } from "../../ipc/message.ts";
 import { pipe } from "../../ipc/pipes.ts";
 import { IpcError } from "../../native/errors.ts";
+import type { Clone } from "../../zygote/clone.ts";
 import type { Exit } from "../../zygote/clone-process.ts";
 import type { Zygote } from "../../zygote/zygote.ts";
 import type { Counters } from "../daemon/counters.ts";
@@ -16,6 +17,10 @@ import { exits } from "./settings.ts";
 
 /** Who connects says what for in that time. */
 const helloTimeoutMs = 10_000;
+
+/** A zygote is there again after some tenths of a second. */
+const attemptsMax = 100;
+const pauseMs = 50;
 
 const names = [
   "admitted",
@@ -123,11 +128,7 @@ export class Desk {
       using ends = new DisposableStack();
       const [requests, asking] = pipe().map((end) => ends.use(end));
       const [answers, answering] = pipe().map((end) => ends.use(end));
-      const clone = await this.#zygote.clone({
-        descriptors: [requests!, answering!, this.#life],
-        arguments: this.#options.copy,
-        limits: { noNewPrivileges: true },
-      });
+      const clone = await this.#clone([requests!, answering!, this.#life]);
       isTaken = false;
       void clone.exited.then((exit) => this.#gone(uid, exit));
       // Who has gone meanwhile leaves the copy without anybody who could ask: it ends.
@@ -136,6 +137,22 @@ export class Desk {
       this.#counters.add("admitted");
     } finally {
       if (isTaken) this.#leave(uid);
+    }
+  }
+
+  /** Where the zygote was lost it is being started again, and waited for. */
+  async #clone(descriptors: readonly Descriptor[]): Promise<Clone> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await this.#zygote.clone({
+          descriptors,
+          arguments: this.#options.copy,
+          limits: { noNewPrivileges: true },
+        });
+      } catch (error) {
+        if (this.#isOver || !isLost(error) || attempt === attemptsMax) throw error;
+        await Bun.sleep(pauseMs);
+      }
     }
   }
 
@@ -192,4 +209,8 @@ export class Desk {
     connection.send(welcomeBytes(status, message));
     void connection.close();
   }
+}
+
+function isLost(error: unknown): boolean {
+  return error instanceof IpcError && (error.code === "ECONNRESET" || error.code === "ECLOSED");
 }

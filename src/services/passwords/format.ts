@@ -230,7 +230,7 @@ export function readKeyset(body: Uint8Array): Uint8Array[] {
   for (let at = 0; at < body.length; ) {
     const end = at + lengthBytes > body.length ? Infinity : at + lengthBytes + lengthAt(body, at);
     if (end > body.length) throw new FormatError("malformed", "the keys end in the middle of one");
-    keys.push(body.slice(at + lengthBytes, end));
+    keys.push(new Uint8Array(body.subarray(at + lengthBytes, end)));
     at = end;
   }
   return keys;

@@ -157,7 +157,7 @@ export function encodeVault(
 /** Throws a VaultError. */
 export function decodeVault(path: string, bytes: Uint8Array, passphrase: Uint8Array): Content {
   const how = readHead(path, bytes);
-  const salt = bytes.slice(saltAt, boxAt);
+  const salt = new Uint8Array(bytes.subarray(saltAt, boxAt));
   const keys = deriveKeys(passphrase, salt, how);
   const plain = opened(bytes.subarray(boxAt, bytes.length - digestBytes), keys.vault);
   if (plain === undefined) {
@@ -226,7 +226,7 @@ function readEntries(path: string, plain: Uint8Array): Entries {
       throw faulty(path, "opens, but does not hold what a vault of this format does");
     }
     at = end;
-    return plain.slice(begin, end);
+    return new Uint8Array(plain.subarray(begin, end));
   };
   while (at < plain.length) {
     const key = keyText(take());
@@ -257,7 +257,7 @@ function readFile(path: string): Buffer | undefined {
 }
 
 function digestOf(bytes: Uint8Array): Uint8Array {
-  return bytes.slice(-digestBytes);
+  return new Uint8Array(bytes.subarray(-digestBytes));
 }
 
 /** Until the directory is on the disk too, the file may have its former name after a crash. */

@@ -90,6 +90,13 @@ describe("answers", () => {
     });
   }
 
+  test("keys have bytes of their own, whatever becomes of the answer", () => {
+    const body = Buffer.from(keysetBytes([hex("01"), hex("02")]));
+    const keys = readKeyset(body);
+    body.fill(0);
+    expect(keys.map(hexOf)).toEqual(["01", "02"]);
+  });
+
   test.each(vectors.badKeysets)("%p are no keys", (bytes) => {
     expect(statusOf(() => readKeyset(hex(bytes)))).toBe("malformed");
   });
