@@ -6,6 +6,7 @@
 import { closeSync, fstatSync, openSync, readFileSync, readSync } from "node:fs";
 import { isatty } from "node:tty";
 import { openPrivate } from "../crypto/private-file.ts";
+import { harden } from "../native/harden.ts";
 import type { Values } from "../services/option.ts";
 import { flag, text, UsageError } from "../services/option.ts";
 import { PasswordsError } from "../services/passwords/client.ts";
@@ -76,6 +77,8 @@ export async function main(words: readonly string[], own: Own, place: Place): Pr
     throw new UsageError("a command and --script do not go together; put it into the file");
   }
   const single = words.length === 0 ? undefined : readSingle(words);
+  // What is kept passes through here.
+  harden();
   using keyboard = isAtTerminal() ? new Keyboard() : undefined;
   const passphrase = await passphraseOf(own, keyboard);
   using session = await opened(own, place, passphrase);

@@ -73,6 +73,13 @@ async function start(how: Start, own: Values<typeof options>): Promise<Running> 
   const idle = own.idle ?? options.idle.standard;
   await using opened = new AsyncDisposableStack();
   const zygote = opened.use(await startZygote({ state: own.state, bytesMax }));
+  if (zygote.mode === "pool") {
+    how.complain(
+      how.name,
+      "forks do not work here, so each copy is a process that was started: it takes longer, and more memory",
+      "pool",
+    );
+  }
   const counters = new Counters(Desk.counts);
   const desk = new Desk(zygote, counters, {
     clientsMax: own["clients-max"] ?? options["clients-max"].standard,

@@ -1,10 +1,19 @@
 /** The service `passwords`: what a client keeps, that nobody else sees it, and that nothing is left of it. */
 
 import { expect, test } from "bun:test";
-import { readFileSync, readlinkSync, readSync, writeFileSync, writeSync } from "node:fs";
+import {
+  chmodSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  readSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import { connect } from "../../src/index.ts";
-import type { Passwords } from "../../src/services/passwords/client.ts";
+import { type Passwords, PasswordsError } from "../../src/services/passwords/client.ts";
 import { itemBytesMax, requestParts } from "../../src/services/passwords/format.ts";
 import { canCount } from "../kit/census.ts";
 import { earshot, leaveNoCommand, run } from "../kit/command.ts";
@@ -17,6 +26,7 @@ import {
   bytes,
   isRunning,
   openOf,
+  PasswordsStage,
   processesIn,
   started,
   statusOf,
@@ -139,7 +149,7 @@ test("nonsense is answered in its place, and what is too long ends only its own 
   const all = room.subarray(0, readSync(from.number, room));
   const statuses: number[] = [];
   for (let at = 0; at < all.length; at += 4 + all.readUInt32BE(at)) statuses.push(all[at + 4]!);
-  expect(statuses).toEqual([4, 5, 4, 4, 0, 2]);
+  expect(statuses).toEqual([0, 4, 5, 4, 4, 0, 2]);
   from.close();
   to.close();
   await stage.counts({ ended_broken: 1, clients: 0 });
@@ -389,3 +399,90 @@ test("as many clients as may be, in all and of one user, and the next is told so
   expect(await statusOf(() => strict.open())).toBe("busy");
   await strict.counts({ refused_busy: 0, refused_user: 1 });
 });
+
+isCounted(
+  "no descriptors are left: who comes is told, the others go on, and there is room again",
+  async () => {
+    await using stage = new PasswordsStage();
+    await stage.startIn('ulimit -n 80; exec "$@"');
+    const clients: Passwords[] = [];
+    let refused: unknown;
+    while (refused === undefined && clients.length < 80) {
+      await stage.open().then(
+        (client) => clients.push(client),
+        (error) => {
+          refused = error;
+        },
+      );
+    }
+    expect(refused).toBeInstanceOf(PasswordsError);
+    expect((refused as Error).message).toContain("no file descriptors are left");
+    expect(clients.length).toBeGreaterThan(5);
+    for (const [at, client] of clients.entries()) client.set(bytes("mine"), bytes(`${at}`));
+    for (const [at, client] of clients.entries())
+      expect(text(client.get(bytes("mine")))).toBe(`${at}`);
+    clients.pop()!.close();
+    await stage.counts({ clients: clients.length });
+    clients.push(await stage.open());
+    for (const client of clients) client.close();
+    await stage.counts({ clients: 0 });
+    expect(stage.daemon.stderr).toContain("no copy could be made: EMFILE");
+  },
+);
+
+const nobody = 65_534;
+const isUser = test.if(canCount && process.getuid!() === 0 && Bun.which("setpriv") !== null);
+
+isUser("another user, who may not lock memory, and has no more processes than he may", async () => {
+  await using stage = new PasswordsStage();
+  chmodSync(stage.scratch.path, 0o1777);
+  // Processes and threads that he has count for all that he has on this machine.
+  const words = `--reuid=${nobody} --regid=${nobody} --clear-groups`;
+  await stage.startIn(
+    `exec setpriv ${words} prlimit --nproc=${usedBy(nobody) + 40} "$@"`,
+    "--shared",
+  );
+  const clients: Passwords[] = [];
+  let refused: unknown;
+  while (refused === undefined && clients.length < 80) {
+    await stage.open().then(
+      (client) => clients.push(client),
+      (error) => {
+        refused = error;
+      },
+    );
+  }
+  expect(refused).toBeInstanceOf(PasswordsError);
+  expect((refused as PasswordsError).status).toBe("unavailable");
+  expect((refused as Error).message).toMatch(/ulimit -u|ended before it began/);
+  expect(clients.length).toBeGreaterThan(5);
+  for (const [at, client] of clients.entries()) client.set(bytes("mine"), bytes(`${at}`));
+  for (const [at, client] of clients.entries())
+    expect(text(client.get(bytes("mine")))).toBe(`${at}`);
+  // Forks work for him as well.
+  expect(stage.daemon.stderr).not.toContain("forks do not work");
+  // Nobody of his user may look into a copy.
+  for (const pid of stage.copies()) {
+    const look = Bun.spawn({
+      cmd: ["setpriv", ...words.split(" "), "cat", `/proc/${pid}/maps`],
+      stdio: ["ignore", "ignore", "ignore"],
+    });
+    expect(await look.exited).not.toBe(0);
+  }
+  for (const client of clients) client.close();
+  await stage.counts({ clients: 0 });
+});
+
+/** Processes and threads of a user. */
+function usedBy(uid: number): number {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .reduce((sum, pid) => {
+      try {
+        if (statSync(`/proc/${pid}`).uid !== uid) return sum;
+        return sum + readdirSync(`/proc/${pid}/task`).length;
+      } catch {
+        return sum;
+      }
+    }, 0);
+}

@@ -9,7 +9,7 @@
  * Keys that send more than a character, as arrows do, do nothing.
  */
 
-import { printable, writeAll } from "../output.ts";
+import { printable, tell, writeAll } from "../output.ts";
 
 const enters = new Set([0x0a, 0x0d]);
 const takesBack = new Set([0x08, 0x7f]);
@@ -23,6 +23,8 @@ const pasteBegin = "[200~";
 const pasteEnd = "[201~";
 /** A sequence is over by then, or it is none. */
 const sequenceMax = 16;
+
+const endings = ["SIGHUP", "SIGINT", "SIGTERM"] as const;
 
 /** A line, or why there is none. */
 export type Typed = Uint8Array | "interrupted" | "end";
@@ -46,6 +48,7 @@ export class Keyboard implements Disposable {
     this.#input.on("data", this.#take);
     this.#input.on("end", this.#hangUp);
     this.#input.on("error", this.#hangUp);
+    for (const signal of endings) process.on(signal, this.#end);
   }
 
   /** The next line. The bytes are the caller's, to overwrite. */
@@ -76,6 +79,7 @@ export class Keyboard implements Disposable {
     this.#input.off("end", this.#hangUp);
     this.#input.off("error", this.#hangUp);
     this.#input.pause();
+    for (const signal of endings) process.off(signal, this.#end);
   }
 
   #begin(prompt: string): void {
@@ -85,7 +89,7 @@ export class Keyboard implements Disposable {
   }
 
   #finish(): void {
-    print(`${pasteOff}\r\n`);
+    print(`${pasteOff}\n`);
     this.#setRaw(false);
   }
 
@@ -106,6 +110,14 @@ export class Keyboard implements Disposable {
   readonly #hangUp = (): void => {
     this.#isOver = true;
     this.#wake();
+  };
+
+  /** What a signal ends leaves the terminal as it was. */
+  readonly #end = (signal: NodeJS.Signals): void => {
+    this.#setRaw(false);
+    tell(shows, pasteOff);
+    for (const other of endings) process.off(other, this.#end);
+    process.kill(process.pid, signal);
   };
 
   async #more(): Promise<void> {

@@ -84,7 +84,13 @@ export class Passwords implements Disposable {
     if (from === undefined || to === undefined) {
       throw new PasswordsError("malformed", "the service sent no pipes; is it another service?");
     }
-    return new Pipes(from, to, { frameBytesMax: answerBytesMax, timeout });
+    const pipes = new Pipes(from, to, { frameBytesMax: answerBytesMax, timeout });
+    if (hasBegun(pipes)) return pipes;
+    pipes.close();
+    throw new PasswordsError(
+      "unavailable",
+      "the copy that was made for us has ended before it began; the system may have no room for it; try again later",
+    );
   }
 
   set(key: Uint8Array, value: Uint8Array): void {
@@ -168,6 +174,16 @@ export class Passwords implements Disposable {
       this.#end();
       throw new PasswordsError("ended", whyOf(error), error);
     }
+  }
+}
+
+/** It says so by itself. */
+function hasBegun(pipes: Pipes): boolean {
+  try {
+    return pipes.receive() !== undefined;
+  } catch (error) {
+    if (error instanceof IpcError) return false;
+    throw error;
   }
 }
 

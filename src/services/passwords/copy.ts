@@ -15,6 +15,7 @@ const no = Uint8Array.of(0);
 /** Returns when its client has no more to ask, or may not. What was kept is overwritten then. */
 export function answerAll(pipes: Pipes, store: Store): CopyEnd {
   try {
+    pipes.send(...answerParts("done"));
     while (true) {
       const message = pipes.receive();
       if (message === undefined) return "gone";

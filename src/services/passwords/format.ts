@@ -25,7 +25,7 @@
  *                  0 done         with two descriptors: answers are read from the first, requests written to the second
  *                  others         UTF-8, in words: why there are none
  *
- * A copy that ends by itself says so in an answer that nobody has asked for: 8 or 9.
+ * A copy begins with an answer that nobody has asked for, 0, and one that ends by itself says so in another: 8 or 9.
  */
 
 export const format = 1;

@@ -5,6 +5,7 @@ import type { Descriptor } from "../../../src/index.ts";
 import { connect } from "../../../src/index.ts";
 import { Passwords, PasswordsError } from "../../../src/services/passwords/client.ts";
 import { helloBytes } from "../../../src/services/passwords/format.ts";
+import { startService } from "../../kit/command.ts";
 import { DaemonStage } from "../../kit/daemon-stage.ts";
 import { until } from "../../kit/until.ts";
 
@@ -15,8 +16,14 @@ export const text = (value: Uint8Array) => Buffer.from(value).toString();
 const timeout = 30_000;
 
 export class PasswordsStage extends DaemonStage {
+  /** Starts it by a line of shell, in which its command is `"$@"`. Resolves when it listens. */
+  async startIn(shell: string, ...words: string[]): Promise<void> {
+    this.daemon = await startService(["passwords", ...words], { rundir: this.scratch.path, shell });
+  }
+
   open(): Promise<Passwords> {
-    return Passwords.open({ rundir: this.scratch.path, timeout });
+    // Where another user serves, its run directory is everybody's.
+    return Passwords.open({ rundir: this.scratch.path, shared: true, timeout });
   }
 
   /** The two pipes of a copy: to read its answers from, and to write to. */
