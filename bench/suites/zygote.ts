@@ -8,6 +8,7 @@ import { progress } from "../progress.ts";
 import type { Seat } from "../row.ts";
 import { median } from "../summary.ts";
 import { ask, ChurnRow, CloneRow, SpawnRow } from "./clone-row.ts";
+import { comparePasswords } from "./passwords-row.ts";
 import { compare, type SuiteResult } from "./suite.ts";
 
 const beside = 20;
@@ -29,6 +30,9 @@ export async function runZygote(efforts: Efforts, seats: readonly Seat[]): Promi
   const part = { suite: "zygote", rows, bytes: [0], effort };
   const result = await compare(part, seats.slice(0, 1));
   result.figures.push(...(await measureMemory()));
+  const asked = await comparePasswords(efforts, seats);
+  result.results.push(...asked.results);
+  result.skipped.push(...asked.skipped);
   return result;
 }
 
