@@ -19,6 +19,7 @@ const bufferBytes = 64 * 1024;
 const nsPerMs = 1e6;
 const forever = -1;
 const nothing = -1;
+const nothingMore: Uint8Array = new Uint8Array(0);
 
 export type PipesOptions = {
   /** The longest frame that is taken. */
@@ -50,7 +51,7 @@ export class Pipes implements Disposable {
   // No Buffer, of which `slice` would make no copy for whoever keeps a part of a message.
   readonly #inbox = new Uint8Array(bufferBytes);
   readonly #inboxView = new DataView(this.#inbox.buffer);
-  readonly #outbox = Buffer.alloc(bufferBytes);
+  readonly #outbox = new Uint8Array(bufferBytes);
   /** What of the inbox was read and not handed out. */
   #start = 0;
   #end = 0;
@@ -64,6 +65,15 @@ export class Pipes implements Disposable {
     this.#timeoutNs = options.timeout === undefined ? forever : options.timeout * nsPerMs;
     this.#frameBytesMax = options.frameBytesMax;
     this.#calls = ipcLibrary().calls;
+    if (options.timeout === undefined && options.life === undefined) this.#block();
+  }
+
+  /** What has no bounds waits in the call that reads or writes, and needs no other. */
+  #block(): void {
+    for (const { number } of [this.#from, this.#to]) {
+      const result = this.#calls.earshot_ipc_pipe_block(number, 1, this.#failure.bytes);
+      if (result < 0) this.#fail(result);
+    }
   }
 
   /**
@@ -89,21 +99,22 @@ export class Pipes implements Disposable {
     return this.#handedOut;
   }
 
-  /** Sends a message, which is made of the parts one after the other. Throws ECLOSED when nobody reads any more. */
-  send(...parts: readonly Uint8Array[]): void {
-    const bytes = parts.reduce((sum, part) => sum + part.length, 0);
+  /** Sends a message, made of the parts one after the other. Throws ECLOSED when nobody reads any more. */
+  send(first: Uint8Array = nothingMore, second = nothingMore, third = nothingMore): void {
+    const bytes = first.length + second.length + third.length;
     const whole = headerBytes + bytes;
-    const frame = whole <= bufferBytes ? this.#outbox.subarray(0, whole) : Buffer.alloc(whole);
-    frame.writeUInt32BE(bytes);
-    let at = headerBytes;
-    for (const part of parts) {
-      frame.set(part, at);
-      at += part.length;
-    }
+    const frame = whole <= bufferBytes ? this.#outbox : new Uint8Array(whole);
+    frame[0] = bytes >>> 24;
+    frame[1] = bytes >>> 16;
+    frame[2] = bytes >>> 8;
+    frame[3] = bytes;
+    frame.set(first, headerBytes);
+    if (second.length > 0) frame.set(second, headerBytes + first.length);
+    if (third.length > 0) frame.set(third, headerBytes + first.length + second.length);
     try {
-      this.#write(frame);
+      this.#write(frame, whole);
     } finally {
-      frame.fill(0);
+      frame.fill(0, 0, whole);
     }
   }
 
@@ -180,11 +191,11 @@ export class Pipes implements Disposable {
     return result < 0 ? this.#fail(result) : result;
   }
 
-  #write(frame: Uint8Array): void {
+  #write(frame: Uint8Array, bytes: number): void {
     const result = this.#calls.earshot_ipc_pipe_write(
       this.#to.number,
       frame,
-      frame.length,
+      bytes,
       this.#life?.number ?? nothing,
       this.#timeoutNs,
       this.#failure.bytes,

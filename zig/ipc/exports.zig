@@ -74,6 +74,7 @@ pub const functions = face.functions ++ .{
     .{ "earshot_ipc_inspect", &run_directory.inspect },
     .{ "earshot_ipc_run_directory", &run_directory.resolve },
     .{ "earshot_ipc_pipe", &pipe.open },
+    .{ "earshot_ipc_pipe_block", &pipe.block },
     .{ "earshot_ipc_pipe_read", &pipe.read },
     .{ "earshot_ipc_pipe_write", &pipe.write },
     .{ "earshot_ipc_inherit", &manager.inherit },

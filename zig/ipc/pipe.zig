@@ -28,10 +28,18 @@ pub fn open(system: *sys.System) OpenError![2]Fd {
     return system.pipeEnds();
 }
 
+/// Whether an end waits by itself, for whoever uses it without bounds: that takes one call less.
+pub fn setBlocking(system: *sys.System, fd: Fd, blocks: bool) sys.AccessError!void {
+    return system.setBlocking(fd, blocks);
+}
+
 /// What there is, once there is something; 0 at the end, and when whoever writes is gone.
 pub fn read(system: *sys.System, fd: Fd, buffer: []u8, bounds: Bounds) ReadError!usize {
+    // Without bounds, what blocks by itself waits in the read alone.
+    var waits = bounds.life != null or bounds.timeout_ns != null;
     while (true) {
-        try wait(system, fd, std.c.POLL.IN, bounds);
+        if (waits) try wait(system, fd, std.c.POLL.IN, bounds);
+        waits = true;
         return switch (system.read(fd, buffer)) {
             .bytes => |count| count,
             .end, .reset => 0,
@@ -101,6 +109,26 @@ test "a wait is over in time, by each bound" {
     // Even where there is something to read.
     try testing.expectError(error.Closed, read(&system, from, &buffer, .{ .life = life }));
     try testing.expectEqual(buffer.len, try read(&system, from, &buffer, .{}));
+}
+
+test "an end that blocks waits by itself" {
+    var system: sys.System = .{};
+    const from, const to = try open(&system);
+    defer system.close(from);
+    try setBlocking(&system, from, true);
+    const Writer = struct {
+        fn run(fd: Fd) void {
+            var own: sys.System = .{};
+            _ = own.poll(&.{}, 5 * std.time.ns_per_ms) catch {};
+            write(&own, fd, "late", .{}) catch {};
+            own.close(fd);
+        }
+    };
+    const thread = try std.Thread.spawn(.{}, Writer.run, .{to});
+    var buffer: [16]u8 = undefined;
+    try testing.expectEqual(4, try read(&system, from, &buffer, .{}));
+    try testing.expectEqual(0, try read(&system, from, &buffer, .{}));
+    thread.join();
 }
 
 test "more than a pipe holds goes while somebody reads, and an end that nobody reads is told" {

@@ -99,6 +99,33 @@ pub fn openEnds(ends: *[2]Fd) c_int {
     return c.pipe2(ends, .{ .CLOEXEC = true, .NONBLOCK = true });
 }
 
+/// uapi/linux/fs.h, RWF_NOSIGNAL: since Linux 6.18 a write can say by itself that it wants no signal, as a send can.
+const no_signal = 0x100;
+var writes_say_so: std.atomic.Value(bool) = .init(true);
+
+/// What write(2) returns, but that a pipe that nobody reads raises no signal; null where that cannot be asked for.
+pub fn writeWithoutSignal(fd: Fd, bytes: []const u8) ?isize {
+    // Whether this system can is the same for every thread, and found out by any of them.
+    if (!writes_say_so.load(.monotonic)) return null;
+    const part: std.posix.iovec_const = .{ .base = bytes.ptr, .len = bytes.len };
+    const anywhere: usize = @bitCast(@as(isize, -1));
+    const count = result(linux.syscall6(
+        .pwritev2,
+        @as(usize, @bitCast(@as(isize, fd))),
+        @intFromPtr(&part),
+        1,
+        anywhere,
+        anywhere,
+        no_signal,
+    ));
+    if (count >= 0) return count;
+    switch (posix.lastError()) {
+        .OPNOTSUPP, .NOSYS, .PERM => writes_say_so.store(false, .monotonic),
+        else => return count,
+    }
+    return null;
+}
+
 /// SPLICE_F_MOVE and SPLICE_F_NONBLOCK, splice(2).
 const splice_flags = 1 | 2;
 

@@ -385,6 +385,14 @@ pub const System = struct {
 
     /// A pipe that nobody reads raises a signal, which is held back and taken away again if it was not there before.
     pub fn writeQuietly(system: *System, fd: Fd, bytes: []const u8) sys.Sent {
+        while (platform.writeWithoutSignal(fd, bytes)) |count| {
+            if (count >= 0) return .{ .bytes = @intCast(count) };
+            switch (lastError()) {
+                .INTR => continue,
+                .AGAIN => return .would_block,
+                else => return if (system.record(.write) == .PIPE) .broken else .failed,
+            }
+        }
         var held = Held.begin();
         while (true) {
             const count = c.write(fd, bytes.ptr, bytes.len);

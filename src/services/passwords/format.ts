@@ -116,15 +116,23 @@ export type Request = {
 const none = new Uint8Array(0);
 const keyless: ReadonlySet<Kind> = new Set<Kind>(["keyset", "disconnect", "seal"]);
 
+const plainHeads = Object.fromEntries(
+  Object.entries(kinds).map(([name, number]) => [name, Uint8Array.of(number, 0)]),
+) as Record<Kind, Uint8Array>;
+
+/** A message, part by part. */
+type Parts = [Uint8Array, Uint8Array, Uint8Array];
+
 /** The parts of a request, for one message. */
-export function requestParts({ kind, sealKey = none, key = none, value }: Request): Uint8Array[] {
+export function requestParts({ kind, sealKey = none, key = none, value }: Request): Parts {
+  if (sealKey.length === 0 && kind !== "set") return [plainHeads[kind], key, none];
   const isSet = kind === "set";
-  const head = Buffer.alloc(headBytes + sealKey.length + (isSet ? lengthBytes : 0));
+  const head = new Uint8Array(headBytes + sealKey.length + (isSet ? lengthBytes : 0));
   head[0] = kinds[kind];
   head[1] = sealKey.length === 0 ? 0 : flagSealed;
   head.set(sealKey, headBytes);
-  if (!isSet) return [head, key];
-  head.writeUInt32BE(key.length, headBytes + sealKey.length);
+  if (!isSet) return [head, key, none];
+  new DataView(head.buffer).setUint32(headBytes + sealKey.length, key.length);
   return [head, key, value ?? none];
 }
 
@@ -150,17 +158,14 @@ export function readRequest(message: Uint8Array): Request {
   if (kind === "seal" && sealKey === undefined) {
     throw new FormatError("malformed", "seal needs the key to seal under");
   }
-  return { kind, sealKey, ...readBody(kind, message.subarray(bodyAt)) };
-}
-
-function readBody(kind: Kind, body: Uint8Array): Pick<Request, "key" | "value"> {
-  if (kind === "set") return readPair(body);
-  if (!keyless.has(kind)) return { key: fitting("key", body) };
-  if (body.length === 0) return {};
+  const body = message.subarray(bodyAt);
+  if (kind === "set") return readSet(sealKey, body);
+  if (!keyless.has(kind)) return { kind, sealKey, key: fitting("key", body) };
+  if (body.length === 0) return { kind, sealKey };
   throw new FormatError("malformed", `${kind} takes nothing, and ${body.length} bytes came along`);
 }
 
-function readPair(body: Uint8Array): Pick<Request, "key" | "value"> {
+function readSet(sealKey: Uint8Array | undefined, body: Uint8Array): Request {
   if (body.length < lengthBytes) {
     throw new FormatError("malformed", "set needs the length of its key, in four bytes");
   }
@@ -174,6 +179,8 @@ function readPair(body: Uint8Array): Pick<Request, "key" | "value"> {
     );
   }
   return {
+    kind: "set",
+    sealKey,
     key: body.subarray(lengthBytes, valueAt),
     value: fitting("value", body.subarray(valueAt)),
   };
@@ -197,7 +204,10 @@ const heads = Object.fromEntries(
 ) as Record<Status, Uint8Array>;
 
 /** The parts of an answer, for one message. */
-export function answerParts(status: Status, body: Uint8Array | string = none): Uint8Array[] {
+export function answerParts(
+  status: Status,
+  body: Uint8Array | string = none,
+): [Uint8Array, Uint8Array] {
   return [heads[status], typeof body === "string" ? Buffer.from(body) : body];
 }
 

@@ -1176,6 +1176,9 @@ int32_t earshot_ipc_run_directory(
  * caller's. */
 int32_t earshot_ipc_pipe(int32_t descriptors[2], earshot_ipc_failure *failure);
 
+/* Has an end wait by itself (1), or not any more (0): whoever waits without bounds needs one call less then. */
+int32_t earshot_ipc_pipe_block(int32_t descriptor, uint32_t blocks, earshot_ipc_failure *failure);
+
 /* Waits until something can be read, and returns how many bytes there were, `bytes_max` at most; 0 at the end. */
 int32_t earshot_ipc_pipe_read(
     int32_t descriptor,

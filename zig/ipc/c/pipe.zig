@@ -14,6 +14,14 @@ pub fn open(descriptors: ?[*]sys.Fd, failure_out: ?*options.Failure) callconv(.c
     return 0;
 }
 
+pub fn block(descriptor: sys.Fd, blocks: u32, failure_out: ?*options.Failure) callconv(.c) i32 {
+    var system: sys.System = .{};
+    if (failure_out) |met| met.* = .{};
+    if (descriptor < 0 or blocks > 1) return codes.of(error.InvalidArgument);
+    ipc.pipe.setBlocking(&system, descriptor, blocks == 1) catch |failure| return fail(&system, failure, failure_out);
+    return 0;
+}
+
 pub fn read(
     descriptor: sys.Fd,
     bytes: ?[*]u8,

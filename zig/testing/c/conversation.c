@@ -639,6 +639,8 @@ static void speak_by_pipe(void)
     MUST(earshot_ipc_pipe_read(fds[0], NULL, 8, -1, -1, NULL) == EARSHOT_IPC_CODE_INVALID_ARGUMENT);
     MUST(earshot_ipc_pipe_read(fds[0], said, sizeof said, life[0], -1, &failure) == 5);
     MUST(memcmp(said, "hello", 5) == 0);
+    MUST(earshot_ipc_pipe_block(fds[0], 2, NULL) == EARSHOT_IPC_CODE_INVALID_ARGUMENT);
+    MUST(earshot_ipc_pipe_block(fds[0], 1, NULL) == 0 && earshot_ipc_pipe_block(fds[0], 0, &failure) == 0);
     MUST(earshot_ipc_pipe_read(fds[0], said, sizeof said, life[0], 1000, &failure) == EARSHOT_IPC_CODE_TIMED_OUT);
     MUST(failure.error_number == 0);
     MUST(close(life[1]) == 0);
