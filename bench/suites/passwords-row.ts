@@ -7,16 +7,16 @@ import type { Seat } from "../row.ts";
 import { bunProgram, floorRow, serviceProgram } from "./programs.ts";
 import { compare, type SuiteResult } from "./suite.ts";
 
-export async function comparePasswords(efforts: Efforts, seats: readonly Seat[]): Promise<SuiteResult> {
+export async function comparePasswords(
+  efforts: Efforts,
+  seats: readonly Seat[],
+): Promise<SuiteResult> {
   const rows = [
     getRow("passwords-get"),
     getRow("passwords-get-sealed", "sealed"),
     floorRow("floor-pipe", "floor_pipe"),
   ];
-  return await compare(
-    { suite: "zygote", rows, bytes: efforts.bytes, effort: efforts.rtt },
-    seats,
-  );
+  return await compare({ suite: "zygote", rows, bytes: efforts.bytes, effort: efforts.rtt }, seats);
 }
 
 /** The copy is a child of the service, and runs where that does. */
