@@ -302,8 +302,7 @@ class Prompt {
   async run(): Promise<number> {
     while (true) {
       const line = await this.#keyboard.read("passwords> ", seenCommand);
-      if (line === "end") return status.done;
-      if (line === "interrupted") return interrupted;
+      if (typeof line === "string") return this.#leave(line);
       try {
         if (await this.#runLine(line)) return status.done;
       } catch (error) {
@@ -313,6 +312,16 @@ class Prompt {
         line.fill(0);
       }
     }
+  }
+
+  #leave(how: "end" | "interrupted"): number {
+    try {
+      // What could not be written before.
+      this.#session.save();
+    } catch (error) {
+      throw lost(this.#session, asCommandError(error));
+    }
+    return how === "end" ? status.done : interrupted;
   }
 
   /** Returns whether it was the last. */

@@ -57,7 +57,7 @@ const options = {
 const connectionsMax = 4096;
 
 export const service: Startable<typeof options> = {
-  summary: "keeps passwords, for each client a copy of its own in a process of its own",
+  summary: "keeps passwords, a copy for each client in a process of its own",
   options,
   unused: {
     "message-max": "a key and a value have 1 MiB at most",

@@ -1,7 +1,7 @@
 /** `client passwords` as a person or a script has it: commands, answers, vaults, and a terminal that shows no secret. */
 
 import { expect, test } from "bun:test";
-import { chmodSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { canCount } from "../kit/census.ts";
 import { earshot, leaveNoCommand, type RunOptions, run } from "../kit/command.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
@@ -315,6 +315,33 @@ isShown("a passphrase is typed unseen, and twice for a new vault", async () => {
   differing.type("two\r");
   await differing.shows("the two differ; nothing was made");
   expect(await differing.whenEnded()).toEqual({ code: 1, signal: null });
+});
+
+isShown("a vault that cannot be written is told, and written when it can be", async () => {
+  await using stage = await started();
+  const [folder, moved] = [stage.scratch.join("folder"), stage.scratch.join("moved")];
+  mkdirSync(folder);
+  const passphrase = stage.scratch.join("passphrase");
+  writeFileSync(passphrase, "correct horse", { mode: 0o600 });
+  const kept = ["--vault", `${folder}/vault`, "--passphrase-file", passphrase];
+  await using terminal = at(stage, ...kept);
+  await terminal.shows("passwords> ");
+  renameSync(folder, moved);
+  terminal.type("set a 1\r");
+  await terminal.shows(`error: ${folder}/vault could not be written, and is as it was: ENOENT`);
+  renameSync(moved, folder);
+  terminal.type(controlD);
+  expect(await terminal.whenEnded()).toEqual({ code: 0, signal: null });
+  expect(await client(stage, ["get", "a", ...kept])).toMatchObject({ code: 0, stdout: "1" });
+  await using again = at(stage, ...kept);
+  await again.shows("passwords> ");
+  renameSync(folder, moved);
+  again.type("set a 2\r");
+  await again.shows("could not be written");
+  again.type(controlD);
+  await again.shows("what this session has changed is not in the vault");
+  expect(await again.whenEnded()).toEqual({ code: 1, signal: null });
+  renameSync(moved, folder);
 });
 
 isShown("a terminal is as it was, though the client is ended by a signal", async () => {

@@ -50,7 +50,7 @@ export class Session implements Disposable {
     return outcome;
   }
 
-  /** Throws a VaultError, or what the system says of the disk. */
+  /** Throws a VaultError, and a PasswordsError if the copy is gone. */
   save(): void {
     if (this.#vault === undefined || !this.#isChanged) return;
     const entries = new Map<string, Uint8Array>();

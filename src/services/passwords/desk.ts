@@ -135,6 +135,8 @@ export class Desk {
       if (!connection.open || this.#isOver) return;
       connection.send(welcomeBytes("done"), { descriptors: [answers!, asking!] });
       this.#counters.add("admitted");
+      // All else is between the two.
+      void connection.close();
     } finally {
       if (isTaken) this.#leave(uid);
     }

@@ -84,8 +84,20 @@ export class Vault implements Disposable {
     return this.#keys.session;
   }
 
-  /** Throws a VaultError, or the system's error where the disk does not take it; then the file is as it was. */
+  /** Throws a VaultError; then the file is as it was. */
   save(entries: Entries): void {
+    try {
+      this.#write(entries);
+    } catch (error) {
+      if (error instanceof VaultError) throw error;
+      const why = error instanceof Error ? error.message : String(error);
+      throw new VaultError(`${this.path} could not be written, and is as it was: ${why}`, {
+        cause: error,
+      });
+    }
+  }
+
+  #write(entries: Entries): void {
     const bytes = encodeVault(this.#keys.vault, this.#salt, entries);
     const beside = join(
       dirname(this.path),
