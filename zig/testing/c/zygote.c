@@ -103,6 +103,7 @@ int main(int arguments_count, char **arguments)
     uint8_t names[256], byte = 9;
     uint32_t count;
     pid_t zygote, own = getpid();
+    struct rlimit core;
 
     MUST(arguments_count == 2);
     make_directory(arguments[1]);
@@ -167,5 +168,8 @@ int main(int arguments_count, char **arguments)
     }
     close(lifeline[1]);
     MUST(waitpid(zygote, &status, 0) == zygote && WIFSIGNALED(status));
+    /* And who keeps secrets. */
+    MUST(earshot_zygote_harden() >= 0 && earshot_zygote_harden() <= 1);
+    MUST(getrlimit(RLIMIT_CORE, &core) == 0 && core.rlim_cur == 0 && core.rlim_max == 0);
     return 0;
 }
