@@ -98,7 +98,13 @@ function sealOf({ keys, peer }: { keys?: string | undefined; peer?: string | und
 async function speakToPasswords(given: readonly string[]): Promise<number> {
   const passwords = await import("./passwords.ts");
   const { rundir, shared, timeout, help: shown } = options;
-  const all = { ...passwords.options, rundir, shared, timeout: patience(timeout), help: shown };
+  const all = {
+    ...passwords.options,
+    rundir,
+    shared,
+    timeout: patience(timeout, passwords.answerTimeoutMs),
+    help: shown,
+  };
   const { words, values } = readArguments(given, all);
   if (values.help !== true) return await passwords.main(words.slice(1), values, values);
   const { usage, about } = passwords;
@@ -106,8 +112,8 @@ async function speakToPasswords(given: readonly string[]): Promise<number> {
   return status.done;
 }
 
-function patience(timeout: typeof options.timeout): typeof options.timeout {
-  return { ...timeout, help: "how long to wait for each answer (default: for ever)" };
+function patience(timeout: typeof options.timeout, ms: number): typeof options.timeout {
+  return { ...timeout, help: `how long to wait for each answer (default ${ms})` };
 }
 
 /** Returns how many lines had no answer. */

@@ -27,6 +27,8 @@ import { splitWords, thirdWordAt, WordsError } from "./passwords/words.ts";
 const lineBytesMax = 4 * 2 * itemBytesMax + 1024;
 const passphraseBytesMax = 1024;
 const readBytes = 64 * 1024;
+/** A copy answers at once. Whoever waits at a terminal could not interrupt it, which shows nothing and takes keys as they are. */
+export const answerTimeoutMs = 60_000;
 /** What a shell reports for a program that ^C has ended. */
 const interrupted = 130;
 const comment = "#".charCodeAt(0);
@@ -96,7 +98,8 @@ function isAtTerminal(): boolean {
 
 async function opened(own: Own, place: Place, passphrase: Uint8Array | undefined) {
   try {
-    return await Session.open({ ...place, name: own.name, vault: own.vault, passphrase });
+    const timeout = place.timeout ?? answerTimeoutMs;
+    return await Session.open({ ...place, timeout, name: own.name, vault: own.vault, passphrase });
   } catch (error) {
     throw asCommandError(error);
   } finally {

@@ -265,6 +265,23 @@ isShown(
   },
 );
 
+isShown("what is typed before it is asked for is not shown either", async () => {
+  await using stage = await started();
+  await using terminal = at(stage);
+  await terminal.shows("passwords> ");
+  for (let round = 0; round < 20; round++) {
+    terminal.type("set mail\r");
+    await Bun.sleep(round % 4);
+    terminal.type(`hunter${round}`);
+    await Bun.sleep(round % 3);
+    terminal.type("\r");
+  }
+  await until("all is done", () => terminal.shown.split("ok\n").length === 21);
+  expect(terminal.shown).not.toMatch(/hunter/);
+  terminal.type(controlD);
+  expect(await terminal.whenEnded()).toEqual({ code: 0, signal: null });
+});
+
 isShown("^C throws a value away and sets nothing, and at the prompt ends it", async () => {
   await using stage = await started();
   await using terminal = at(stage);

@@ -49,6 +49,8 @@ export class Keyboard implements Disposable {
     this.#input.on("end", this.#hangUp);
     this.#input.on("error", this.#hangUp);
     for (const signal of endings) process.on(signal, this.#end);
+    // From now on: what is typed ahead, before it is asked for, is not shown either.
+    this.#setRaw(true);
   }
 
   /** The next line. The bytes are the caller's, to overwrite. */
@@ -79,18 +81,17 @@ export class Keyboard implements Disposable {
     this.#input.off("end", this.#hangUp);
     this.#input.off("error", this.#hangUp);
     this.#input.pause();
+    this.#setRaw(false);
     for (const signal of endings) process.off(signal, this.#end);
   }
 
   #begin(prompt: string): void {
-    this.#setRaw(true);
     this.#input.resume();
     print(`${pasteOn}${prompt}`);
   }
 
   #finish(): void {
     print(`${pasteOff}\n`);
-    this.#setRaw(false);
   }
 
   #setRaw(on: boolean): void {

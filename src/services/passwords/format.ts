@@ -267,7 +267,7 @@ export function welcomeBytes(status: Status, text = ""): Uint8Array {
 
 /** Throws a FormatError for another format. */
 export function readWelcome(message: Uint8Array): Answer {
-  if (message[0] === format) return readAnswer(message.subarray(1));
+  if (message[0] === format && message.length > 1) return readAnswer(message.subarray(1));
   throw new FormatError(
     "malformed",
     `the service does not speak format ${format} of passwords; is it another service?`,
