@@ -81,7 +81,7 @@ export async function main(words: readonly string[], own: Own, place: Place): Pr
   const single = words.length === 0 ? undefined : readSingle(words);
   // What is kept passes through here.
   harden();
-  using keyboard = isAtTerminal() ? new Keyboard() : undefined;
+  using keyboard = isAtTerminal() && types(own, single) ? new Keyboard() : undefined;
   const passphrase = await passphraseOf(own, keyboard);
   using session = await opened(own, place, passphrase);
   const print = printer(own.json === true);
@@ -94,6 +94,17 @@ export async function main(words: readonly string[], own: Own, place: Place): Pr
 
 function isAtTerminal(): boolean {
   return isatty(0) && isatty(1);
+}
+
+/** Whether something is to be typed. A terminal that nobody types at is left alone. */
+function types(own: Own, single: Single | undefined): boolean {
+  const isPrompt = single === undefined && own.script === undefined;
+  return isPrompt || single?.verb === "set" || asksPassphrase(own);
+}
+
+function asksPassphrase(own: Own): boolean {
+  if (own["passphrase-file"] !== undefined) return false;
+  return own.vault !== undefined || own.passphrase === true;
 }
 
 async function opened(own: Own, place: Place, passphrase: Uint8Array | undefined) {
@@ -354,7 +365,7 @@ class Prompt {
 async function passphraseOf(own: Own, keyboard: Keyboard | undefined) {
   const file = own["passphrase-file"];
   if (file !== undefined) return readPassphrase(file);
-  if (own.vault === undefined && own.passphrase !== true) return undefined;
+  if (!asksPassphrase(own)) return undefined;
   if (keyboard === undefined) {
     throw new UsageError(
       "a passphrase is asked for at a terminal, and this is none; give it by --passphrase-file FILE",
