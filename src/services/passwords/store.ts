@@ -17,6 +17,14 @@ type Lowlevel = {
     nonce: Uint8Array,
     key: Uint8Array,
   ): number;
+  /** 0 if it is what was sealed under that key. */
+  crypto_secretbox_open(
+    message: Uint8Array,
+    box: Uint8Array,
+    bytes: number,
+    nonce: Uint8Array,
+    key: Uint8Array,
+  ): number;
 };
 const { lowlevel } = nacl as unknown as { readonly lowlevel: Lowlevel };
 const plainBytes = 32;
@@ -159,7 +167,6 @@ function wrongKey(): FormatError {
 /** A nonce that was not there before, and the box. */
 export function sealed(value: Uint8Array, sealKey: Uint8Array): Uint8Array {
   const nonce = crypto.getRandomValues(new Uint8Array(nonceBytes));
-  // Of the bytes that go in, what tweetnacl itself copies stays in memory until it is collected.
   const message = new Uint8Array(plainBytes + value.length);
   message.set(value, plainBytes);
   const box = new Uint8Array(message.length);
@@ -173,6 +180,13 @@ export function sealed(value: Uint8Array, sealKey: Uint8Array): Uint8Array {
 
 /** Undefined if it was sealed under another key, or changed since. Overwriting it leaves no copy. */
 export function opened(bytes: Uint8Array, sealKey: Uint8Array): Uint8Array | undefined {
+  const length = bytes.length - nonceBytes - tagBytes;
+  if (length < 0) return undefined;
+  const box = new Uint8Array(plainBytes + length);
+  box.set(bytes.subarray(nonceBytes), plainBytes - tagBytes);
+  // Of a small array without a buffer of its own, JavaScriptCore makes a copy for the first view of it, and forgets the first.
+  const message = new Uint8Array(new ArrayBuffer(box.length));
   const nonce = bytes.subarray(0, nonceBytes);
-  return nacl.secretbox.open(bytes.subarray(nonceBytes), nonce, sealKey) ?? undefined;
+  const result = lowlevel.crypto_secretbox_open(message, box, box.length, nonce, sealKey);
+  return result === 0 ? message.subarray(plainBytes) : undefined;
 }
