@@ -61,7 +61,7 @@ ${commandHelp().trimEnd()}
 A line has words as a shell does: '…', "…", \\ before a single character, and $'…' with \\n, \\x00 and the
 like for bytes that cannot be typed. One that begins with # is passed over. An answer is a line: ok,
 yes, no, keys in quotes, the bytes of a value as they are, or "error: " and what is wrong. A command that
-fails does not end a session; the exit status then is 1.
+fails does not end a session; after a script with such the exit status is 1.
 
 What is in a vault is all that the session begins with, whatever the service had. The vault is written
 after each change at a prompt, and at the end else.`;

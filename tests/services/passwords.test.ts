@@ -270,13 +270,16 @@ isCounted("a client that is killed takes its copy with it", async () => {
       cmd: [process.execPath, program, stage.scratch.path, `secret ${round}`],
       stdout: "pipe",
     });
-    for await (const said of client.stdout) {
-      expect(Buffer.from(said).toString()).toBe("set\n");
-      break;
+    try {
+      for await (const said of client.stdout) {
+        expect(Buffer.from(said).toString()).toBe("set\n");
+        break;
+      }
+      await stage.hasCopies(1);
+    } finally {
+      client.kill("SIGKILL");
+      await client.exited;
     }
-    await stage.hasCopies(1);
-    client.kill("SIGKILL");
-    await client.exited;
     await stage.hasCopies(0);
     using next = await stage.open();
     expect(next.keyset()).toEqual([]);

@@ -101,7 +101,7 @@ pub fn openEnds(ends: *[2]Fd) c_int {
 
 /// uapi/linux/fs.h, RWF_NOSIGNAL: since Linux 6.18 a write can say by itself that it wants no signal, as a send can.
 const no_signal = 0x100;
-var writes_say_so: std.atomic.Value(bool) = .init(true);
+pub var writes_say_so: std.atomic.Value(bool) = .init(true);
 
 /// What write(2) returns, but that a pipe that nobody reads raises no signal; null where that cannot be asked for.
 pub fn writeWithoutSignal(fd: Fd, bytes: []const u8) ?isize {

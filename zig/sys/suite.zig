@@ -227,6 +227,11 @@ test "passing bytes to a peer that is gone raises no signal, whether the process
         defer system.close(left);
         system.close(gone);
         try expectEqual(sys.Sent.broken, system.write(left, "anybody there?"));
+        // And as where a write cannot say that it wants none.
+        if (is_linux) @import("linux.zig").writes_say_so.store(false, .monotonic);
+        defer if (is_linux) @import("linux.zig").writes_say_so.store(true, .monotonic);
+        try expectEqual(sys.Sent.broken, system.write(left, "anybody there?"));
+        try expectFailure(&system, .write, .PIPE);
         try expectEqual(0, SignalCounter.count.load(.monotonic));
     }
 }
