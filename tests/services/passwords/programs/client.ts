@@ -7,4 +7,4 @@ const passwords = await Passwords.open({ rundir });
 passwords.set(Buffer.from("secret"), Buffer.from(secret!));
 process.stdout.write("set\n");
 // What nothing refers to any more is collected, and its pipes are closed.
-setInterval(() => void passwords, 1000);
+setInterval(() => passwords.has(Buffer.from("secret")), 1000);
