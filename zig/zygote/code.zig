@@ -1,7 +1,7 @@
-//! What a call returns when it fails, and what a zygote says of a fork that it could not make. Every error of every
-//! operation has a code: the switch below has no `else`, so a new error does not compile until it is given one. Where
-//! libearshot-ipc has the same code, the number is the same.
+//! What a call returns when it fails, and what a zygote says of a fork that it could not make: the code that is called like
+//! the error. One that has none does not compile. Where libearshot-ipc has the same code, the number is the same.
 
+const library = @import("library");
 const sys = @import("sys");
 const pages = @import("pages.zig");
 const inheritance = @import("inheritance.zig");
@@ -33,20 +33,7 @@ pub const Code = enum(i32) {
 };
 
 pub fn of(failure: Error) i32 {
-    return @intFromEnum(codeOf(failure));
-}
-
-fn codeOf(failure: Error) Code {
     return switch (failure) {
-        error.InvalidArgument => .invalid_argument,
-        error.OutOfMemory => .out_of_memory,
-        error.NotAvailable => .not_available,
-        error.DescriptorLimit => .descriptor_limit,
-        error.Permission => .permission,
-        error.ProcessLimit => .process_limit,
-        error.NotAlone => .not_alone,
-        error.TooMany => .too_many,
-        error.Gone => .gone,
-        error.Unexpected => .unexpected,
+        inline else => |known| @intFromEnum(library.code.named(Code, known)),
     };
 }

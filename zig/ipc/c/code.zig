@@ -1,7 +1,7 @@
-//! What a call returns when it fails. Every error of every operation has a code: the switch below has no `else`,
-//! so a new error does not compile until it is given one.
+//! What a call returns when it fails: the code that is called like the error. One that has none does not compile.
 
 const ipc = @import("ipc");
+const library = @import("library");
 const sys = @import("sys");
 
 /// Every error that any operation can end with.
@@ -109,59 +109,19 @@ pub const Code = enum(i32) {
 };
 
 pub fn of(failure: Error) i32 {
-    return @intFromEnum(codeOf(failure));
-}
-
-fn codeOf(failure: Error) Code {
-    return switch (failure) {
-        error.InvalidArgument => .invalid_argument,
-        error.Closed => .closed,
-        error.Ended => .ended,
-        error.WrongThread => .wrong_thread,
-        error.OutOfMemory => .out_of_memory,
-        error.NotAvailable => .not_available,
-        error.HandleLimit => .handle_limit,
-        error.DescriptorLimit => .descriptor_limit,
-        error.WatchLimit => .watch_limit,
-        error.ThreadLimit => .thread_limit,
-        error.MessageTooLong => .message_too_long,
-        error.QueueFull => .queue_full,
-        error.Malformed => .malformed,
-        error.NotStream => .not_stream,
+    return @intFromEnum(@as(Code, switch (failure) {
         error.CarriesNone => .not_available,
         error.Unpassable => .descriptor_unpassable,
         error.Crowded => .descriptors_crowded,
-        error.DescriptorsTooMany => .descriptors_too_many,
-        error.Unfinished => .unfinished,
-        error.NotListening => .not_listening,
-        error.AddressInUse => .address_in_use,
-        error.AddressMissing => .address_missing,
-        error.NetworkInvalid => .network_invalid,
-        error.NoWay => .no_way,
-        error.TimedOut => .timed_out,
-        error.NameInvalid => .name_invalid,
-        error.PathTooLong => .path_too_long,
         error.NotFound => .service_missing,
         error.Refused => .service_gone,
         error.Busy => .service_busy,
         error.NotService => .service_foreign,
-        error.AlreadyServed => .already_served,
         error.NotSocket => .path_taken,
-        error.Permission => .permission,
-        error.NoSpace => .no_space,
-        error.PathRelative => .path_relative,
-        error.PathInvalid => .path_invalid,
         error.Missing => .directory_missing,
         error.Link => .directory_link,
-        error.NotDirectory => .not_directory,
         error.Owner => .directory_owner,
         error.Writable => .directory_writable,
-        error.ParentMissing => .parent_missing,
-        error.DirectoryGone => .directory_gone,
-        error.SocketOwner => .socket_owner,
-        error.LockNotFile => .lock_not_file,
-        error.LockOwner => .lock_owner,
-        error.LockForeign => .lock_foreign,
-        error.Unexpected => .unexpected,
-    };
+        inline else => |same| library.code.named(Code, same),
+    }));
 }

@@ -1,7 +1,8 @@
-//! What a call returns when it fails. Every error of every operation has a code: the switch below has no `else`, so a
-//! new error does not compile until it is given one. Where libearshot-ipc has the same code, the number is the same.
+//! What a call returns when it fails: the code that is called like the error. One that has none does not compile. Where
+//! libearshot-ipc has the same code, the number is the same.
 
 const memory = @import("memory");
+const library = @import("library");
 const sys = @import("sys");
 
 /// Every error that any operation can end with.
@@ -29,18 +30,7 @@ pub const Code = enum(i32) {
 };
 
 pub fn of(failure: Error) i32 {
-    return @intFromEnum(codeOf(failure));
-}
-
-fn codeOf(failure: Error) Code {
     return switch (failure) {
-        error.InvalidArgument => .invalid_argument,
-        error.OutOfMemory => .out_of_memory,
-        error.DescriptorLimit => .descriptor_limit,
-        error.MessageTooLong => .message_too_long,
-        error.NotSealed => .not_sealed,
-        error.WrongSize => .wrong_size,
-        error.Corrupt => .corrupt,
-        error.Unexpected => .unexpected,
+        inline else => |known| @intFromEnum(library.code.named(Code, known)),
     };
 }

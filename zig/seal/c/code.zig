@@ -1,6 +1,7 @@
-//! What a call returns when it fails. Every error of every operation has a code: the switch below has no `else`, so a
-//! new error does not compile until it is given one. Where libearshot-ipc has the same code, the number is the same.
+//! What a call returns when it fails: the code that is called like the error. One that has none does not compile. Where
+//! libearshot-ipc has the same code, the number is the same.
 
+const library = @import("library");
 const seal = @import("seal");
 
 /// Every error that any operation can end with.
@@ -44,26 +45,7 @@ pub const Code = enum(i32) {
 };
 
 pub fn of(failure: Error) i32 {
-    return @intFromEnum(codeOf(failure));
-}
-
-fn codeOf(failure: Error) Code {
     return switch (failure) {
-        error.InvalidArgument => .invalid_argument,
-        error.Closed => .closed,
-        error.InUse => .in_use,
-        error.OutOfMemory => .out_of_memory,
-        error.HandleLimit => .handle_limit,
-        error.MessageTooLong => .message_too_long,
-        error.NoRoom => .no_room,
-        error.NotAuthentic => .not_authentic,
-        error.TooShort => .too_short,
-        error.Failed => .failed,
-        error.WrongStep => .wrong_step,
-        error.WeakKey => .weak_key,
-        error.NoCommonSuite => .no_common_suite,
-        error.VersionUnknown => .version_unknown,
-        error.Exhausted => .exhausted,
-        error.NoRandomness => .no_randomness,
+        inline else => |known| @intFromEnum(library.code.named(Code, known)),
     };
 }
