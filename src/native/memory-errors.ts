@@ -1,6 +1,7 @@
 /** What a failed call of libearshot-memory becomes: an `IpcError` whose text says what was wrong, and what to do. */
 
-import type { IpcErrorCode } from "./errors.ts";
+import type { CodeTable } from "./code-table.ts";
+import { byNumber } from "./code-table.ts";
 import { IpcError } from "./errors.ts";
 import { memoryConstants } from "./memory-layout.ts";
 
@@ -49,17 +50,12 @@ export const memoryCodes = {
     code: "EUNKNOWN",
     text: "the system refused shared memory; see that this process may use memfd_create",
   },
-} as const satisfies Record<string, { number: number; code: IpcErrorCode; text: string }>;
+} as const satisfies CodeTable;
 
-const byNumber = new Map<number, { code: IpcErrorCode; text: string }>(
-  Object.values(memoryCodes).map((entry) => [entry.number, entry]),
-);
+const entryOf = byNumber("memory", memoryCodes);
 
 /** The error for a result below zero. */
 export function memoryErrorOf(result: number): IpcError {
-  const { code, text } = byNumber.get(result) ?? {
-    code: "EUNKNOWN",
-    text: `libearshot-memory answered ${result}, which is not known here`,
-  };
+  const { code, text } = entryOf(result);
   return new IpcError(code, `${code}: ${text}`);
 }

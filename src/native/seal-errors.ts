@@ -1,6 +1,7 @@
 /** What a failed call of libearshot-seal becomes: an `IpcError` whose text says what was wrong, and what to do. */
 
-import type { IpcErrorCode } from "./errors.ts";
+import type { CodeTable } from "./code-table.ts";
+import { byNumber } from "./code-table.ts";
 import { IpcError } from "./errors.ts";
 import { sealConstants } from "./seal-layout.ts";
 
@@ -83,17 +84,12 @@ export const sealCodes = {
     code: "EUNKNOWN",
     text: "the system gives no random bytes (getrandom); allow this process to call it",
   },
-} as const satisfies Record<string, { number: number; code: IpcErrorCode; text: string }>;
+} as const satisfies CodeTable;
 
-const byNumber = new Map<number, { code: IpcErrorCode; text: string }>(
-  Object.values(sealCodes).map((entry) => [entry.number, entry]),
-);
+const entryOf = byNumber("seal", sealCodes);
 
 /** The error for a result below zero. */
 export function sealErrorOf(result: number): IpcError {
-  const { code, text } = byNumber.get(result) ?? {
-    code: "EUNKNOWN",
-    text: `libearshot-seal answered ${result}, which is not known here`,
-  };
+  const { code, text } = entryOf(result);
   return new IpcError(code, `${code}: ${text}`);
 }

@@ -1,6 +1,7 @@
 /** What a failed call of libearshot-zygote becomes: an `IpcError` whose text says what was wrong, and what to do. */
 
-import type { IpcErrorCode } from "./errors.ts";
+import type { CodeTable } from "./code-table.ts";
+import { byNumber } from "./code-table.ts";
 import { IpcError } from "./errors.ts";
 import { syscalls } from "./layout.ts";
 
@@ -49,11 +50,9 @@ export const zygoteCodes = {
   },
   gone: { number: -93, code: "ECLOSED", text: "the process has ended" },
   unexpected: { number: -99, code: "EUNKNOWN", text: "the system refused it" },
-} as const satisfies Record<string, { number: number; code: IpcErrorCode; text: string }>;
+} as const satisfies CodeTable;
 
-const byNumber = new Map<number, { code: IpcErrorCode; text: string }>(
-  Object.values(zygoteCodes).map((entry) => [entry.number, entry]),
-);
+const entryOf = byNumber("zygote", zygoteCodes);
 
 /** What the system said in the failed call, where that is known. */
 export type ZygoteFailure = { readonly errno: number; readonly syscall: number };
@@ -64,10 +63,7 @@ export function zygoteErrorOf(
   what = "the zygote",
   { errno, syscall }: ZygoteFailure = { errno: 0, syscall: 0 },
 ): IpcError {
-  const { code, text } = byNumber.get(result) ?? {
-    code: "EUNKNOWN",
-    text: `libearshot-zygote answered ${result}, which is not known here`,
-  };
+  const { code, text } = entryOf(result);
   const call = syscall === 0 ? "" : (syscalls[syscall] ?? "");
   const said = call === "" ? "" : ` (errno ${errno} in ${call})`;
   return new IpcError(code, `${code}: ${what}: ${text}${said}`, {
