@@ -15,11 +15,10 @@ import type { Caller, ClientSeal } from "../ipc/seal.ts";
 import type { IpcErrorCode } from "../native/errors.ts";
 import { IpcError } from "../native/errors.ts";
 import { constants } from "../native/layout.ts";
-import type { Seal } from "../native/seal.ts";
 import { about, formatHello, helloBytesMax, parseAnswer } from "./hello.ts";
 import type { KeyPair } from "./key-pair.ts";
 import { keysOf } from "./key-pair.ts";
-import { Asking } from "./meeting.ts";
+import { type Agreed, Asking } from "./meeting.ts";
 import { parsePublicKey } from "./public-key.ts";
 import type { Preface } from "./sealed-channel.ts";
 import { limitsBeneath, SealedChannel } from "./sealed-channel.ts";
@@ -59,15 +58,15 @@ export class KeyedCaller implements Caller {
 
   async meet(channel: Channel): Promise<Channel> {
     const asking = new Asking(this.#keys, this.#peer, this.#about);
-    const make: Make = (seal, preface) =>
-      new SealedChannel(this.#name, channel, seal, this.#limits, preface);
+    const make: Make = (agreed, preface) =>
+      new SealedChannel(this.#name, channel, agreed, this.#limits, preface);
     const asker = new Asker(this.#name, channel, asking, make);
     return await asker.meet(this.#timeout, this.#signal);
   }
 }
 
 /** The sealed channel, which owns the one beneath from then on. */
-type Make = (seal: Seal, preface: Preface) => SealedChannel;
+type Make = (agreed: Agreed, preface: Preface) => SealedChannel;
 
 /** Owns the channel until it is agreed on. */
 class Asker implements ChannelOwner {
@@ -125,14 +124,14 @@ class Asker implements ChannelOwner {
     // After the welcome nothing comes before the proof has gone, and then it comes to the sealed channel.
     if (this.#over) return;
     try {
-      const { seal, proof } = this.#asking.finish(this.#welcomed(message));
+      const { agreed, proof } = this.#asking.finish(this.#welcomed(message));
       this.#over = true;
       const { received } = this.#preface;
       received.messages += 1;
       received.bytes += headerBytes + message.length;
       this.#channel.pause(true);
       this.#say(proof);
-      this.#agreed.resolve(this.#make(seal, this.#preface));
+      this.#agreed.resolve(this.#make(agreed, this.#preface));
     } catch (error) {
       this.#fail(this.#told(error));
     }

@@ -18,12 +18,11 @@ import { noStatistics, sumOf } from "../ipc/statistics.ts";
 import type { Offerer } from "../ipc/transport.ts";
 import { IpcError } from "../native/errors.ts";
 import { constants, type Reason } from "../native/layout.ts";
-import type { Seal } from "../native/seal.ts";
 import type { Refusal } from "./hello.ts";
 import { about, formatRefusal, formatWelcome, helloBytesMax, parseHello } from "./hello.ts";
 import type { KeyPair } from "./key-pair.ts";
 import { keysOf } from "./key-pair.ts";
-import { answer, checkProof } from "./meeting.ts";
+import { type Agreed, answer, checkProof } from "./meeting.ts";
 import { parsePublicKey } from "./public-key.ts";
 import { type Count, limitsBeneath, SealedChannel } from "./sealed-channel.ts";
 
@@ -69,15 +68,15 @@ export class KeyedGuard implements Guard {
   }
 
   /** @internal */
-  answer(hello: Message): { message: string; seal: Seal } {
+  answer(hello: Message): { message: string; agreed: Agreed } {
     return answer(this.#keys, this.#allowed, parseHello(hello.bytes), about(this.#name));
   }
 
   /** @internal He has proved who he is. */
   accept(newcomer: Newcomer, to: Offerer): void {
     this.#newcomers.delete(newcomer);
-    const { channel, seal, preface } = newcomer;
-    const sealed = new SealedChannel(this.#name, channel, seal!, this.#full, preface);
+    const { channel, agreed, preface } = newcomer;
+    const sealed = new SealedChannel(this.#name, channel, agreed!, this.#full, preface);
     this.#channels.add(sealed);
     this.#accepted += 1;
     sealed.onOver = (beneath, told) => {
@@ -144,7 +143,7 @@ class Newcomer implements ChannelOwner {
   readonly channel: Channel;
   readonly preface = { sent: count(), received: count() };
   /** What is agreed on, if he proves that he has the key. */
-  seal: Seal | undefined;
+  agreed: Agreed | undefined;
   isTurnedAway = false;
   readonly #guard: KeyedGuard;
   readonly #to: Offerer;
@@ -164,8 +163,8 @@ class Newcomer implements ChannelOwner {
     const { received } = this.preface;
     received.messages += 1;
     received.bytes += headerBytes + message.length;
-    if (this.seal === undefined) this.#hello(message);
-    else this.#proof(this.seal, message);
+    if (this.agreed === undefined) this.#hello(message);
+    else this.#proof(this.agreed, message);
   }
 
   #hello(message: Message): void {
@@ -175,8 +174,8 @@ class Newcomer implements ChannelOwner {
       return;
     }
     try {
-      const { message: welcome, seal } = this.#guard.answer(message);
-      this.seal = seal;
+      const { message: welcome, agreed } = this.#guard.answer(message);
+      this.agreed = agreed;
       this.#say(formatWelcome(welcome));
     } catch (error) {
       const isKeys = error instanceof IpcError;
@@ -187,7 +186,7 @@ class Newcomer implements ChannelOwner {
     }
   }
 
-  #proof(seal: Seal, { bytes }: Message): void {
+  #proof({ seal }: Agreed, { bytes }: Message): void {
     clearTimeout(this.#late);
     try {
       checkProof(seal, bytes);
@@ -202,9 +201,9 @@ class Newcomer implements ChannelOwner {
   }
 
   #isLate(ms: number): void {
-    const why = `no ${this.seal === undefined ? "hello" : "proof"} came within ${ms} ms`;
+    const why = `no ${this.agreed === undefined ? "hello" : "proof"} came within ${ms} ms`;
     const refusal: Refusal = { code: "EPROTO", message: `${why}; ${advice}` };
-    this.#turnAway("stalled", this.seal === undefined ? refusal : undefined, why);
+    this.#turnAway("stalled", this.agreed === undefined ? refusal : undefined, why);
   }
 
   #turnAway(reason: Reason, refusal: Refusal | undefined, why = refusal?.message ?? ""): void {
@@ -232,7 +231,7 @@ class Newcomer implements ChannelOwner {
 
   onEnd({ reason }: ChannelEnd): void {
     clearTimeout(this.#late);
-    this.seal?.close();
+    this.agreed?.seal.close();
     this.#guard.gone(this, reason);
   }
 

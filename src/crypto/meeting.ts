@@ -19,10 +19,14 @@ import { parseKey, parsePublicKey } from "./public-key.ts";
 const base64url = { alphabet: "base64url", omitPadding: true } as const;
 const encoder = new TextEncoder();
 
+/** What two ends have come to: what they seal with, and whose the other end is. */
+export type Agreed = { readonly seal: Seal; readonly publicKey: string };
+
 /** The client's side. */
 export class Asking implements Disposable {
   readonly asked: Asked;
   readonly #handshake: Handshake;
+  readonly #peer: string;
 
   /** Throws an IpcError (EKEY) if `peer` is no public key. */
   constructor(keys: KeyPair, peer: string, about: string) {
@@ -32,16 +36,17 @@ export class Asking implements Disposable {
       peerPublicKey: parsePublicKey(peer),
       prologue: encoder.encode(about),
     });
+    this.#peer = peer;
     this.asked = { key: keys.publicKey, message: this.#handshake.write().toBase64(base64url) };
   }
 
   /** With what the server says. Throws an IpcError (ESEAL) if that is no good. */
-  finish(message: string): { seal: Seal; proof: Uint8Array } {
+  finish(message: string): { agreed: Agreed; proof: Uint8Array } {
     this.#handshake.read(bytesOf(message));
     const seal = this.#handshake.finish();
     const proof = new Uint8Array(tagBytes);
     seal.seal(sealKinds.proof, new Uint8Array(), proof);
-    return { seal, proof };
+    return { agreed: { seal, publicKey: this.#peer }, proof };
   }
 
   [Symbol.dispose](): void {
@@ -49,13 +54,13 @@ export class Asking implements Disposable {
   }
 }
 
-/** The server's side: what it says, and the seal, which the proof has to be opened with before anything else. */
+/** The server's side: what it says, and what is agreed on once the proof, before anything else, was opened with the seal. */
 export function answer(
   keys: KeyPair,
   allowed: ReadonlySet<string>,
   { key, message }: Asked,
   about: string,
-): { message: string; seal: Seal } {
+): { message: string; agreed: Agreed } {
   const peerPublicKey = allowed.has(key) ? parseKey(key) : undefined;
   if (peerPublicKey === undefined) {
     throw new IpcError("EKEY", "EKEY: that public key is not among those that are allowed here");
@@ -68,7 +73,7 @@ export function answer(
   });
   handshake.read(bytesOf(message));
   const said = handshake.write().toBase64(base64url);
-  return { message: said, seal: handshake.finish() };
+  return { message: said, agreed: { seal: handshake.finish(), publicKey: key } };
 }
 
 /** Throws an IpcError (ESEAL) if it is not the client's. */

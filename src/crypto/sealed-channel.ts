@@ -20,6 +20,7 @@ import type { Seal } from "../native/seal.ts";
 import { tagBytes } from "../native/seal.ts";
 import { helloBytesMax } from "./hello.ts";
 import { sealKinds } from "./kinds.ts";
+import type { Agreed } from "./meeting.ts";
 
 const headerBytes = constants.header_bytes;
 const noFailure = { errno: 0, syscall: 0, detail: 0 };
@@ -59,6 +60,7 @@ export function limitsBeneath({ messageBytesMax, queueBytesHigh, ...limits }: Fu
 
 export class SealedChannel implements Channel, ChannelOwner {
   readonly movable = false;
+  readonly peer: Peer;
   readonly #beneath: Channel;
   readonly #seal: Seal;
   readonly #limits: FullLimits;
@@ -89,17 +91,20 @@ export class SealedChannel implements Channel, ChannelOwner {
   onOver: ((beneath: Reason, told: Reason) => void) | undefined;
 
   /** The channel beneath is paused, or nothing can have come yet: what comes before `open` is not the other end's. */
-  constructor(service: string, beneath: Channel, seal: Seal, limits: FullLimits, preface: Preface) {
+  constructor(
+    service: string,
+    beneath: Channel,
+    { seal, publicKey }: Agreed,
+    limits: FullLimits,
+    preface: Preface,
+  ) {
+    this.peer = { ...beneath.peer, publicKey };
     this.#service = service;
     this.#beneath = beneath;
     this.#seal = seal;
     this.#limits = limits;
     this.#preface = preface;
     beneath.open(this);
-  }
-
-  get peer(): Peer {
-    return this.#beneath.peer;
   }
 
   get handle(): number {

@@ -121,7 +121,7 @@ export class Connection implements AsyncDisposable {
     }
   }
 
-  /** Who is at the other end, as the kernel saw it when the connection was made. */
+  /** Who is at the other end, as the kernel saw it when the connection was made; and whose key it has, where it is sealed. */
   get peer(): Peer {
     return this.#peer;
   }

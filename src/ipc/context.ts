@@ -104,6 +104,8 @@ export type Peer = {
   gid: number;
   /** 0 where the system does not tell. */
   pid: number;
+  /** Where the connection is sealed: the public key of the other end, which it has shown to be its own. */
+  publicKey?: string;
 };
 
 /** What became of messages that were handed over: bytes queued, or a code below zero. */

@@ -194,9 +194,9 @@ export class ClientSocket extends MemorySocket {
     const answer = (link: Connection, message: Message) => {
       isAnswered = true;
       try {
-        const { rings: both, seal } = this.#welcomed(message, rings, asking);
-        this.side.begin(link, both, settings, seal?.seal);
-        if (seal !== undefined) link.send(seal.proof);
+        const { rings: both, sealed } = this.#welcomed(message, rings, asking);
+        this.side.begin(link, both, settings, sealed?.agreed);
+        if (sealed !== undefined) link.send(sealed.proof);
         onBegun();
       } catch (error) {
         onFailure({ error, end: { reason: "malformed", errno: 0, lost: nothingLost() } });
@@ -239,7 +239,7 @@ export class ClientSocket extends MemorySocket {
       }
       const rings = mapped(descriptors, said.rings, asked);
       try {
-        return { rings, seal: sealOf(asking, said.seal) };
+        return { rings, sealed: sealOf(asking, said.seal) };
       } catch (error) {
         closeRings(rings);
         throw error;

@@ -8,12 +8,11 @@
 
 import { closeSync } from "node:fs";
 import type { KeyPair } from "../crypto/key-pair.ts";
-import { answer, checkProof } from "../crypto/meeting.ts";
+import { type Agreed, answer, checkProof } from "../crypto/meeting.ts";
 import type { Connection } from "../ipc/connection.ts";
 import type { Peer } from "../ipc/context.ts";
 import type { Message } from "../ipc/message.ts";
 import { IpcError } from "../native/errors.ts";
-import type { Seal } from "../native/seal.ts";
 import { Segment } from "../native/shared-memory.ts";
 import {
   about,
@@ -38,12 +37,12 @@ export type DoorSettings = {
 
 /** Who is told. The rings and the seal are his from then on. */
 export type Host = {
-  enter(link: Connection, rings: Rings, seal: Seal | undefined): void;
+  enter(link: Connection, rings: Rings, agreed: Agreed | undefined): void;
   refused(peer: Peer, refusal: Refusal, cause?: unknown): void;
 };
 
 /** A client that was told what it asked for, and has still to prove who it is. */
-type Welcomed = { rings: Rings; seal: Seal };
+type Welcomed = { rings: Rings; agreed: Agreed };
 
 export class Door {
   readonly #service: string;
@@ -89,7 +88,7 @@ export class Door {
     if (welcomed !== undefined) {
       this.#welcomed.delete(link);
       closeRings(welcomed.rings);
-      welcomed.seal.close();
+      welcomed.agreed.seal.close();
     }
     return waited;
   }
@@ -131,7 +130,7 @@ export class Door {
   #answer(
     link: Connection,
     asked: RingSizes,
-    sealed: { message: string; seal: Seal } | undefined,
+    sealed: { message: string; agreed: Agreed } | undefined,
   ): void {
     const { most } = this.#settings;
     const sizes = { up: Math.min(asked.up, most.up), down: Math.min(asked.down, most.down) };
@@ -139,30 +138,30 @@ export class Door {
     try {
       rings = send(link, sizes, sealed?.message);
     } catch (error) {
-      sealed?.seal.close();
+      sealed?.agreed.seal.close();
       const message = "there is no room for another connection";
       this.#refuse(link, { code: "EMFILE", message }, error);
       return;
     }
     if (sealed === undefined) this.#enter(link, rings);
     // What somebody has recorded could be said again, but not proved.
-    else this.#welcomed.set(link, { rings, seal: sealed.seal });
+    else this.#welcomed.set(link, { rings, agreed: sealed.agreed });
   }
 
-  #prove(link: Connection, { rings, seal }: Welcomed, message: Message): void {
+  #prove(link: Connection, { rings, agreed }: Welcomed, message: Message): void {
     try {
-      checkProof(seal, message.bytes);
+      checkProof(agreed.seal, message.bytes);
     } catch (error) {
       this.#refuse(link, { code: "EKEY", message: "it could not prove its public key" }, error);
       return;
     }
     this.#welcomed.delete(link);
-    this.#enter(link, rings, seal);
+    this.#enter(link, rings, agreed);
   }
 
-  #enter(link: Connection, rings: Rings, seal?: Seal): void {
+  #enter(link: Connection, rings: Rings, agreed?: Agreed): void {
     this.forget(link);
-    this.#host.enter(link, rings, seal);
+    this.#host.enter(link, rings, agreed);
   }
 
   #refuse(link: Connection, refusal: Refusal, cause?: unknown): void {

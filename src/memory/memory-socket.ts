@@ -60,9 +60,9 @@ export abstract class MemorySocket implements AsyncDisposable {
     return this.side.ended;
   }
 
-  /** Who is at the other end, as the kernel saw it when the connection was made. */
+  /** Who is at the other end, as the kernel saw it when the connection was made; and whose key it has, where it is sealed. */
   get peer(): Peer {
-    return this.side.link?.peer ?? { uid: 0, gid: 0, pid: 0 };
+    return this.side.peer;
   }
 
   /** The longest message that goes through the ring, and so the most that can be reserved. In bytes. */

@@ -1,6 +1,7 @@
 /** A service that is reached through shared memory. */
 
 import type { KeyPair } from "../crypto/key-pair.ts";
+import type { Agreed } from "../crypto/meeting.ts";
 import { parsePublicKey } from "../crypto/public-key.ts";
 import type { Connection } from "../ipc/connection.ts";
 import type { Allow, Peer, ServiceOptions } from "../ipc/context.ts";
@@ -14,7 +15,6 @@ import type { Statistics } from "../ipc/statistics.ts";
 import type { RingOption } from "../ipc/transport.ts";
 import { IpcError } from "../native/errors.ts";
 import { constants } from "../native/layout.ts";
-import type { Seal } from "../native/seal.ts";
 import { call, tell } from "./calling.ts";
 import { Door } from "./door.ts";
 import { helloBytesMax, queueBytesMax, type Refusal } from "./hello.ts";
@@ -188,11 +188,11 @@ export class ServerSocket implements AsyncDisposable {
   // ---- from the door ----
 
   /** @internal A client is let in. */
-  enter(link: Connection, rings: Rings, seal: Seal | undefined): void {
+  enter(link: Connection, rings: Rings, agreed: Agreed | undefined): void {
     const socket = new ServerConnection(this, this.#name);
     this.#begun.set(link, socket);
     this.#sockets.add(socket);
-    socket.side.begin(link, rings, this.#settings, seal);
+    socket.side.begin(link, rings, this.#settings, agreed);
     call(
       () => this.onConnection?.(socket),
       (error) => this.#tell(socket, error, true),

@@ -5,12 +5,13 @@
  *       └──────────────┴──fail, close──┴──close, or what makes no sense───────────────────────────────────▲
  */
 
+import type { Agreed } from "../crypto/meeting.ts";
 import type { Connection } from "../ipc/connection.ts";
+import type { Peer } from "../ipc/context.ts";
 import type { Descriptor } from "../ipc/descriptor.ts";
 import type { End } from "../ipc/handlers.ts";
 import type { Message } from "../ipc/message.ts";
 import { IpcError } from "../native/errors.ts";
-import type { Seal } from "../native/seal.ts";
 import { call, hand, tell } from "./calling.ts";
 import { Farewell, nothingLost } from "./farewell.ts";
 import { hub, type Watched } from "./hub.ts";
@@ -46,6 +47,8 @@ const workMax = 256;
 export class Side implements Watched {
   readonly #told: Told;
   #link: Connection | undefined;
+  /** With the key that it has shown to be its own. */
+  #peer: Peer | undefined;
   /** It is there while messages can come or go. */
   #traffic: Traffic | undefined;
   #owner: SocketOwner | undefined;
@@ -71,6 +74,10 @@ export class Side implements Watched {
 
   get ended(): Promise<End> {
     return this.#ended.promise;
+  }
+
+  get peer(): Peer {
+    return this.#peer ?? this.#link?.peer ?? { uid: 0, gid: 0, pid: 0 };
   }
 
   /** Whether messages can be written. */
@@ -258,14 +265,15 @@ export class Side implements Watched {
   }
 
   /** The two sides have agreed. Takes over the rings; throws ECLOSED if it was closed meanwhile. */
-  begin(link: Connection, rings: Rings, settings: SocketSettings, seal?: Seal): void {
+  begin(link: Connection, rings: Rings, settings: SocketSettings, agreed?: Agreed): void {
     if (this.#end !== undefined) {
       closeRings(rings);
-      seal?.close();
+      agreed?.seal.close();
       this.refuse();
     }
     this.#link = link;
-    this.#traffic = new Traffic(link, rings, settings, seal, () => this.#stalled());
+    if (agreed !== undefined) this.#peer = { ...link.peer, publicKey: agreed.publicKey };
+    this.#traffic = new Traffic(link, rings, settings, agreed?.seal, () => this.#stalled());
     this.#owner?.onRoom();
     hub.watch(this);
   }

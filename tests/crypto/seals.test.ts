@@ -101,6 +101,31 @@ describe("serve and connect refuse", () => {
   });
 });
 
+describe.each(["sealed", "sealed memory"] as const)("over %s", (transport) => {
+  test("each end knows whose key the other has", async () => {
+    using scratch = new Scratch();
+    const { path: rundir } = scratch;
+    const other = keyPair();
+    const who: (string | undefined)[] = [];
+    const open: Handlers["open"] = ({ peer }) => void who.push(peer.publicKey);
+    const given = served(transport);
+    const allow = [clientKeys.publicKey, other.publicKey];
+    const options = { rundir, ...given, seal: { keys: serviceKeys, allow } };
+    await using _ = await serve("pong", { ...echo, open }, options);
+    const { transport: by } = reached(transport);
+    for (const keys of [other, clientKeys]) {
+      const theirs = { keys, peer: serviceKeys.publicKey };
+      await using client = await connect("pong", { rundir, transport: by, seal: theirs });
+      await client.request("hello");
+      expect(client.peer).toMatchObject({
+        pid: process.pid,
+        publicKey: serviceKeys.publicKey,
+      });
+    }
+    expect(who).toEqual([other.publicKey, clientKeys.publicKey]);
+  });
+});
+
 describe("a sealed service", () => {
   test("goes over to no other process, nor do its connections", async () => {
     using scratch = new Scratch();

@@ -68,8 +68,8 @@ export class MemoryPeer implements AsyncDisposable {
     using asking = new Asking(keys, server, about(service, rings));
     peer.say(JSON.stringify({ memory: 1, rings, seal: asking.asked }));
     await peer.#agree();
-    const { seal, proof } = asking.finish(JSON.parse(peer.heard[0]!).seal);
-    peer.#seal = seal;
+    const { agreed, proof } = asking.finish(JSON.parse(peer.heard[0]!).seal);
+    peer.#seal = agreed.seal;
     peer.#proof = proof;
     if (proves) peer.say(proof);
     return peer;
