@@ -10,7 +10,8 @@
  * Those are JSON, one message each. From then on an empty message wakes the other side. A message `value` brings the
  * descriptor of a message that is too long for its ring, of which few are on their way (`passing.ts`), and `descriptors`
  * those that belong to a message. `end` says that this side closes, and `unread` that it does and leaves messages that it
- * has not read. This is version 1; `tests/vectors/hellos.json` has examples.
+ * has not read; where it is sealed, a record of its own kind with that word in it, behind all messages, does. This is
+ * version 1; `tests/vectors/hellos.json` has examples.
  */
 
 import type { Asked } from "../crypto/hello.ts";

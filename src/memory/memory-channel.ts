@@ -292,7 +292,7 @@ export class MemoryChannel implements Channel, SocketOwner {
   #shut(): void {
     this.#closing = true;
     clearTimeout(this.#draining);
-    void this.#socket.close();
+    this.#side.close(this.#queue.length === 0 && this.#lost.messages === 0);
   }
 
   // ---- from the socket ----
@@ -340,7 +340,7 @@ export class MemoryChannel implements Channel, SocketOwner {
   }
 
   #finish(): void {
-    const { errno } = this.#end!;
+    const { errno, error } = this.#end!;
     this.#lost.messages += this.#queue.length;
     this.#lost.bytes += this.#queued;
     this.#queue.take(this.#queue.length);
@@ -349,7 +349,7 @@ export class MemoryChannel implements Channel, SocketOwner {
     if (this.#end!.reason === "peer_closed" && this.#lost.messages > 0)
       this.#end = { ...this.#end!, reason: "peer_reset" };
     const { reason } = this.#end!;
-    this.#owner?.onEnd({ reason, errno, lost: this.#lost });
+    this.#owner?.onEnd({ reason, errno, error, lost: this.#lost });
     this.onOver?.(this.figures());
   }
 }

@@ -13,7 +13,7 @@ import type { End } from "../ipc/handlers.ts";
 import type { Message } from "../ipc/message.ts";
 import { IpcError } from "../native/errors.ts";
 import { call, hand, tell } from "./calling.ts";
-import { Farewell, nothingLost } from "./farewell.ts";
+import { Farewell, nothingLost, senseless } from "./farewell.ts";
 import { hub, type Watched } from "./hub.ts";
 import type { Incoming } from "./incoming.ts";
 import type { SocketSettings } from "./options.ts";
@@ -109,6 +109,10 @@ export class Side implements Watched {
     return this.#traffic?.incoming ?? this.refuse();
   }
 
+  get #isSealed(): boolean {
+    return this.#traffic?.seal !== undefined;
+  }
+
   /** The other side is gone, and what it had still written is to be read: there is nobody to write to. */
   get #isForsaken(): boolean {
     return this.#over !== undefined && !this.#hears;
@@ -196,7 +200,7 @@ export class Side implements Watched {
       if (this.#closing) return null;
       const bytes = this.#traffic?.incoming.take();
       if (bytes !== undefined) return bytes;
-      if (this.#over !== undefined) this.#finish(this.#over);
+      if (this.#over !== undefined) this.#conclude(this.#over);
     } catch (error) {
       this.#failed(error);
     }
@@ -236,7 +240,8 @@ export class Side implements Watched {
     else if (!this.#working) this.#windUp(this.#over);
   }
 
-  close(): void {
+  /** Where something of what was to be sent is lost, a sealed side says nothing of its end: it would vouch for all of it. */
+  close(isWhole = true): void {
     if (this.#end !== undefined || this.#closing) return;
     this.#closing = true;
     if (this.#link === undefined) {
@@ -244,7 +249,8 @@ export class Side implements Watched {
     } else if (this.#over === undefined) {
       this.#traffic?.outgoing.publish();
       // By its end the Unix connection tells of wakings that nobody reads, which are no loss, and not of messages.
-      if (this.#link.open) this.#link.send(this.#traffic?.leavesUnread === true ? "unread" : "end");
+      if (this.#link.open && (isWhole || !this.#isSealed))
+        this.#link.send(this.#traffic?.farewell ?? "end");
       void this.#link.close();
     } else if (!this.#working) {
       this.#finish(this.#over);
@@ -284,7 +290,7 @@ export class Side implements Watched {
     // What nobody asks for is closed with the batch.
     if (traffic === undefined) return;
     try {
-      if (message.length > 0) this.#hear(message.text(), message.descriptors, traffic.incoming);
+      if (message.length > 0) this.#hear(message, traffic.incoming);
       // Now: the loop that this comes from may look for more frames for a while before the hub has its turn.
       this.work();
       hub.watch(this);
@@ -293,13 +299,14 @@ export class Side implements Watched {
     }
   }
 
-  #hear(text: string, descriptors: readonly Descriptor[], incoming: Incoming): void {
+  #hear(message: Message, incoming: Incoming): void {
+    const { descriptors } = message;
     const { length } = descriptors;
     try {
-      if (text === "value" && length === 1) incoming.bring(descriptors[0]!);
-      else if (text === "descriptors" && length > 0) incoming.keep(descriptors);
-      else if (length > 0 || !this.#farewell.hear(text))
-        throw new Corrupt("the other side has said what means nothing here");
+      if (length === 0) this.#farewell.hear(message.bytes, this.#isSealed);
+      else if (length === 1 && message.text() === "value") incoming.bring(descriptors[0]!);
+      else if (message.text() === "descriptors") incoming.keep(descriptors);
+      else throw new Corrupt(senseless);
     } catch (error) {
       for (const descriptor of descriptors) descriptor.close();
       throw error;
@@ -326,10 +333,17 @@ export class Side implements Watched {
     try {
       while (this.#hears && this.#handOut() > 0);
       const waits = !this.#hears && !this.#closing && this.#traffic?.incoming.hasMore === true;
-      if (!waits) this.#finish(over);
+      if (!waits) this.#conclude(over);
     } catch (error) {
       this.#failed(error);
     }
+  }
+
+  /** All that the other side had written was handed out, unless this one closes. Throws `Corrupt` if that was not all. */
+  #conclude(over: End): void {
+    const seal = this.#closing ? undefined : this.#traffic?.seal;
+    const { service } = this.#told;
+    this.#finish(seal === undefined ? over : this.#farewell.unsealed(over, service, seal));
   }
 
   // ---- from the hub ----
@@ -441,16 +455,17 @@ export class Side implements Watched {
     if (this.#end !== undefined) return;
     const { service } = this.#told;
     const text = `EMALFORMED: the memory socket of "${service}" was closed: ${cause.message}`;
+    const error = new IpcError("EMALFORMED", text, { service, cause });
     void this.#link?.close({ now: true });
     // It is no fault of this program: who does not want to know hears of it with the end.
-    this.#tell(new IpcError("EMALFORMED", text, { service, cause }), false);
-    this.#finish({ reason: cause.reason, errno: 0, lost: nothingLost() });
+    this.#tell(error, false);
+    this.#finish({ reason: cause.reason, errno: 0, error, lost: nothingLost() });
   }
 
   /** What a call throws to whoever made it. */
   mended(error: unknown): unknown {
     if (error instanceof Unsent) {
-      this.close();
+      this.close(false);
       return error.cause;
     }
     if (!(error instanceof Corrupt)) return error;

@@ -3,6 +3,7 @@
 import type { Connection } from "../ipc/connection.ts";
 import type { Seal } from "../native/seal.ts";
 import type { Segment } from "../native/shared-memory.ts";
+import { farewell } from "./farewell.ts";
 import { Incoming } from "./incoming.ts";
 import { Lookout } from "./lookout.ts";
 import type { SocketSettings } from "./options.ts";
@@ -73,12 +74,22 @@ export class Traffic {
   }
 
   /** Whether the other side has written what was not read. */
-  get leavesUnread(): boolean {
+  get #leavesUnread(): boolean {
     try {
       return this.incoming.hasMore;
     } catch {
       return true;
     }
+  }
+
+  /** What tells the other side that this one closes. */
+  get farewell(): string | Uint8Array {
+    return farewell(this.#leavesUnread ? "unread" : "end", this.#seal);
+  }
+
+  /** What all that was read is sealed with, if it is. */
+  get seal(): Seal | undefined {
+    return this.#seal;
   }
 
   /** Every view of the rings has no bytes from now on. */

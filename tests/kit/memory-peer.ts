@@ -10,6 +10,7 @@ import { Asking } from "../../src/crypto/meeting.ts";
 import type { Connection } from "../../src/index.ts";
 import { connect } from "../../src/index.ts";
 import type { Descriptor } from "../../src/ipc/descriptor.ts";
+import { farewell } from "../../src/memory/farewell.ts";
 import { about } from "../../src/memory/hello.ts";
 import { Ring, RingReader, RingWriter } from "../../src/memory/ring.ts";
 import { kinds } from "../../src/native/memory-layout.ts";
@@ -130,6 +131,11 @@ export class MemoryPeer implements AsyncDisposable {
     return record;
   }
 
+  /** What says that it ends, if it is said after all that was sealed. */
+  farewell(text: "end" | "unread"): string | Uint8Array {
+    return farewell(text, this.#seal);
+  }
+
   /** Writes one message, and wakes whoever sleeps for it. */
   write(text: string | Uint8Array): boolean {
     const taken = this.writer.write(
@@ -176,7 +182,7 @@ export class MemoryPeer implements AsyncDisposable {
 
   /** Leaves in order: without a word it would not be, if something was said to it that it has not heard. */
   async leave(): Promise<void> {
-    this.say("end");
+    this.say(this.farewell("end"));
     await this.#link.close();
     await this[Symbol.asyncDispose]();
   }

@@ -2,7 +2,9 @@
 
 import { describe, expect, test } from "bun:test";
 import type { End } from "../../src/index.ts";
+import { serve } from "../../src/index.ts";
 import { fullLimits } from "../../src/ipc/limits.ts";
+import { nothingLost } from "../../src/memory/farewell.ts";
 import type { ClientOptions, KeyPair, ServerOptions } from "../../src/memory/index.ts";
 import { ClientSocket, keyPair, ServerSocket } from "../../src/memory/index.ts";
 import { kinds } from "../../src/native/memory-layout.ts";
@@ -472,7 +474,7 @@ test("a process with keys that rewrites everything is heard in what it has seale
   expect(stage.ends.filter(({ reason }) => reason === "malformed").length).toBeGreaterThan(8);
 });
 
-test("a message that was sealed and could not be sent ends the connection in order, as what follows would make no sense", async () => {
+test("a message that was sealed and could not be sent ends the connection, as what follows would make no sense", async () => {
   await using stage = await SealedStage.open();
   const { rundir, client, keys } = stage;
   const given = { rundir, secret: client.secretKey.toBase64(), server: keys.publicKey };
@@ -481,7 +483,102 @@ test("a message that was sealed and could not be sent ends the connection in ord
   expect(await bereft.ask("pass")).toEqual({ thrown: "EMFILE", reason: "closed" });
   await until("its end is told", () => stage.ends.length === 1);
   expect({ reason: stage.ends[0]!.reason, errors: stage.errors }).toEqual({
-    reason: "peer_closed",
+    reason: "truncated",
     errors: [],
+  });
+});
+
+describe("an end", () => {
+  /** How it ends for the service, whose client does what `act` has it do. */
+  async function ended(act: (peer: MemoryPeer) => Promise<void> | void): Promise<SealedStage> {
+    await using stage = await SealedStage.open();
+    await using peer = await stage.peer();
+    await until("it is let in", () => stage.connections === 1);
+    await act(peer);
+    await peer.link.close();
+    await until("its end is told", () => stage.ends.length === 1);
+    return stage;
+  }
+
+  const reasonOf = async (act: (peer: MemoryPeer) => Promise<void> | void) =>
+    (await ended(act)).ends[0]!.reason;
+
+  test("is in order if the other side has said so under the seal, behind all that it wrote", async () => {
+    const stage = await ended((peer) => {
+      peer.write(peer.sealed("one"));
+      peer.say(peer.farewell("end"));
+    });
+    expect(stage.messages).toEqual(["one"]);
+    expect(stage.ends).toEqual([{ reason: "peer_closed", errno: 0, lost: nothingLost() }]);
+    expect(await reasonOf((peer) => peer.say(peer.farewell("unread")))).toBe("peer_reset");
+  });
+
+  test("that nobody has said is one that was cut off", async () => {
+    const { ends, errors } = await ended(() => undefined);
+    expect(ends[0]!.reason).toBe("truncated");
+    expect(messageOf(ends[0]!.error)).toContain('ESEAL: the seal of "pong" was broken: it is over');
+    expect(errors).toEqual([]);
+  });
+
+  test.each<[string, (peer: MemoryPeer) => void]>([
+    ["somebody else says", (peer) => peer.say("end")],
+    ["somebody else says, and it is as long", (peer) => peer.say("end".padEnd(19))],
+    [
+      "comes before all that was written",
+      (peer) => {
+        peer.sealed("never written");
+        peer.say(peer.farewell("end"));
+      },
+    ],
+    ["is a message", (peer) => peer.say(peer.sealed("end"))],
+    ["says something else", (peer) => peer.say(peer.farewell("over" as "end"))],
+    [
+      "is said twice",
+      (peer) => {
+        peer.say(peer.farewell("end"));
+        peer.say(peer.farewell("end"));
+      },
+    ],
+  ])("that %s ends it as broken", async (_, act) => {
+    const { ends, errors } = await ended(act);
+    expect(ends[0]!.reason).toBe("malformed");
+    expect(messageOf(ends[0]!.error)).toContain('the memory socket of "pong" was closed');
+    expect(errors).toEqual([messageOf(ends[0]!.error)]);
+  });
+
+  test("comes to whoever reads it when all was read", async () => {
+    await using stage = await SealedStage.open();
+    stage.server.onData = undefined;
+    stage.server.onConnection = async (socket) => {
+      socket.write("one");
+      socket.write("two");
+      await socket.close();
+    };
+    const reader = new ClientSocket();
+    const { rundir, client, keys } = stage;
+    await reader.connect("pong", { rundir, ring, keys: client, peer: keys.publicKey });
+    const heard: unknown[] = [];
+    await until("all was read", () => {
+      const bytes = reader.read({ timeout: 0 });
+      if (bytes !== undefined) heard.push(bytes && text(bytes));
+      return bytes === null;
+    });
+    expect(heard).toEqual(["one", "two", null]);
+    expect((await reader.ended).reason).toBe("peer_closed");
+  });
+
+  test("is told as broken to who connects by name", async () => {
+    using scratch = new Scratch();
+    const { path: rundir } = scratch;
+    const ends: End[] = [];
+    const [keys, mine] = [keyPair(), keyPair()];
+    const seal = { keys, allow: [mine.publicKey] };
+    const close = (_: unknown, end: End) => void ends.push(end);
+    await using _ = await serve("pong", { close }, { rundir, seal, memory: { ring } });
+    await using peer = await MemoryPeer.beginSealed("pong", rundir, mine, keys.publicKey);
+    peer.write("plain text, and long enough to be a record");
+    await until("its end is told", () => ends.length === 1);
+    expect(ends[0]).toMatchObject({ reason: "malformed" });
+    expect(messageOf(ends[0]!.error)).toContain("not the next that the other side has sealed");
   });
 });
