@@ -42,7 +42,7 @@ overEach(({ connect, serve, socket, testOpen }) => {
       await using _ = await serve("pong", echo, { rundir });
       await using client = await connect("pong", { rundir });
       const { pid } = process;
-      expect(client.peer).toEqual({ uid: process.getuid!(), gid: process.getgid!(), pid });
+      expect(client.peer).toMatchObject({ uid: process.getuid!(), gid: process.getgid!(), pid });
       expect(client.service).toBe("pong");
       expect(client.open).toBe(true);
     });
