@@ -816,6 +816,19 @@ export class Context implements Disposable {
   }
 
   /**
+   * Changes `messageBytesMax` of one connection: what its peer may send, as more is known of him, and what is sent to him.
+   * A message whose length has come already goes on. Throws EINVAL if the queue has no room for one.
+   */
+  limitMessages(connection: number, messageBytesMax: number): void {
+    handleOf(connection);
+    const bytes = whole("messageBytesMax", messageBytesMax, 0, constants.message_bytes_limit);
+    this.#rouse();
+    // What was scheduled before is held to what held then.
+    this.flush();
+    this.#checked(this.#library.calls.earshot_ipc_limit_messages(this.#open(), connection, bytes));
+  }
+
+  /**
    * Closes one connection, service, timer, switch or external descriptor by its handle. A connection still sends what it
    * has taken, unless `now` is set; its Disconnection event follows either way. A service's connections go on; with
    * `leave` its name stays, for whoever goes on with copies of its descriptors.

@@ -119,6 +119,7 @@ export const ipcSymbols = {
   earshot_ipc_address: call("i32", "pointer", "u32", "bytes"),
   earshot_ipc_own_address: call("i32", "pointer", "u32", "bytes"),
   earshot_ipc_pause: call("i32", "pointer", "u32", "u32"),
+  earshot_ipc_limit_messages: call("i32", "pointer", "u32", "u32"),
   earshot_ipc_close: call("i32", "pointer", "u32", "u32"),
   earshot_ipc_close_all: call("i32", "pointer", "u32"),
   earshot_ipc_peer: call("i32", "pointer", "u32", "bytes"),

@@ -397,6 +397,25 @@ describe("sizes", () => {
     expect(texts(context, 1)).toEqual(["more"]);
   });
 
+  test("a limit that changes holds for what is scheduled after it", () => {
+    using pair = new Pair({ connect: { messageBytesMax: 10 } });
+    const { context } = pair;
+    context.schedule(pair.client, "0123456789");
+    context.limitMessages(pair.client, 5);
+    expect(texts(context, 1)).toEqual(["0123456789"]);
+    context.schedule(pair.client, "012345");
+    expect(event(context, EventType.Error).error?.code).toBe("EMSGSIZE");
+    context.limitMessages(pair.client, 1000);
+    context.schedule(pair.client, pattern(1000));
+    expect(event(context, EventType.MessageRx).message.bytes).toHaveLength(1000);
+    for (const wrong of [-1, 0.5, 2 ** 31, "5" as unknown as number]) {
+      expect(() => context.limitMessages(pair.client, wrong)).toThrow("messageBytesMax");
+    }
+    expect(() => context.limitMessages(pair.service, 5)).toThrow(
+      expect.objectContaining({ code: "ECLOSED" }),
+    );
+  });
+
   test("more than the other side allows: it ends the connection, and says why", () => {
     using pair = new Pair({ service: { messageBytesMax: 100 } });
     const { context } = pair;

@@ -96,6 +96,7 @@ pub const SendRightsError = SendError || error{
 };
 pub const WaitError = GuardError || error{ InvalidArgument, Unexpected };
 pub const CloseError = GuardError || error{Closed};
+pub const LimitError = CloseError || error{InvalidArgument};
 
 pub fn ContextType(comptime World: type) type {
     return struct {
@@ -408,6 +409,18 @@ pub fn ContextType(comptime World: type) type {
             context.watch(connection);
             // The peer is not to blame for the time in which nobody read.
             if (!paused and connection.state == .open) context.noteProgress(connection, context.system.monotonic());
+        }
+
+        /// From the next message on none is longer, either way: what a peer may say changes with what is known of him. A
+        /// message whose length was read before goes on.
+        pub fn limitMessages(context: *Context, handle: Handle, bytes_max: u32) LimitError!void {
+            try context.check();
+            const connection = try context.connectionOf(handle);
+            if (connection.state == .ended) return error.Closed;
+            var limits = connection.limits;
+            limits.message_bytes_max = bytes_max;
+            if (!limits.valid()) return error.InvalidArgument;
+            connection.limits = limits;
         }
 
         // ---- closing ----

@@ -66,6 +66,7 @@ pub const functions = face.functions ++ .{
     .{ "earshot_ipc_address", &handover.addressOf },
     .{ "earshot_ipc_own_address", &handover.ownAddressOf },
     .{ "earshot_ipc_pause", &context.pause },
+    .{ "earshot_ipc_limit_messages", &context.limitMessages },
     .{ "earshot_ipc_close", &context.closeHandle },
     .{ "earshot_ipc_close_all", &context.closeAll },
     .{ "earshot_ipc_peer", &context.peer },

@@ -998,6 +998,14 @@ int32_t earshot_ipc_pause(
     earshot_ipc_handle connection,
     uint32_t paused);
 
+/* Changes a connection's `message_bytes_max`: what its peer may send, as more is known of it, and what
+ * is sent to it. A message whose length has been read goes on. EARSHOT_IPC_CODE_INVALID_ARGUMENT if
+ * `queue_bytes_max` has no room for such a message. A switch goes on with what it found. */
+int32_t earshot_ipc_limit_messages(
+    earshot_ipc_context *context,
+    earshot_ipc_handle connection,
+    uint32_t message_bytes_max);
+
 /* ---- what changes hands ---- */
 
 /*

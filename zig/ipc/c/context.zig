@@ -471,6 +471,13 @@ pub fn pause(given: ?*Context, connection: Handle, paused: u32) callconv(.c) i32
     return 0;
 }
 
+pub fn limitMessages(given: ?*Context, connection: Handle, bytes_max: u32) callconv(.c) i32 {
+    const context = Context.enter(given) catch |failure| return codes.of(failure);
+    defer context.letGo();
+    context.inner.limitMessages(connection, bytes_max) catch |failure| return context.fail(failure, 0);
+    return 0;
+}
+
 // ---- closing ----
 
 pub fn closeHandle(given: ?*Context, handle: Handle, how: u32) callconv(.c) i32 {

@@ -230,6 +230,43 @@ pub fn Suite(comptime kind: Kind) type {
             try expect(before - (memory.allocated_bytes - memory.freed_bytes) <= 4096);
         }
 
+        test "what is known of a peer changes how long its messages may be" {
+            var rig: Rig = undefined;
+            try rig.begin(kind);
+            defer rig.end();
+            const peer = try rig.pair(.{ .message_bytes_max = 4 });
+            try expectError(error.MessageTooLong, rig.context.write(peer.handle, "hello"));
+            try rig.context.limitMessages(peer.handle, 5);
+            _ = try rig.context.write(peer.handle, "hello");
+            try rig.feedMessage(peer.fd, "world");
+            try rig.until(.message_rx, 1);
+            try rig.expectMessages(peer.handle, &.{"world"});
+            try expectError(error.InvalidArgument, rig.context.limitMessages(peer.handle, std.math.maxInt(u32)));
+            try rig.context.limitMessages(peer.handle, 1);
+            try rig.feedMessage(peer.fd, "no");
+            try rig.until(.disconnection, 1);
+            try rig.expectEnd(peer.handle, .message_too_long);
+            try expectError(error.Closed, rig.context.limitMessages(peer.handle, 5));
+            const tight = try rig.pair(.{ .message_bytes_max = 10, .queue_bytes_high = 1, .queue_bytes_max = 20 });
+            try expectError(error.InvalidArgument, rig.context.limitMessages(tight.handle, 17));
+            try rig.context.limitMessages(tight.handle, 16);
+        }
+
+        test "a message whose length was read goes on when its connection is held to less" {
+            var rig: Rig = undefined;
+            try rig.begin(kind);
+            defer rig.end();
+            const peer = try rig.pair(.{});
+            const payload: [500_000]u8 = @splat('m');
+            try rig.feed(peer.fd, &frame.encodeHeader(payload.len));
+            try rig.feed(peer.fd, payload[0..100]);
+            try rig.untilQuiet();
+            try rig.context.limitMessages(peer.handle, 5);
+            try rig.feed(peer.fd, payload[100..]);
+            try rig.until(.message_rx, 1);
+            try rig.expectMessages(peer.handle, &.{&payload});
+        }
+
         test "limits that contradict each other are refused" {
             var rig: Rig = undefined;
             try rig.begin(kind);

@@ -283,6 +283,19 @@ static void end_what_is_slept_on(void)
     MUST(earshot_ipc_close(context, narrow, EARSHOT_IPC_CLOSE_HOW_NOW) == 0);
 }
 
+/* What is known of a peer changes how long its messages may be. */
+static void hold_to_less(void)
+{
+    const earshot_ipc_limits limits = EARSHOT_IPC_LIMITS_DEFAULT;
+
+    MUST(earshot_ipc_limit_messages(context, client, 4) == 0);
+    MUST(earshot_ipc_write(context, client, "hello", 5) == EARSHOT_IPC_CODE_MESSAGE_TOO_LONG);
+    MUST(earshot_ipc_limit_messages(context, client, UINT32_MAX) ==
+        EARSHOT_IPC_CODE_INVALID_ARGUMENT);
+    MUST(earshot_ipc_limit_messages(context, service, 4) == EARSHOT_IPC_CODE_CLOSED);
+    MUST(earshot_ipc_limit_messages(context, client, limits.message_bytes_max) == 0);
+}
+
 /* The library's thread does not take what this program blocks and waits for. */
 static void keep_signals(void)
 {
@@ -614,6 +627,7 @@ static void converse(uint32_t poller)
     end_what_is_slept_on();
     count_what_is_held(poller, 0);
     count_what_is_held(poller, 1);
+    hold_to_less();
     keep_signals();
     do_wrong();
     pass_descriptors();
