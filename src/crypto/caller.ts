@@ -5,7 +5,7 @@
  *        └──anything else, the end of the channel, the signal, or nothing for too long──▶ failed
  */
 
-import type { Channel, ChannelEnd, ChannelOwner } from "../ipc/channel.ts";
+import type { Carrier, Channel, ChannelEnd, ChannelOwner } from "../ipc/channel.ts";
 import type { ConnectOptions } from "../ipc/connect.ts";
 import type { FullLimits, Limits } from "../ipc/limits.ts";
 import { fullLimits } from "../ipc/limits.ts";
@@ -21,7 +21,7 @@ import { keysOf } from "./key-pair.ts";
 import { type Agreed, Asking } from "./meeting.ts";
 import { parsePublicKey } from "./public-key.ts";
 import type { Preface } from "./sealed-channel.ts";
-import { limitsBeneath, SealedChannel } from "./sealed-channel.ts";
+import { recordBytesMax, SealedChannel, strangerLimits } from "./sealed-channel.ts";
 
 const headerBytes = constants.header_bytes;
 const timeoutMs = 5000;
@@ -53,13 +53,15 @@ export class KeyedCaller implements Caller {
     this.#timeout = patience("timeout", options.timeout ?? timeoutMs);
     this.#signal = options.signal;
     this.#limits = fullLimits(options);
-    this.limits = limitsBeneath(this.#limits);
+    this.limits = strangerLimits(this.#limits);
   }
 
-  async meet(channel: Channel): Promise<Channel> {
+  async meet(channel: Carrier): Promise<Channel> {
     const asking = new Asking(this.#keys, this.#peer, this.#about);
-    const make: Make = (agreed, preface) =>
-      new SealedChannel(this.#name, channel, agreed, this.#limits, preface);
+    const make: Make = (agreed, preface) => {
+      channel.limitMessages(recordBytesMax(this.#limits));
+      return new SealedChannel(this.#name, channel, agreed, this.#limits, preface);
+    };
     const asker = new Asker(this.#name, channel, asking, make);
     return await asker.meet(this.#timeout, this.#signal);
   }

@@ -6,7 +6,7 @@
  *        └──anything else, or nothing for too long──▶ turned away, counted and told of
  */
 
-import type { Channel, ChannelEnd, ChannelOwner } from "../ipc/channel.ts";
+import type { Carrier, ChannelEnd, ChannelOwner } from "../ipc/channel.ts";
 import type { FullLimits, Limits } from "../ipc/limits.ts";
 import { fullLimits } from "../ipc/limits.ts";
 import type { Message } from "../ipc/message.ts";
@@ -19,12 +19,19 @@ import type { Offerer } from "../ipc/transport.ts";
 import { IpcError } from "../native/errors.ts";
 import { constants, type Reason } from "../native/layout.ts";
 import type { Refusal } from "./hello.ts";
-import { about, formatRefusal, formatWelcome, helloBytesMax, parseHello } from "./hello.ts";
+import {
+  about,
+  formatRefusal,
+  formatWelcome,
+  helloBytesMax,
+  parseHello,
+  strangerBytesMax,
+} from "./hello.ts";
 import type { KeyPair } from "./key-pair.ts";
 import { keysOf } from "./key-pair.ts";
 import { type Agreed, answer, checkProof } from "./meeting.ts";
 import { parsePublicKey } from "./public-key.ts";
-import { type Count, limitsBeneath, SealedChannel } from "./sealed-channel.ts";
+import { type Count, recordBytesMax, SealedChannel, strangerLimits } from "./sealed-channel.ts";
 
 const headerBytes = constants.header_bytes;
 /** Far longer than a hello and a proof take, over whatever network; so long a stranger may hold a connection. */
@@ -60,11 +67,16 @@ export class KeyedGuard implements Guard {
     this.#allowed = new Set(allow);
     this.timeout = patience("seal.timeout", timeout ?? timeoutMs);
     this.#full = fullLimits(options);
-    this.limits = limitsBeneath(this.#full);
+    this.limits = strangerLimits(this.#full);
   }
 
-  admit(channel: Channel, to: Offerer): void {
+  admit(channel: Carrier, to: Offerer): void {
     this.#newcomers.add(new Newcomer(this, channel, to));
+  }
+
+  /** @internal How long his messages may be who has a key that is allowed, be it that somebody says again what he said. */
+  get recordBytesMax(): number {
+    return recordBytesMax(this.#full);
   }
 
   /** @internal */
@@ -88,8 +100,13 @@ export class KeyedGuard implements Guard {
   }
 
   /** @internal */
-  turnAway(reason: Reason, why: string, { channel }: Newcomer, to: Offerer): void {
+  turnAway(reason: Reason, why: string, newcomer: Newcomer, to: Offerer): void {
     this.#add(reason, 1);
+    this.tell(reason, why, newcomer, to);
+  }
+
+  /** @internal */
+  tell(reason: Reason, why: string, { channel }: Newcomer, to: Offerer): void {
     const { uid, pid } = channel.peer;
     const error = new IpcError(
       "ESEAL",
@@ -140,7 +157,7 @@ export class KeyedGuard implements Guard {
 
 /** Somebody who has come, and of whom nothing is known yet. */
 class Newcomer implements ChannelOwner {
-  readonly channel: Channel;
+  readonly channel: Carrier;
   readonly preface = { sent: count(), received: count() };
   /** What is agreed on, if he proves that he has the key. */
   agreed: Agreed | undefined;
@@ -149,7 +166,7 @@ class Newcomer implements ChannelOwner {
   readonly #to: Offerer;
   readonly #late: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(guard: KeyedGuard, channel: Channel, to: Offerer) {
+  constructor(guard: KeyedGuard, channel: Carrier, to: Offerer) {
     this.#guard = guard;
     this.channel = channel;
     this.#to = to;
@@ -176,6 +193,8 @@ class Newcomer implements ChannelOwner {
     try {
       const { message: welcome, agreed } = this.#guard.answer(message);
       this.agreed = agreed;
+      // Before he can have anything to say.
+      this.channel.limitMessages(this.#guard.recordBytesMax);
       this.#say(formatWelcome(welcome));
     } catch (error) {
       const isKeys = error instanceof IpcError;
@@ -232,6 +251,10 @@ class Newcomer implements ChannelOwner {
   onEnd({ reason }: ChannelEnd): void {
     clearTimeout(this.#late);
     this.agreed?.seal.close();
+    if (reason === "message_too_long" && !this.isTurnedAway) {
+      const why = `it announced more than ${strangerBytesMax} bytes before anything was agreed on; ${advice}`;
+      this.#guard.tell(reason, why, this, this.#to);
+    }
     this.#guard.gone(this, reason);
   }
 

@@ -14,6 +14,11 @@
 export const version = 1;
 /** No hello, welcome or refusal is longer: several times what one has to say. */
 export const helloBytesMax = 4096;
+/**
+ * So much is taken of anybody with whom nothing is agreed on: more than a hello may have, so that who has come by mistake
+ * is told what this is, and little enough that strangers take up nothing to speak of.
+ */
+export const strangerBytesMax = 4 * helloBytesMax;
 
 /** What a client says first: its public key, and its message of the handshake. Both are base64url. */
 export type Asked = { readonly key: string; readonly message: string };

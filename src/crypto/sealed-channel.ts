@@ -18,7 +18,7 @@ import { codes, errorOf, IpcError, isClosed } from "../native/errors.ts";
 import { constants, type Reason } from "../native/layout.ts";
 import type { Seal } from "../native/seal.ts";
 import { tagBytes } from "../native/seal.ts";
-import { helloBytesMax } from "./hello.ts";
+import { helloBytesMax, strangerBytesMax } from "./hello.ts";
 import { sealKinds } from "./kinds.ts";
 import type { Agreed } from "./meeting.ts";
 
@@ -40,14 +40,19 @@ const nothing = new Uint8Array();
 /** What says that this side ends: a message of no bytes, and a record of none. */
 const farewell = { messages: 2, bytes: 2 * headerBytes + tagBytes } as const;
 
-/**
- * What the channel beneath has to be made with. Its queue is bounded here: a record that it refused would be missing at
- * the other end.
- */
-export function limitsBeneath({ messageBytesMax, queueBytesHigh, ...limits }: FullLimits): Limits {
+/** How long the messages of the channel beneath may be once it is agreed on how to seal. */
+export function recordBytesMax({ messageBytesMax }: FullLimits): number {
   const longest = Math.max(messageBytesMax + tagBytes, helloBytesMax);
+  return Math.min(longest, constants.message_bytes_limit);
+}
+
+/**
+ * What the channel beneath has to be made with, until then. Its queue is bounded here: a record that it refused would be
+ * missing at the other end.
+ */
+export function strangerLimits({ queueBytesHigh, ...limits }: FullLimits): Limits {
   return {
-    messageBytesMax: Math.min(longest, constants.message_bytes_limit),
+    messageBytesMax: strangerBytesMax,
     connectionsMax: limits.connectionsMax,
     queueBytesHigh,
     queueBytesMax: unboundedBytes,

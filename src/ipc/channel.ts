@@ -70,3 +70,9 @@ export type Channel = {
   /** Throws ENOTSUP where it cannot be given to another process, and EBUSY where that would lose something. */
   copies(): Descriptor[];
 };
+
+/** A channel that others may be made of. */
+export type Carrier = Channel & {
+  /** Changes the limit `messageBytesMax` from the next message on: what the other end may say, as more is known of it. */
+  limitMessages(bytesMax: number): void;
+};

@@ -2,7 +2,7 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 import { IpcError } from "../native/errors.ts";
-import type { Channel } from "./channel.ts";
+import type { Carrier, Channel } from "./channel.ts";
 import { Connection } from "./connection.ts";
 import type { ConnectOptions as NativeOptions } from "./context.ts";
 import { busy, busyRetryMs } from "./context.ts";
@@ -124,7 +124,7 @@ async function callerOf(name: string, options: ConnectOptions): Promise<Caller |
 }
 
 /** Sealed, if that is asked for, whatever the messages go through. */
-async function through<Found extends Channel | undefined>(
+async function through<Found extends Carrier | undefined>(
   caller: Caller | undefined,
   options: ConnectOptions,
   way: (options: ConnectOptions) => Promise<Found> | Found,
@@ -134,7 +134,7 @@ async function through<Found extends Channel | undefined>(
   return channel === undefined ? channel : await caller.meet(channel);
 }
 
-async function reachSocket(name: string, options: ConnectOptions): Promise<Channel> {
+async function reachSocket(name: string, options: ConnectOptions): Promise<Carrier> {
   const { address, descriptor } = options;
   if (descriptor !== undefined) return adopt(descriptor, options);
   if (address !== undefined) return new NativeChannel(await dial(name, address, options));
@@ -178,18 +178,18 @@ async function findInMemory(name: string, options: ConnectOptions): Promise<Chan
   }
 }
 
-function adopt(descriptor: number | Descriptor, options: ConnectOptions): Channel {
+function adopt(descriptor: number | Descriptor, options: ConnectOptions): Carrier {
   return new NativeChannel(loop().context.adoptAs("connection", descriptor, options));
 }
 
 /** What ipcd leads to. */
-async function lead(name: string, options: ConnectOptions): Promise<Channel> {
+async function lead(name: string, options: ConnectOptions): Promise<Carrier> {
   using found = await lookUp(connect, name, options);
   return adopt(found, options);
 }
 
 /** Waits while the service has no room for another connection. */
-async function find(name: string, options: ConnectOptions): Promise<Channel> {
+async function find(name: string, options: ConnectOptions): Promise<Carrier> {
   const until = performance.now() + (patience("timeout", options.timeout ?? 5000) ?? Infinity);
   while (true) {
     options.signal?.throwIfAborted();
@@ -201,7 +201,7 @@ async function find(name: string, options: ConnectOptions): Promise<Channel> {
 }
 
 /** Undefined while the service has no room for another connection. */
-function findNow(name: string, options: ConnectOptions): Channel | undefined {
+function findNow(name: string, options: ConnectOptions): Carrier | undefined {
   const handle = loop().context.tryConnect(name, options);
   return handle === undefined ? undefined : new NativeChannel(handle);
 }

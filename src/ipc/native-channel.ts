@@ -2,7 +2,7 @@
 
 import { isClosed } from "../native/errors.ts";
 import { EventType } from "../native/layout.ts";
-import type { Channel, ChannelOwner } from "./channel.ts";
+import type { Carrier, ChannelOwner } from "./channel.ts";
 import type { Peer, SendOptions, Sent } from "./context.ts";
 import type { Descriptor } from "./descriptor.ts";
 import type { Event } from "./event.ts";
@@ -11,7 +11,7 @@ import { loop } from "./loop.ts";
 import type { Payload } from "./message.ts";
 import type { Statistics } from "./statistics.ts";
 
-export class NativeChannel implements Channel {
+export class NativeChannel implements Carrier {
   readonly handle: number;
   readonly peer: Peer;
   readonly movable = true;
@@ -74,6 +74,14 @@ export class NativeChannel implements Channel {
       if (!isClosed(error)) throw error;
     }
     this.#loop.soon();
+  }
+
+  limitMessages(bytesMax: number): void {
+    try {
+      this.#context.limitMessages(this.handle, bytesMax);
+    } catch (error) {
+      if (!isClosed(error)) throw error;
+    }
   }
 
   close(now: boolean): void {

@@ -5,7 +5,7 @@
  */
 
 import { IpcError } from "../native/errors.ts";
-import type { Channel } from "./channel.ts";
+import type { Carrier, Channel } from "./channel.ts";
 import type { ConnectOptions } from "./connect.ts";
 import type { Limits } from "./limits.ts";
 import type { ServeOptions } from "./service.ts";
@@ -46,14 +46,14 @@ export type Caller = {
   /** What the channel beneath has to be made with. */
   readonly limits: Limits;
   /** Agrees with whoever is at the other end; the channel is closed if that fails. */
-  meet(channel: Channel): Promise<Channel>;
+  meet(channel: Carrier): Promise<Channel>;
 };
 
 /** One service's part. */
 export type Guard = {
   readonly limits: Limits;
   /** Somebody has come: what is agreed on with him is accepted, and whoever is turned away told of. */
-  admit(channel: Channel, to: Offerer): void;
+  admit(channel: Carrier, to: Offerer): void;
   /** What the service has done, by the figures of the channels beneath. */
   statistics(beneath: Statistics): Statistics;
   /** Turns away those with whom nothing is agreed on yet. */

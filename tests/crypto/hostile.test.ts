@@ -4,6 +4,7 @@
  */
 
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { strangerBytesMax } from "../../src/crypto/hello.ts";
 import { keyPair } from "../../src/crypto/key-pair.ts";
 import { answer } from "../../src/crypto/meeting.ts";
 import type { Connection, IpcError } from "../../src/index.ts";
@@ -433,17 +434,36 @@ describe("who does not say what is to be said", () => {
     expect(stage.service.statistics().reasons).toEqual({ [reason]: 1 });
   });
 
-  test("an oversize hello, or one that announces more than any message has, is turned away", async () => {
-    await using stage = await SealedStage.open({ messageBytesMax: 10_000 });
+  test("an oversize hello, or one that announces more than anybody's who is not known yet, is turned away", async () => {
+    await using stage = await SealedStage.open();
     using long = await RawPeer.connect(stage.service.path);
     long.write(frame(`{"seal":1,"pad":"${"x".repeat(4096)}"}`));
     await long.gone();
     expect(long.texts[0]).toContain("a hello has at most 4096 bytes");
     using longer = await RawPeer.connect(stage.service.path);
-    longer.write(header(10_000 + 16 + 1));
+    longer.write(header(strangerBytesMax + 1));
     await longer.gone();
     expect(stage.service.statistics().reasons).toEqual({ message_too_long: 2 });
+    expect(stage.troubles.map(({ reason }) => reason)).toEqual([
+      "message_too_long",
+      "message_too_long",
+    ]);
+    expect(stage.troubles[1]!.error?.message).toContain("before anything was agreed on");
     expect(stage.opened).toBe(0);
+    await using client = await stage.direct();
+    const large = "x".repeat(1_000_000);
+    expect((await client.request(large)).text()).toBe(large);
+  });
+
+  test("a service that announces more than a welcome has is left at once", async () => {
+    using scratch = new Scratch();
+    const { path: rundir } = scratch;
+    const open = (connection: Connection) =>
+      void connection.send(new Uint8Array(strangerBytesMax + 1));
+    await using _ = await serve("pong", { open }, { rundir });
+    const seal = { keys: clientKeys, peer: serviceKeys.publicKey };
+    const error = await rejection(connect("pong", { rundir, seal }));
+    expect(error.message).toContain("it ended the connection (message_too_long)");
   });
 
   test.each(
