@@ -12,7 +12,7 @@ import { type Agreed, answer, checkProof } from "../crypto/meeting.ts";
 import type { Connection } from "../ipc/connection.ts";
 import type { Peer } from "../ipc/context.ts";
 import type { Message } from "../ipc/message.ts";
-import { IpcError } from "../native/errors.ts";
+import { IpcError, isClosed } from "../native/errors.ts";
 import { Segment } from "../native/shared-memory.ts";
 import {
   about,
@@ -139,6 +139,8 @@ export class Door {
       rings = send(link, sizes, sealed?.message);
     } catch (error) {
       sealed?.agreed.seal.close();
+      // He has gone already, which is told in its turn.
+      if (isClosed(error)) return;
       const message = "there is no room for another connection";
       this.#refuse(link, { code: "EMFILE", message }, error);
       return;

@@ -1,13 +1,15 @@
 /** Shared memory as a way to a service: who offers and takes it, what cannot be had by it, and who breaks its rules. */
 
 import { describe, expect, test } from "bun:test";
+import { Asking } from "../../src/crypto/meeting.ts";
 import type { Connection, ConnectOptions, End, Handlers, Trouble } from "../../src/index.ts";
 import { bind, Context, connect, IpcError, inspect, list, serve } from "../../src/index.ts";
-import { formatHello, parseAnswer } from "../../src/memory/hello.ts";
+import { about, formatHello, parseAnswer } from "../../src/memory/hello.ts";
 import { kinds, memoryConstants } from "../../src/native/memory-layout.ts";
 import { earshot, leaveNoCommand, run, startService } from "../kit/command.ts";
 import { MemoryPeer } from "../kit/memory-peer.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
+import { clientKeys, isSealed, reached, served, serviceKeys } from "../kit/over.ts";
 import { Scratch } from "../kit/scratch.ts";
 import { until } from "../kit/until.ts";
 
@@ -274,6 +276,32 @@ describe("serve", () => {
     expect((await first.whenEnded()).code).toBe(0);
   });
 });
+
+test.each(["memory", "sealed memory"] as const)(
+  "whoever leaves before he is answered, over %s, is no trouble",
+  async (transport) => {
+    using scratch = new Scratch();
+    const { path: rundir } = scratch;
+    const troubles: Trouble[] = [];
+    const trouble = (_: unknown, each: Trouble) => void troubles.push(each);
+    await using service = await serve(
+      "pong",
+      { ...echo, trouble },
+      { rundir, ...served(transport) },
+    );
+    const rings = { up: 65_536, down: 65_536 };
+    for (let round = 0; round < 10; round++) {
+      using asking = new Asking(clientKeys, serviceKeys.publicKey, about("pong", rings));
+      const peer = await MemoryPeer.connect("pong", rundir);
+      peer.say(formatHello({ rings, seal: isSealed(transport) ? asking.asked : undefined }));
+      await peer.link.close({ now: round % 2 === 0 });
+    }
+    await using client = await connect("pong", { rundir, ...reached(transport) });
+    await client.request("hello");
+    expect(troubles).toEqual([]);
+    expect(service.statistics().reasons["descriptor_limit"]).toBeUndefined();
+  },
+);
 
 describe("a peer that breaks the rules", () => {
   test("is told why when its hello is none", async () => {
