@@ -32,9 +32,13 @@ export type PageSeal = {
   readonly peer: string;
   /** What the service calls itself. */
   readonly service: string;
+  /** How long it may take to agree, in milliseconds, the opening of the socket included. Default 5 s; Infinity is for ever. */
+  readonly timeout?: number | undefined;
 };
 
 const isOpen = 1;
+const isClosed = 3;
+const timeoutMs = 5000;
 const nothing = new Uint8Array(0);
 
 /**
@@ -70,10 +74,13 @@ export class SealedConnection {
    */
   static async over(
     socket: PageSocket,
-    { keys, peer, service }: PageSeal,
+    { keys, peer, service, timeout = timeoutMs }: PageSeal,
   ): Promise<SealedConnection> {
     socket.binaryType = "arraybuffer";
     const arrivals = new Arrivals(socket);
+    const late = Number.isFinite(timeout)
+      ? setTimeout(() => arrivals.end(`nothing was agreed on within ${timeout} ms`), timeout)
+      : undefined;
     try {
       const handshake = new SealedHandshake({
         secretKey: keys.secretKey,
@@ -94,6 +101,8 @@ export class SealedConnection {
     } catch (error) {
       socket.close();
       throw error;
+    } finally {
+      clearTimeout(late);
     }
   }
 
@@ -114,7 +123,7 @@ export class SealedConnection {
 
   set onClose(handler: ((error?: Error) => void) | undefined) {
     this.#onClose = handler;
-    if (this.#end !== undefined) handler?.(this.#end.error);
+    if (this.#end !== undefined && handler !== undefined) tell(handler, this.#end.error);
   }
 
   /** Sends one message, after those before it. Rejects if it has ended. */
@@ -172,14 +181,25 @@ export class SealedConnection {
 
   #tell(): void {
     while (this.#onMessage !== undefined && this.#waiting.length > 0) {
-      this.#onMessage(this.#waiting.shift()!);
+      tell(this.#onMessage, this.#waiting.shift()!);
     }
   }
 
   #over(error: Error | undefined): void {
     if (this.#end !== undefined) return;
     this.#end = { error };
-    this.#onClose?.(error);
+    if (this.#onClose !== undefined) tell(this.#onClose, error);
+  }
+}
+
+/** What a handler throws goes where an uncaught error goes, and all else goes on. */
+function tell<Given>(handler: (given: Given) => void, given: Given): void {
+  try {
+    handler(given);
+  } catch (error) {
+    queueMicrotask(() => {
+      throw error;
+    });
   }
 }
 
@@ -187,6 +207,7 @@ export class SealedConnection {
 class Arrivals {
   /** Resolves when the socket is open. */
   readonly open: Promise<void>;
+  readonly #failOpen: (why: SealError) => void;
   readonly #waiting: Bytes[] = [];
   #next = Promise.withResolvers<void>();
   #end: SealError | undefined;
@@ -196,16 +217,26 @@ class Arrivals {
   constructor(socket: PageSocket) {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.open = promise;
+    this.#failOpen = reject;
+    // Nobody may come to wait for it.
+    promise.catch(() => undefined);
     if (socket.readyState === isOpen) resolve();
+    else if (socket.readyState === isClosed) this.end("the socket was closed before");
     socket.addEventListener("open", () => resolve());
     socket.addEventListener("message", ({ data }) => this.#take(bytesOf(data)));
     socket.addEventListener("close", ({ code, reason }) => {
-      const why = reason === "" ? "" : `: ${reason}`;
-      this.#end = new SealError(`the socket was closed with ${code}${why}`);
-      reject(this.#end);
-      this.#next.resolve();
-      this.#onEnd?.(this.#end);
+      this.end(`the socket was closed with ${code}${reason === "" ? "" : `: ${reason}`}`);
     });
+  }
+
+  /** There will be nothing more. */
+  end(text: string): void {
+    if (this.#end !== undefined) return;
+    const why = new SealError(text);
+    this.#end = why;
+    this.#failOpen(why);
+    this.#next.resolve();
+    this.#onEnd?.(why);
   }
 
   #take(bytes: Bytes): void {
