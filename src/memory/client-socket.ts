@@ -48,6 +48,9 @@ export type ClientOptions = Pick<IpcOptions, "rundir" | "shared" | "timeout"> &
     peer?: string | undefined;
   };
 
+/** @internal `calls` is what the service calls itself, where that is not the name that it is come to by. */
+export type DialOptions = Omit<ClientOptions, keyof SocketOptions> & { calls?: string | undefined };
+
 const ringsPerConnection = 2;
 
 /** How a connection is come to, and agreed on. */
@@ -138,14 +141,14 @@ export class ClientSocket extends MemorySocket {
    */
   async dial(
     name: string,
-    { timeout, ring, keys, peer, ...options }: Omit<ClientOptions, keyof SocketOptions>,
+    { timeout, ring, keys, peer, calls, ...options }: DialOptions,
     onBegun: () => void,
     onFailure: (failure: Failure) => void,
   ): Promise<void> {
     const settings = { ...(this.#limits ?? socketSettings({})), spin: spinNs };
     this.#name = name;
     const rings = ringSizes(ring);
-    const asking = askingOf(name, rings, { keys, peer });
+    const asking = askingOf(calls ?? name, rings, { keys, peer });
     const link = await this.#reach(
       { ...options, timeout, rings, settings, asking },
       onBegun,
@@ -199,7 +202,11 @@ export class ClientSocket extends MemorySocket {
         if (sealed !== undefined) link.send(sealed.proof);
         onBegun();
       } catch (error) {
-        onFailure({ error, end: { reason: "malformed", errno: 0, lost: nothingLost() } });
+        const why = error instanceof IpcError ? error : undefined;
+        onFailure({
+          error,
+          end: { reason: "malformed", errno: 0, error: why, lost: nothingLost() },
+        });
       }
     };
     return await reach(this.#name + memoryEnding, {

@@ -13,6 +13,7 @@ import type { Connection } from "../ipc/connection.ts";
 import type { Peer } from "../ipc/context.ts";
 import type { Message } from "../ipc/message.ts";
 import { IpcError, isClosed } from "../native/errors.ts";
+import type { Reason } from "../native/layout.ts";
 import { Segment } from "../native/shared-memory.ts";
 import {
   about,
@@ -35,10 +36,18 @@ export type DoorSettings = {
   readonly allowed: ReadonlySet<string>;
 };
 
+/** What those are counted as who are refused. */
+const reasons = {
+  EPROTO: "malformed",
+  EINVAL: "malformed",
+  EMFILE: "descriptor_limit",
+  EKEY: "not_allowed",
+} as const;
+
 /** Who is told. The rings and the seal are his from then on. */
 export type Host = {
   enter(link: Connection, rings: Rings, agreed: Agreed | undefined): void;
-  refused(peer: Peer, refusal: Refusal, cause?: unknown): void;
+  refused(peer: Peer, reason: Reason, refusal: Refusal, cause?: unknown): void;
 };
 
 /** A client that was told what it asked for, and has still to prove who it is. */
@@ -70,6 +79,8 @@ export class Door {
       this.#welcomed.has(link)
         ? { code: "EKEY", message: "no proof of its public key came in time" }
         : { code: "EPROTO", message: "no hello came in time" },
+      undefined,
+      "stalled",
     );
   }
 
@@ -166,11 +177,16 @@ export class Door {
     this.#host.enter(link, rings, agreed);
   }
 
-  #refuse(link: Connection, refusal: Refusal, cause?: unknown): void {
+  #refuse(
+    link: Connection,
+    refusal: Refusal,
+    cause?: unknown,
+    reason: Reason = reasons[refusal.code],
+  ): void {
     this.forget(link);
     if (link.open) link.send(formatRefusal(refusal));
     void link.close();
-    this.#host.refused(link.peer, refusal, cause);
+    this.#host.refused(link.peer, reason, refusal, cause);
   }
 }
 

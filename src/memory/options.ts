@@ -36,7 +36,8 @@ export function socketSettings({ messageBytesMax, spin }: SocketOptions): Socket
 
 /** Throws EINVAL for what is no size of a ring. */
 export function ringSizes(option: RingOption = ringBytes): RingSizes {
-  const given = typeof option === "number" ? { up: option, down: option } : option;
+  const given =
+    typeof option === "object" && option !== null ? option : { up: option, down: option };
   try {
     return {
       up: ringBytesOf("ring.up", given.up ?? ringBytes),

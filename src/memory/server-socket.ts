@@ -14,7 +14,7 @@ import type { Service, Trouble } from "../ipc/service.ts";
 import type { Statistics } from "../ipc/statistics.ts";
 import type { RingOption } from "../ipc/transport.ts";
 import { IpcError } from "../native/errors.ts";
-import { constants } from "../native/layout.ts";
+import { constants, type Reason } from "../native/layout.ts";
 import { call, tell } from "./calling.ts";
 import { Door } from "./door.ts";
 import { helloBytesMax, queueBytesMax, type Refusal } from "./hello.ts";
@@ -76,7 +76,7 @@ export class ServerSocket implements AsyncDisposable {
   onTrouble: ((trouble: Trouble) => void) | undefined;
 
   /** @internal Told of those whom their hello, or its lack, was enough to refuse, beside `onError`. */
-  onRefusal: ((peer: Peer, refusal: Refusal) => void) | undefined;
+  onRefusal: ((peer: Peer, reason: Reason, refusal: Refusal) => void) | undefined;
 
   /** @internal Told how those ended who were never let in, and not refused either. */
   onStray: ((peer: Peer, end: End) => void) | undefined;
@@ -200,8 +200,8 @@ export class ServerSocket implements AsyncDisposable {
   }
 
   /** @internal One is not. */
-  refused(peer: Peer, refusal: Refusal, cause?: unknown): void {
-    this.onRefusal?.(peer, refusal);
+  refused(peer: Peer, reason: Reason, refusal: Refusal, cause?: unknown): void {
+    this.onRefusal?.(peer, reason, refusal);
     this.#tellRefused(refusal.message, cause);
   }
 

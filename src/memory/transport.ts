@@ -11,7 +11,7 @@ import { noStatistics, sumOf } from "../ipc/statistics.ts";
 import type { Offer, Offerer, Transport } from "../ipc/transport.ts";
 import { IpcError } from "../native/errors.ts";
 import type { Reason } from "../native/layout.ts";
-import { type ClientOptions, ClientSocket } from "./client-socket.ts";
+import { ClientSocket, type DialOptions } from "./client-socket.ts";
 import { MemoryChannel } from "./memory-channel.ts";
 import type { MemorySocket } from "./memory-socket.ts";
 import { ServerSocket } from "./server-socket.ts";
@@ -22,17 +22,10 @@ const refusalReasons = new Set(["not_allowed", "connections_limit", "descriptor_
 /** He came, and left again. */
 const orderly: ReadonlySet<Reason> = new Set(["closed", "peer_closed", "peer_reset"]);
 
-/** What the others are counted as. */
-const refusalReason = {
-  EPROTO: "malformed",
-  EINVAL: "malformed",
-  EMFILE: "descriptor_limit",
-  EKEY: "not_allowed",
-} as const;
-
 class MemoryOffer implements Offer {
   readonly #server: ServerSocket;
   readonly #limits;
+  readonly #isSealed: boolean;
   readonly #offerer: Offerer;
   readonly #channels = new Set<MemoryChannel>();
   /** Of those that are over, and of whoever was accepted. */
@@ -40,12 +33,13 @@ class MemoryOffer implements Offer {
 
   constructor(options: ServeOptions, offerer: Offerer) {
     this.#limits = fullLimits(options);
+    this.#isSealed = options.seal !== undefined;
     this.#offerer = offerer;
     this.#server = new ServerSocket(this.#limits);
     this.#server.onConnection = (socket) => this.#accept(socket);
     this.#server.onTrouble = (trouble) => this.#offerer.trouble(trouble);
-    this.#server.onRefusal = (peer, { code, message }) =>
-      this.#turnedAway(peer, refusalReason[code], message.replace(/^E[A-Z]+: /, ""));
+    this.#server.onRefusal = (peer, reason, { message }) =>
+      this.#turnedAway(peer, reason, message.replace(/^E[A-Z]+: /, ""));
     this.#server.onStray = (peer, { reason }) => {
       if (!orderly.has(reason)) this.#turnedAway(peer, reason, "what it said was no hello");
     };
@@ -71,8 +65,9 @@ class MemoryOffer implements Offer {
 
   #turnedAway({ uid, pid }: Peer, reason: Reason, why: string): void {
     this.#past.reasons[reason] = (this.#past.reasons[reason] ?? 0) + 1;
-    const text = `EMALFORMED: a client that came by memory was turned away: ${why}`;
-    this.#offerer.trouble({ reason, errno: 0, uid, pid, error: new IpcError("EMALFORMED", text) });
+    const code = this.#isSealed ? "ESEAL" : "EMALFORMED";
+    const text = `${code}: a client that came by memory was turned away: ${why}`;
+    this.#offerer.trouble({ reason, errno: 0, uid, pid, error: new IpcError(code, text) });
   }
 
   #accept(socket: MemorySocket): void {
@@ -124,7 +119,8 @@ export const memoryTransport: Transport = {
       if (seal === undefined) {
         await socket.dial(name, given, nothing, ({ end }) => socket.fail(end));
       } else {
-        const keys = { keys: keysOf(seal.keys), peer: seal.peer };
+        const { peer, service } = seal;
+        const keys = { keys: keysOf(seal.keys), peer, calls: service };
         await dialSealed(socket, name, { ...given, ...keys }, options.timeout ?? sealTimeoutMs);
       }
     } catch (error) {
@@ -143,7 +139,7 @@ const sealTimeoutMs = 5000;
 async function dialSealed(
   socket: ClientSocket,
   name: string,
-  given: ClientOptions,
+  given: DialOptions,
   timeout: number,
 ): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();

@@ -303,6 +303,55 @@ test.each(["memory", "sealed memory"] as const)(
   },
 );
 
+describe("a sealed service that offers memory", () => {
+  const { seal: given } = served("sealed memory");
+  const { seal: mine } = reached("sealed memory");
+
+  test("counts who says nothing, or proves nothing, as stalled", async () => {
+    using scratch = new Scratch();
+    const { path: rundir } = scratch;
+    const troubles: Trouble[] = [];
+    const trouble = (_: unknown, each: Trouble) => void troubles.push(each);
+    const seal = { ...given!, timeout: 50 };
+    await using service = await serve("pong", { trouble }, { rundir, memory: true, seal });
+    await using _ = await MemoryPeer.connect("pong", rundir);
+    await using __ = await MemoryPeer.beginSealed(
+      "pong",
+      rundir,
+      clientKeys,
+      serviceKeys.publicKey,
+      false,
+    );
+    await until("both are turned away", () => troubles.length === 2);
+    expect(service.statistics().reasons).toEqual({ stalled: 2 });
+    expect(troubles.map(({ reason, error }) => [reason, error?.code])).toEqual([
+      ["stalled", "ESEAL"],
+      ["stalled", "ESEAL"],
+    ]);
+  });
+
+  test("is the one that is meant only by the name that it has itself", async () => {
+    using scratch = new Scratch();
+    const { path: rundir } = scratch;
+    await using _ = await serve("pong", echo, { rundir, memory: { ring: 65_536 }, seal: given });
+    const meant = (service: string) =>
+      connect("pong", { rundir, transport: "memory", seal: { ...mine!, service } });
+    expect(await rejection(meant("other"))).toMatchObject({ code: "ECONNREFUSED" });
+    await using client = await meant("pong");
+    expect((await client.request("hello")).text()).toBe("hello");
+  });
+
+  test("tells a client without a seal what it is", async () => {
+    using scratch = new Scratch();
+    const { path: rundir } = scratch;
+    await using _ = await serve("pong", echo, { rundir, memory: true, seal: given });
+    await using client = await connect("pong", { rundir, transport: "memory" });
+    const { error } = await client.ended;
+    expect(error).toMatchObject({ code: "ECONNREFUSED", service: "pong" });
+    expect(error!.message).toContain("it is sealed here; connect with keys, and peer");
+  });
+});
+
 describe("a peer that breaks the rules", () => {
   test("is told why when its hello is none", async () => {
     using scratch = new Scratch();
