@@ -150,8 +150,11 @@ export class Door {
       rings = send(link, sizes, sealed?.message);
     } catch (error) {
       sealed?.agreed.seal.close();
-      // He has gone already, which is told in its turn.
-      if (isClosed(error)) return;
+      if (isClosed(error)) {
+        // He has gone already, and what he may have said since is no hello.
+        this.forget(link);
+        return;
+      }
       const message = "there is no room for another connection";
       this.#refuse(link, { code: "EMFILE", message }, error);
       return;
