@@ -1,6 +1,7 @@
 /** What the two sides say to each other before they talk through memory. */
 
 import { expect, test } from "bun:test";
+import { farewell } from "../../src/memory/farewell.ts";
 import {
   formatHello,
   formatRefusal,
@@ -11,6 +12,7 @@ import {
   type Refusal,
   version,
 } from "../../src/memory/hello.ts";
+import { mirror } from "../kit/sealed.ts";
 import vectors from "../vectors/hellos.json" with { type: "json" };
 
 const encode = (text: string) => new TextEncoder().encode(text);
@@ -55,3 +57,13 @@ test("what is longer than any hello is refused before it is looked at", () => {
     `${helloBytesMax + 1} bytes; a hello has ${helloBytesMax} at most`,
   );
 });
+
+test.each(vectors.farewells.said)(
+  "that it says '$text' is sealed as another would",
+  ({ text, sealed }) => {
+    const word = text as "end" | "unread";
+    expect(farewell(word, undefined)).toBe(text);
+    using seal = mirror("aes_256_gcm", Uint8Array.fromHex(vectors.farewells.key));
+    expect((farewell(word, seal) as Uint8Array).toHex()).toBe(sealed);
+  },
+);
