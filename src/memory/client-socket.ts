@@ -1,6 +1,6 @@
 /** A client of a service that is reached through shared memory. */
 
-import type { KeyPair } from "../crypto/key-pair.ts";
+import { keysOf } from "../crypto/key-pair.ts";
 import { Asking } from "../crypto/meeting.ts";
 import { connect as reach } from "../ipc/connect.ts";
 import type { Connection } from "../ipc/connection.ts";
@@ -9,8 +9,9 @@ import type { Descriptor } from "../ipc/descriptor.ts";
 import type { End } from "../ipc/handlers.ts";
 import type { FullLimits } from "../ipc/limits.ts";
 import type { Message } from "../ipc/message.ts";
-import { patience } from "../ipc/numbers.ts";
+import { patience, textOf } from "../ipc/numbers.ts";
 import { memoryEnding } from "../ipc/run-directory.ts";
+import type { OwnKeys } from "../ipc/seal.ts";
 import type { RingOption } from "../ipc/transport.ts";
 import type { IpcErrorCode } from "../native/errors.ts";
 import { IpcError } from "../native/errors.ts";
@@ -44,7 +45,7 @@ export type ClientOptions = Pick<IpcOptions, "rundir" | "shared" | "timeout"> &
      * Seals what is written, both ways: this end's keys and the public key of the server. Both ends must, and each must
      * know the other's.
      */
-    keys?: KeyPair | undefined;
+    keys?: OwnKeys | undefined;
     peer?: string | undefined;
   };
 
@@ -296,7 +297,9 @@ export class ClientSocket extends MemorySocket {
 /** What is said to be let in, if it is to be sealed. Throws EINVAL for half of what that takes. */
 function askingOf(name: string, asked: RingSizes, { keys, peer }: ClientOptions) {
   if (keys === undefined && peer === undefined) return undefined;
-  if (keys !== undefined && peer !== undefined) return new Asking(keys, peer, about(name, asked));
+  if (keys !== undefined && peer !== undefined) {
+    return new Asking(keysOf(keys), textOf("peer", peer), about(name, asked));
+  }
   throw new IpcError(
     "EINVAL",
     "EINVAL: what is sealed takes both: keys, which are this end's, and peer, the server's public key",

@@ -40,8 +40,8 @@ export function ringSizes(option: RingOption = ringBytes): RingSizes {
     typeof option === "object" && option !== null ? option : { up: option, down: option };
   try {
     return {
-      up: ringBytesOf("ring.up", given.up ?? ringBytes),
-      down: ringBytesOf("ring.down", given.down ?? ringBytes),
+      up: ringBytesOf("ring.up", given.up === undefined ? ringBytes : given.up),
+      down: ringBytesOf("ring.down", given.down === undefined ? ringBytes : given.down),
     };
   } catch (error) {
     throw new IpcError("EINVAL", `EINVAL: ${(error as Error).message}`);

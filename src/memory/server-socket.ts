@@ -1,6 +1,6 @@
 /** A service that is reached through shared memory. */
 
-import type { KeyPair } from "../crypto/key-pair.ts";
+import { keysOf } from "../crypto/key-pair.ts";
 import type { Agreed } from "../crypto/meeting.ts";
 import { parsePublicKey } from "../crypto/public-key.ts";
 import type { Connection } from "../ipc/connection.ts";
@@ -9,6 +9,7 @@ import type { End } from "../ipc/handlers.ts";
 import type { FullLimits } from "../ipc/limits.ts";
 import { patience } from "../ipc/numbers.ts";
 import { memoryEnding } from "../ipc/run-directory.ts";
+import type { OwnKeys } from "../ipc/seal.ts";
 import { serve } from "../ipc/serve.ts";
 import type { Service, Trouble } from "../ipc/service.ts";
 import type { Statistics } from "../ipc/statistics.ts";
@@ -36,7 +37,7 @@ export type ServerOptions = Pick<ServiceOptions, "rundir" | "shared" | "mode" | 
      * Seals what is written, both ways: this end's keys, and the public keys of those who may connect. Nobody else can,
      * and nobody can without.
      */
-    keys?: KeyPair | undefined;
+    keys?: OwnKeys | undefined;
     allow?: readonly string[] | undefined;
   };
 
@@ -119,7 +120,7 @@ export class ServerSocket implements AsyncDisposable {
     const door = new Door(name, this, {
       most: ringSizes(ring),
       helloMs: patience("helloTimeout", helloTimeout ?? 5000),
-      keys,
+      keys: keys === undefined ? undefined : keysOf(keys),
       allowed: allowedOf(keys, allow),
     });
     const limits = this.#limits;
@@ -229,7 +230,7 @@ export class ServerSocket implements AsyncDisposable {
 }
 
 /** Those who may connect. Throws EINVAL for half of what a seal takes, and EKEY for what is no public key. */
-function allowedOf(keys: KeyPair | undefined, allow: readonly string[] | undefined): Set<string> {
+function allowedOf(keys: OwnKeys | undefined, allow: readonly string[] | undefined): Set<string> {
   if (keys === undefined && allow === undefined) return new Set();
   if (keys === undefined || allow === undefined || allow.length === 0) {
     throw new IpcError(
@@ -237,6 +238,6 @@ function allowedOf(keys: KeyPair | undefined, allow: readonly string[] | undefin
       "EINVAL: what is sealed takes both: keys, which are this end's, and allow, the public keys of those who may connect",
     );
   }
-  for (const key of allow) parsePublicKey(key);
+  for (const key of allow) parsePublicKey(String(key));
   return new Set(allow);
 }

@@ -1,6 +1,5 @@
 /** Shared memory as a way to a service: what `serve` and `connect` ask of it. */
 
-import { keysOf } from "../crypto/key-pair.ts";
 import type { Peer } from "../ipc/context.ts";
 import { fullLimits } from "../ipc/limits.ts";
 import { patience, timerMsMax } from "../ipc/numbers.ts";
@@ -56,7 +55,7 @@ class MemoryOffer implements Offer {
       connectionsMax: this.#limits.connectionsMax,
       ring: typeof options.memory === "object" ? options.memory.ring : undefined,
       ...(seal !== undefined && {
-        keys: keysOf(seal.keys),
+        keys: seal.keys,
         allow: seal.allow,
         helloTimeout: seal.timeout,
       }),
@@ -120,7 +119,7 @@ export const memoryTransport: Transport = {
         await socket.dial(name, given, nothing, ({ end }) => socket.fail(end));
       } else {
         const { peer, service } = seal;
-        const keys = { keys: keysOf(seal.keys), peer, calls: service };
+        const keys = { keys: seal.keys, peer, calls: service };
         await dialSealed(socket, name, { ...given, ...keys }, options.timeout ?? sealTimeoutMs);
       }
     } catch (error) {

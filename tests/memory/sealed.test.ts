@@ -373,6 +373,29 @@ describe("options", () => {
       "takes both",
     ],
     [
+      "keys that are none",
+      () => new ServerSocket().listen("pong", { keys: {} as KeyPair, allow: [keys.publicKey] }),
+      "keys are what keyPair() or loadKeys() has returned",
+    ],
+    [
+      "keys of a client that do not belong together",
+      () => {
+        const wrong = { publicKey: keyPair().publicKey, secretKey: keys.secretKey };
+        return new ClientSocket().connect("pong", { keys: wrong, peer: keys.publicKey });
+      },
+      "the public key of keys is not that of their secret key",
+    ],
+    [
+      "a peer that is no text",
+      () => new ClientSocket().connect("pong", { keys, peer: 5 as unknown as string }),
+      "peer",
+    ],
+    [
+      "a ring that is none",
+      () => new ClientSocket().connect("pong", { ring: null as unknown as number }),
+      "ring.up is null",
+    ],
+    [
       "allow with what is no key",
       () => new ServerSocket().listen("pong", { keys, allow: ["pong"] }),
       "is not a public key",
