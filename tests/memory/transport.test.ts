@@ -314,7 +314,7 @@ describe("a sealed service that offers memory", () => {
     const { path: rundir } = scratch;
     const troubles: Trouble[] = [];
     const trouble = (_: unknown, each: Trouble) => void troubles.push(each);
-    const seal = { ...given!, timeout: 50 };
+    const seal = { ...given!, timeout: 500 };
     await using service = await serve("pong", { trouble }, { rundir, memory: true, seal });
     await using _ = await MemoryPeer.connect("pong", rundir);
     await using __ = await MemoryPeer.beginSealed(
