@@ -3,6 +3,8 @@
 import { keyPair, SealedConnection } from "../../../src/crypto/browser/index.ts";
 
 const keys = keyPair();
+/** A browser on a busy machine takes its time. */
+const timeout = 60_000;
 
 export const publicKey = (): string => keys.publicKey;
 
@@ -14,7 +16,7 @@ export async function converse(
 ): Promise<{ answers: string[]; error?: string }> {
   const answers: string[] = [];
   try {
-    const connection = await SealedConnection.over(new WebSocket(url), { keys, ...how });
+    const connection = await SealedConnection.over(new WebSocket(url), { keys, timeout, ...how });
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     connection.onMessage = (bytes) => {
       answers.push(new TextDecoder().decode(bytes));
@@ -37,7 +39,7 @@ export async function howItEnds(
   url: string,
   how: { peer: string; service: string },
 ): Promise<string> {
-  const connection = await SealedConnection.over(new WebSocket(url), { keys, ...how });
+  const connection = await SealedConnection.over(new WebSocket(url), { keys, timeout, ...how });
   const { promise, resolve } = Promise.withResolvers<string>();
   connection.onClose = (error) => resolve(error === undefined ? "" : String(error));
   return await promise;
