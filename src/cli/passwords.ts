@@ -32,6 +32,7 @@ export const answerTimeoutMs = 60_000;
 /** What a shell reports for a program that ^C has ended. */
 const interrupted = 130;
 const comment = "#".charCodeAt(0);
+const blanks: ReadonlySet<number> = new Set(Buffer.from(" \t"));
 
 const unseen: Seen = () => 0;
 const seenCommand: Seen = (line) => thirdWordAt(line, "set") ?? line.length;
@@ -275,29 +276,33 @@ function readSome(descriptor: number, buffer: Uint8Array): number {
 }
 
 function runLine(session: Session, line: Uint8Array, print: Print): "done" | "failed" | "over" {
+  let words: Uint8Array[] | undefined;
   try {
-    const words = wordsOf(line);
+    words = wordsOf(line);
     if (words === undefined) return "done";
     const [first, key, value] = words;
     const verb = verbOf(first!);
     checkCount(verb, words.slice(1), false);
     const outcome = session.run(verb, key, value);
-    value?.fill(0);
     print.outcome(outcome);
     return outcome.kind === "over" ? "over" : "done";
   } catch (error) {
     if (!isAnswer(error)) throw error;
     print.fault(error);
     return "failed";
+  } finally {
+    // One that could not be kept is as secret.
+    for (const word of words ?? []) word.fill(0);
   }
 }
 
 /** Undefined for a line that is no command: nothing, or a comment. */
 function wordsOf(line: Uint8Array): Uint8Array[] | undefined {
+  // Before it is taken for words: an apostrophe in it opens no quote.
+  if (line.find((byte) => !blanks.has(byte)) === comment) return undefined;
   const end = line.at(-1) === 0x0d ? line.length - 1 : line.length;
   const words = splitWords(line.subarray(0, end));
-  const isComment = words[0]?.[0] === comment;
-  return words.length === 0 || isComment ? undefined : words;
+  return words.length === 0 ? undefined : words;
 }
 
 // ---- a prompt ----

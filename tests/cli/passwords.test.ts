@@ -31,7 +31,8 @@ test("each line is a command, and each command has a line for an answer", async 
   const input = [
     "set mail 'a secret'",
     "",
-    "# a comment",
+    "# a comment that isn't understood as words",
+    "\t # nor \"this",
     "set \"a key\" $'\\x00\\xff'",
     "get mail",
     "has mail",
