@@ -8,7 +8,8 @@
  * are never shown.
  */
 
-import { closeSync, fstatSync, openSync, readFileSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync } from "node:fs";
+import { readWhole } from "../../crypto/private-file.ts";
 import { entryBytes, itemBytesMax } from "./format.ts";
 import type { Entries } from "./store.ts";
 import { keyText } from "./store.ts";
@@ -33,15 +34,16 @@ export function loadState(path: string, bytesMax: number): Entries {
   }
 }
 
+/** Of a pipe nobody knows when something comes, nor of a device when there is no more. */
 function read(path: string, bytesMax: number): Buffer {
   try {
-    const descriptor = openSync(path, "r");
+    const descriptor = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
-      const { size } = fstatSync(descriptor);
-      if (size > writtenPerByte * bytesMax) {
-        throw new StateError(`${path} has ${size} bytes, more than can be kept (${bytesMax})`);
-      }
-      return readFileSync(descriptor);
+      const found = fstatSync(descriptor);
+      if (!found.isFile()) throw new StateError(`${path} is not a plain file; name one that is`);
+      const bytes = readWhole(descriptor, writtenPerByte * bytesMax);
+      if (bytes !== undefined) return bytes;
+      throw new StateError(`${path} has ${found.size} bytes, more than can be kept (${bytesMax})`);
     } finally {
       closeSync(descriptor);
     }

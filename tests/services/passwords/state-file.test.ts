@@ -85,11 +85,15 @@ test("what is wrong is told with its line, and without a value", () => {
   );
 });
 
-test("a file is read whole, or not at all", () => {
+test("a file is read whole, or not at all", async () => {
   using scratch = new Scratch();
   const path = scratch.join("state.json");
   expect(() => loadState(path, plenty)).toThrow(`${path} cannot be read: ENOENT`);
-  expect(() => loadState(scratch.path, plenty)).toThrow(`${scratch.path} cannot be read: EISDIR`);
+  const pipe = scratch.join("pipe");
+  expect(await Bun.spawn(["mkfifo", pipe]).exited).toBe(0);
+  for (const other of [scratch.path, "/dev/zero", pipe]) {
+    expect(() => loadState(other, plenty)).toThrow(`${other} is not a plain file`);
+  }
   writeFileSync(path, '{"mail": "secret"}\n');
   expect([...loadState(path, plenty)].map(([key, value]) => [key, value.length])).toEqual([
     ["mail", 6],
