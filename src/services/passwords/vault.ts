@@ -116,7 +116,27 @@ export class Vault implements Disposable {
       throw error;
     }
     this.#digest = digestOf(bytes);
-    keepName(dirname(this.path));
+    this.#keepName();
+  }
+
+  /**
+   * Until the directory is on the disk too, the file may have its former name after a crash. One that may be written to but
+   * not read cannot be waited for.
+   */
+  #keepName(): void {
+    let descriptor: number | undefined;
+    try {
+      descriptor = openSync(dirname(this.path), "r");
+      fsyncSync(descriptor);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "EACCES") return;
+      const why = (error as Error).message;
+      throw new VaultError(`${this.path} was written, but may not be on the disk yet: ${why}`, {
+        cause: error,
+      });
+    } finally {
+      if (descriptor !== undefined) closeSync(descriptor);
+    }
   }
 
   /** Overwrites the keys. */
@@ -270,16 +290,6 @@ function readFile(path: string): Buffer | undefined {
 
 function digestOf(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(bytes.subarray(-digestBytes));
-}
-
-/** Until the directory is on the disk too, the file may have its former name after a crash. */
-function keepName(directory: string): void {
-  const descriptor = openSync(directory, "r");
-  try {
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
-  }
 }
 
 function removeQuietly(path: string): void {

@@ -3,6 +3,7 @@
 import { expect, test } from "bun:test";
 import {
   chmodSync,
+  chownSync,
   linkSync,
   mkdirSync,
   readFileSync,
@@ -11,6 +12,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
+import { join } from "node:path";
 import { deriveKeys, newSalt } from "../../../src/services/passwords/derive.ts";
 import {
   decodeVault,
@@ -18,6 +20,7 @@ import {
   Vault,
   VaultError,
 } from "../../../src/services/passwords/vault.ts";
+import { run } from "../../kit/command.ts";
 import { leaveNoTrace } from "../../kit/no-trace.ts";
 import { Random } from "../../kit/random.ts";
 import { Scratch } from "../../kit/scratch.ts";
@@ -181,3 +184,21 @@ test("where it cannot be written nothing is left, and the former stays", () => {
   );
   expect(scratch.entries("gone")).toEqual([]);
 });
+
+test.skipIf(process.getuid!() !== 0)(
+  "a directory that may be written to and not read has it all the same",
+  async () => {
+    const stranger = 65_534;
+    using scratch = new Scratch();
+    chmodSync(scratch.path, 0o711);
+    const folder = scratch.join("folder");
+    mkdirSync(folder);
+    chownSync(folder, stranger, stranger);
+    chmodSync(folder, 0o300);
+    const program = new URL("programs/unreadable.ts", import.meta.url).pathname;
+    const words = [process.execPath, program, join(folder, "vault"), String(stranger)];
+    const { code, stdout, stderr } = await run(words);
+    expect({ code, stdout, stderr }).toEqual({ code: 0, stdout: "saved\n", stderr: "" });
+    expect(scratch.entries("folder")).toEqual(["vault"]);
+  },
+);
