@@ -1,6 +1,7 @@
 /** What a clone may use, and what it gives up. */
 
 import { u32Max, whole } from "../ipc/numbers.ts";
+import { IpcError } from "../native/errors.ts";
 import type { NativeLimits } from "../native/zygote.ts";
 
 export type CloneLimits = {
@@ -12,7 +13,10 @@ export type CloneLimits = {
   files?: number | undefined;
   /** No program that it starts can have rights that it lacks. */
   noNewPrivileges?: boolean | undefined;
-  /** The user, and the group, that it goes on as. EPERM where that is not permitted. */
+  /**
+   * The user, and the group, that it goes on as, in no further group. No user without a group: it would keep what the
+   * groups of the former may do. EPERM where that is not permitted.
+   */
   uid?: number | undefined;
   gid?: number | undefined;
   /** False: a network of its own, with nothing in it. EPERM where that is not permitted. */
@@ -26,6 +30,12 @@ const filesMin = 32;
 export function nativeLimits(limits: CloneLimits = {}): NativeLimits {
   const checked = (name: keyof CloneLimits, value: unknown, least: number, most: number) =>
     value === undefined ? undefined : whole(`limits.${name}`, value, least, most);
+  if (limits.uid !== undefined && limits.gid === undefined) {
+    throw new IpcError(
+      "EINVAL",
+      "EINVAL: limits.uid comes with limits.gid, or the clone would keep the rights of this process's groups; give both",
+    );
+  }
   return {
     memoryBytes: checked("memory", limits.memory, 0, 2 ** 48),
     cpuSeconds: checked("cpu", limits.cpu, 1, 2 ** 31),

@@ -72,7 +72,16 @@ describe.each(modes)("%s", (mode) => {
 
   test("a limit that is none is refused before anything is made", async () => {
     await using zygote = await start(mode);
-    for (const limits of [{ files: 3 }, { cpu: 0 }, { memory: -1 }, { uid: 2 ** 32 }, { gid: 0.5 }])
+    const nobody = 65_534;
+    for (const limits of [
+      { files: 3 },
+      { cpu: 0 },
+      { memory: -1 },
+      { uid: 2 ** 32, gid: nobody },
+      { gid: 0.5 },
+      // It would stay in the groups that this user is in.
+      { uid: nobody },
+    ])
       expect(await failure(zygote.clone({ limits }))).toMatchObject({ code: "EINVAL" });
     expect(zygote.statistics.made).toBe(0);
   });
