@@ -3,6 +3,7 @@
 import { Descriptor } from "../ipc/descriptor.ts";
 import { loop } from "../ipc/loop.ts";
 import type { Message } from "../ipc/message.ts";
+import { timerMsMax } from "../ipc/numbers.ts";
 import { IpcError } from "../native/errors.ts";
 import { EventType } from "../native/layout.ts";
 import { readReport, requestOf } from "../native/zygote.ts";
@@ -11,6 +12,9 @@ import { CloneProcess, signalName } from "./clone-process.ts";
 import type { Launched, LaunchOptions } from "./launch.ts";
 import { launch } from "./launch.ts";
 import type { Blank } from "./source.ts";
+
+/** What a zygote has to do beside waiting for its clones it does within moments; a busy machine may take longer. */
+export const reportTimeoutMs = 3000;
 
 /** The two ends of a pipe of which nobody but the owner and its zygotes has the second. */
 export type Lifeline = readonly [Descriptor, Descriptor];
@@ -118,8 +122,18 @@ export class ZygoteProcess {
 
   /** Ends it. Its clones see that by their connections, if these are closed as well; resolves when all are gone. */
   async close(): Promise<void> {
-    await this.#launched!.control.close();
-    await this.#launched!.process.exited;
+    const { control, process } = this.#launched!;
+    // One that somebody has stopped does not even see that it is to end.
+    const late = setTimeout(
+      () => process.kill("SIGKILL"),
+      Math.min(this.#options.graceMs + reportTimeoutMs, timerMsMax),
+    );
+    try {
+      await control.close();
+      await process.exited;
+    } finally {
+      clearTimeout(late);
+    }
   }
 }
 

@@ -1,6 +1,7 @@
 /** A warmed process that waits to be forked. */
 
 import { resolve } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { ConnectOptions } from "../ipc/connect.ts";
 import { connect } from "../ipc/connect.ts";
@@ -24,7 +25,7 @@ import { Pool } from "./pool.ts";
 import type { Mode } from "./settings.ts";
 import type { Blank, Source } from "./source.ts";
 import { trialAnswer } from "./trial.ts";
-import { ZygoteProcess } from "./zygote-process.ts";
+import { reportTimeoutMs, ZygoteProcess } from "./zygote-process.ts";
 
 export type ZygoteOptions = {
   /** What clones are made of: a `ServiceModule`. A path is from the working directory. */
@@ -196,8 +197,14 @@ export class Zygote implements AsyncDisposable {
 
   async #close(): Promise<void> {
     await Promise.allSettled(this.#beginning);
-    await Promise.all([...this.#clones].map((clone) => clone.close()));
+    const ended = Promise.all([...this.#clones].map((clone) => clone.close()));
+    // A zygote that somebody has stopped does not say that they have; that it is gone says so too.
+    const waits = new AbortController();
+    const patienceMs = Math.min(this.#graceMs + reportTimeoutMs, timerMsMax);
+    await Promise.race([ended, sleep(patienceMs, undefined, waits).catch(() => undefined)]);
+    waits.abort();
     await this.#source.close();
+    await ended;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -32,7 +32,7 @@ test("each line is a command, and each command has a line for an answer", async 
     "set mail 'a secret'",
     "",
     "# a comment that isn't understood as words",
-    "\t # nor \"this",
+    '\t # nor "this',
     "set \"a key\" $'\\x00\\xff'",
     "get mail",
     "has mail",

@@ -163,6 +163,16 @@ describe.skipIf(!canFork)("a zygote that is killed", () => {
     await until("all have ended", () => !pids.some(lives));
   });
 
+  test("or only stopped: to close it ends all the same, clones included", async () => {
+    const zygote = await start("fork", { orphans: "keep" });
+    const clone = await zygote.clone();
+    const { ppid } = await ask<State>(clone, "state");
+    process.kill(ppid, "SIGSTOP");
+    await zygote.close();
+    expect([clone.pid, ppid].filter(lives)).toEqual([]);
+    expect(await clone.exited).toEqual({ code: null, signal: null });
+  });
+
   test("again and again is given up", async () => {
     const restart = { first: 1, most: 60_000, attempts: 2 };
     await using zygote = await start("fork", { restart });
