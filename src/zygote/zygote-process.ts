@@ -1,5 +1,6 @@
 /** One process that is forked, from its start to its end. */
 
+import { readFileSync } from "node:fs";
 import { Descriptor } from "../ipc/descriptor.ts";
 import { loop } from "../ipc/loop.ts";
 import type { Message } from "../ipc/message.ts";
@@ -16,6 +17,19 @@ import type { Blank } from "./source.ts";
 /** What a zygote has to do beside waiting for its clones it does within moments; a busy machine may take longer. */
 export const reportTimeoutMs = 3000;
 
+/** What may be opened here beside, between a request and the pidfd that answers it. */
+const spareDescriptors = 8;
+
+/** Infinity where the system does not say. */
+function descriptorsMax(): number {
+  try {
+    const [, soft] = /^Max open files\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8")) ?? [];
+    return soft === undefined ? Infinity : Number(soft);
+  } catch {
+    return Infinity;
+  }
+}
+
 /** The two ends of a pipe of which nobody but the owner and its zygotes has the second. */
 export type Lifeline = readonly [Descriptor, Descriptor];
 
@@ -26,6 +40,7 @@ export class ZygoteProcess {
   readonly #living = new Map<number, CloneProcess>();
   readonly #options: LaunchOptions;
   #launched: Launched | undefined;
+  readonly #descriptorsMax = descriptorsMax();
   #requests = 0;
   #over = false;
   /** Resolves when the process has ended. */
@@ -57,6 +72,14 @@ export class ZygoteProcess {
   /** Has one forked, which waits to be told what it is for. */
   blank(ahead: boolean): Blank {
     const [end, other] = loop().context.pair();
+    // The system gives the lowest number that is free. Where a pidfd finds none the conversation with the zygote is over, and
+    // with it all of its clones; so whoever asks is refused before that.
+    const highest = Math.max(end.number, other.number) + this.#pending.size + spareDescriptors;
+    if (highest >= this.#descriptorsMax) {
+      end.close();
+      other.close();
+      throw zygoteErrorOf(-7, "a clone could not be made");
+    }
     const process = this.#fork(other, ahead);
     // Whoever waits for it is told; and if nobody does, nobody needs to be.
     process.catch(() => undefined);
@@ -145,7 +168,16 @@ function watchOrphan(process: CloneProcess, killed: boolean): void {
     return;
   }
   const { context } = loop();
-  const handle = context.external(process.pidfd.number);
+  let handle: number;
+  try {
+    handle = context.external(process.pidfd.number);
+  } catch (error) {
+    if (!(error instanceof IpcError)) throw error;
+    // There is no descriptor left to watch it by, and nobody knows when it ends: so it does now.
+    process.kill("SIGKILL");
+    process.ended(exit);
+    return;
+  }
   loop().add(handle, {
     onEvent(event) {
       if (event.type !== EventType.External) return;

@@ -196,4 +196,14 @@ describe.skipIf(!canFork)("where the zygote has no descriptors left", () => {
     expect(await owner.ask<number>("first")).toBe(1);
     await owner.ask("close");
   });
+
+  test("nor its owner, of whom many are asked at once: those that there are go on", async () => {
+    const url = new URL("programs/owner.ts", import.meta.url);
+    const options = { shell: "ulimit -n 80" };
+    await using owner = await Child.start(url, { mode: "fork", orphans: "end" }, options);
+    const codes = await owner.ask<string[]>("crowd", 100);
+    expect(new Set(codes)).toEqual(new Set(["fine", "EMFILE"]));
+    expect(await owner.ask<number>("first")).toBe(1);
+    await owner.ask("close");
+  });
 });

@@ -29,6 +29,16 @@ await answer({
     }
     return results;
   },
+  /** The same, of all at once. */
+  crowd: async (count: number) => {
+    const asked = Array.from({ length: count }, () => zygote.clone());
+    const results = await Promise.allSettled(asked);
+    return results.map((result) => {
+      if (result.status === "rejected") return (result.reason as { code: string }).code;
+      clones.push(result.value);
+      return "fine";
+    });
+  },
   first: async () => await ask<number>(clones[0]!, "change"),
   close: async () => await zygote.close(),
   /** One of them is busy for ever. */
