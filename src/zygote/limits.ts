@@ -19,7 +19,7 @@ export type CloneLimits = {
    */
   uid?: number | undefined;
   gid?: number | undefined;
-  /** False: a network of its own, with nothing in it. EPERM where that is not permitted. */
+  /** False: a network of its own, with nothing in it. EPERM where that is not permitted, ENOTSUP in a pool. */
   network?: boolean | undefined;
 };
 

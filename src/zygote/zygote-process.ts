@@ -23,7 +23,8 @@ const spareDescriptors = 8;
 /** Infinity where the system does not say. */
 function descriptorsMax(): number {
   try {
-    const [, soft] = /^Max open files\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8")) ?? [];
+    const [, soft] =
+      /^Max open files\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8")) ?? [];
     return soft === undefined ? Infinity : Number(soft);
   } catch {
     return Infinity;

@@ -149,8 +149,14 @@ export class Zygote implements AsyncDisposable {
     }
   }
 
-  #check({ signal }: CloneOptions): void {
+  #check({ signal, limits }: CloneOptions): void {
     signal?.throwIfAborted();
+    if (this.mode === "pool" && limits?.network === false) {
+      // A thread leaves it alone, and those that warm() has started, for DNS or fetch, would stay.
+      const text =
+        "ENOTSUP: limits.network is for forks: a warmed process has threads, which keep the network; leave it out";
+      throw new IpcError("ENOTSUP", text);
+    }
     if (this.#closed !== undefined) throw new IpcError("ECLOSED", "ECLOSED: the zygote is closed");
     if (this.#clones.size + this.#beginning.size < this.#clonesMax) return;
     throw new IpcError(

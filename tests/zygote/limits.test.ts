@@ -58,17 +58,30 @@ describe.each(modes)("%s", (mode) => {
     expect(await clone.close()).toEqual({ code: 0, signal: null });
   });
 
-  test.skipIf(!canFork)("network: false leaves nothing but a loopback that is down", async () => {
-    await using zygote = await start(mode);
-    const clone = await failure(zygote.clone({ limits: { network: false } }));
-    if (clone instanceof IpcError) {
-      // In a container that permits neither way.
-      expect(clone.code).toMatch(/^(EPERM|EAGAIN|EINVAL)$/);
-      return;
-    }
-    const made = await zygote.clone({ limits: { network: false } });
-    expect(await ask<string[]>(made, "network")).toEqual([]);
-  });
+  test.skipIf(mode === "fork")(
+    "network: false is refused where threads would keep it",
+    async () => {
+      await using zygote = await start(mode);
+      const error = await failure(zygote.clone({ limits: { network: false } }));
+      expect(error).toMatchObject({ code: "ENOTSUP" });
+      expect(zygote.statistics.made).toBe(0);
+    },
+  );
+
+  test.skipIf(mode === "pool")(
+    "network: false leaves nothing but a loopback that is down",
+    async () => {
+      await using zygote = await start(mode);
+      const clone = await failure(zygote.clone({ limits: { network: false } }));
+      if (clone instanceof IpcError) {
+        // In a container that permits neither way.
+        expect(clone.code).toMatch(/^(EPERM|EAGAIN|EINVAL)$/);
+        return;
+      }
+      const made = await zygote.clone({ limits: { network: false } });
+      expect(await ask<string[]>(made, "network")).toEqual([]);
+    },
+  );
 
   test("a limit that is none is refused before anything is made", async () => {
     await using zygote = await start(mode);
