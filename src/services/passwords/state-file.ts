@@ -5,7 +5,8 @@
  *     { "base64": "AAECAw==" }  any bytes
  *
  * Nothing else is in it, and no key twice. What is wrong is told with its line, and then none of the file counts; values
- * are never shown.
+ * are never shown. The text of the file stays in memory, where it cannot be overwritten, until it is collected and its place
+ * is used again.
  */
 
 import { closeSync, constants, fstatSync, openSync } from "node:fs";
