@@ -6,17 +6,16 @@
  */
 
 import { setRandomSeed } from "bun:jsc";
-import { randomUUID } from "node:crypto";
 
-/** Bun keeps 2 KiB in store; a little more than that, in requests small enough to be met from it. */
-const storedBytesMax = 2048 + 64;
-const requestBytes = 16;
+/** Bun keeps 2 KiB in store, for UUIDs as well. What is larger than an eighth of that is not met from it. */
+const storedBytesMax = 2048;
+const requestBytes = storedBytesMax / 8;
 
 /** `pid` is what the process is known by now. */
 export function renewIdentity(pid: number): void {
   const request = new Uint8Array(requestBytes);
-  for (let used = 0; used < storedBytesMax; used += requestBytes) crypto.getRandomValues(request);
-  for (let used = 0; used < storedBytesMax; used += requestBytes) randomUUID();
+  // The last of these is more than there can have been.
+  for (let used = 0; used <= storedBytesMax; used += requestBytes) crypto.getRandomValues(request);
   setRandomSeed(new DataView(request.buffer).getUint32(0));
   // Bun asks for it once, and keeps it.
   own(process, "pid", { value: pid, writable: true });

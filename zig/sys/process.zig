@@ -128,6 +128,44 @@ pub fn copyOnFork(address: usize, bytes: usize) bool {
     return linux.errno(linux.madvise(pages, bytes, linux.MADV.DOFORK)) == .SUCCESS;
 }
 
+/// <linux/mman.h>, which the standard library has without it.
+const madv_collapse = 25;
+
+/// Makes these pages one, which is copied in one piece. Says whether that could be done.
+pub fn unitePages(address: usize, bytes: usize) bool {
+    if (!available) return false;
+    const pages: [*]align(std.heap.page_size_min) u8 = @ptrFromInt(address);
+    return linux.errno(linux.madvise(pages, bytes, madv_collapse)) == .SUCCESS;
+}
+
+/// Which of the pages from `address` on are in memory: as many as the system tells of, or null if it does not tell.
+pub fn presentPages(address: usize, pages: []bool) ?[]const bool {
+    const fd = c.open("/proc/self/pagemap", .{ .CLOEXEC = true });
+    if (fd < 0) return null;
+    defer posix.closeDescriptor(fd);
+    // proc_pid_pagemap(5): a word for each page, whose highest bit says that it is there.
+    var words: [512]u64 = undefined;
+    const wanted: usize = @min(words.len, pages.len);
+    const offset = address / std.heap.page_size_min * @sizeOf(u64);
+    const count = c.pread(fd, @ptrCast(&words), wanted * @sizeOf(u64), @intCast(offset));
+    if (count < 0) return null;
+    const told = @as(usize, @intCast(count)) / @sizeOf(u64);
+    for (words[0..told], pages[0..told]) |word, *page| page.* = word >> 63 == 1;
+    return pages[0..told];
+}
+
+/// Writes a byte over itself, wherever it is, so that its page is this process's own from then on. Says whether that could
+/// be done.
+pub fn rewriteByte(address: usize) bool {
+    // By this way what is not to be written can be, as debuggers do.
+    const fd = c.open("/proc/self/mem", .{ .ACCMODE = .RDWR, .CLOEXEC = true });
+    if (fd < 0) return false;
+    defer posix.closeDescriptor(fd);
+    var byte: [1]u8 = undefined;
+    if (c.pread(fd, &byte, 1, @intCast(address)) != 1) return false;
+    return c.pwrite(fd, &byte, 1, @intCast(address)) == 1;
+}
+
 const forking = struct {
     extern "c" fn fork() c.pid_t;
     extern "c" fn setgroups(count: usize, groups: ?[*]const c.gid_t) c_int;

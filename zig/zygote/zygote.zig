@@ -240,7 +240,7 @@ pub fn serve(system: *sys.System, allocator: std.mem.Allocator, settings: Settin
     var names: [1]u8 = undefined;
     var written: usize = undefined;
     if (try threads.list(system, &names, &written) > 0) return error.NotAlone;
-    try pages.copyAllOnFork(system, allocator);
+    try pages.prepare(system, allocator);
     const inherits = try allocator.create(inheritance.Inheritance);
     defer allocator.destroy(inherits);
     try inherits.study(system);
