@@ -5,7 +5,7 @@ import { closeSync } from "node:fs";
 import { endLoop } from "../ipc/loop.ts";
 import { IpcError } from "../native/errors.ts";
 import { follow, otherThreads, serveForks } from "../native/zygote.ts";
-import { live, rehearse } from "./birth.ts";
+import { live, rehearse, rehearseAhead } from "./birth.ts";
 import { renewIdentity } from "./identity.ts";
 import { checkDescriptors, openNow } from "./leftovers.ts";
 import { writeFrame } from "./particulars.ts";
@@ -104,15 +104,15 @@ async function main(): Promise<void> {
   const module = await prepare().catch(complain);
   if (settings.mode === "pool") {
     closeSync(places.control);
-    return await live({ module, connection: places.connection, graceMs, leave });
+    return await live({ module, connection: places.connection, ahead: false, graceMs, leave });
   }
   follow(0);
   const fork = serve();
   if (fork === undefined) process.exit(0);
   renewIdentity(fork.pid);
-  // It has time, in which it can come by pages of its own where it will write.
-  if (fork.ahead) await rehearse(1);
-  await live({ module, connection: fork.connection, graceMs, leave });
+  const { connection, ahead } = fork;
+  if (ahead) await rehearseAhead();
+  await live({ module, connection, ahead, graceMs, leave });
 }
 
 function serve() {

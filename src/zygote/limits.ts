@@ -26,6 +26,11 @@ export type CloneLimits = {
 /** Bun itself needs that many to come to `serve`. */
 const filesMin = 32;
 
+/** Whether there is any. What cannot be given up is said before such a clone is handed out. */
+export function isLimited(limits: NativeLimits): boolean {
+  return Object.values(limits).some((limit) => limit !== undefined && limit !== false);
+}
+
 /** Throws EINVAL for what is no limit. */
 export function nativeLimits(limits: CloneLimits = {}): NativeLimits {
   const checked = (name: keyof CloneLimits, value: unknown, least: number, most: number) =>

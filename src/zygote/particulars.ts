@@ -1,6 +1,7 @@
 /**
  * What a clone is told before it begins. It is the first message on its connection, with the descriptors that are meant for
- * it, and the answer is a certificate: that it is what was asked for, or why not.
+ * it, and the answer, where one is asked for, is a certificate: that it is what was asked for, or why not. Without limits a
+ * fork cannot be anything else, and what the owner sends next is on its way with them.
  */
 
 import { deserialize, serialize } from "bun:jsc";
@@ -14,6 +15,8 @@ export type Particulars = {
   arguments: unknown;
   /** To show that clones of this zygote live, and nothing else. */
   trial: boolean;
+  /** Whether the owner waits for a certificate. */
+  certified: boolean;
 };
 
 const headerBytes = constants.header_bytes;
@@ -29,8 +32,12 @@ export function readParticulars(
 ): { particulars: Particulars; descriptors: number[] } | undefined {
   const frame = readFrame(connection);
   if (frame === undefined) return undefined;
-  const { bytes, descriptors } = frame;
-  return { particulars: deserialize(bytes.buffer as ArrayBuffer) as Particulars, descriptors };
+  return { particulars: decodeParticulars(frame.bytes), descriptors: frame.descriptors };
+}
+
+/** `bytes` are all of their buffer. */
+export function decodeParticulars({ buffer }: Uint8Array): Particulars {
+  return deserialize(buffer as ArrayBuffer) as Particulars;
 }
 
 /** One message, and what comes with it. Undefined when the other side has ended. */

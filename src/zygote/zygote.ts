@@ -19,7 +19,7 @@ import type { Restart } from "./forks.ts";
 import { Forks } from "./forks.ts";
 import type { LaunchOptions } from "./launch.ts";
 import type { CloneLimits } from "./limits.ts";
-import { nativeLimits } from "./limits.ts";
+import { isLimited, nativeLimits } from "./limits.ts";
 import { encodeParticulars } from "./particulars.ts";
 import { Pool } from "./pool.ts";
 import type { Mode } from "./settings.ts";
@@ -133,7 +133,8 @@ export class Zygote implements AsyncDisposable {
   }
 
   /**
-   * Makes a clone, and resolves when it is what was asked for, just before its `serve` is called. Rejects with EBUSY
+   * Makes a clone, and resolves when it is there; with limits, when it has them, just before its `serve` is called. What is
+   * sent to it waits for that. Rejects with EBUSY
    * where there are as many as there may be, EAGAIN and EMFILE where the system gives no more, EPERM for a limit that
    * this user may not set; the zygote goes on all the same.
    */
@@ -171,10 +172,15 @@ export class Zygote implements AsyncDisposable {
       arguments: options.arguments,
       trial: false,
     };
-    const bytes = encodeParticulars(given);
+    const limited = isLimited(given.limits);
+    // What cannot be cloned is refused before anything is made.
+    const bytes = encodeParticulars({ ...given, certified: limited });
     for (let attempt = 1; ; attempt += 1) {
       try {
-        const begun = await begin(await this.#source.take(), bytes, options, this.#graceMs);
+        const blank = await this.#source.take();
+        const certified = limited || blank.ahead;
+        const told = certified === limited ? bytes : encodeParticulars({ ...given, certified });
+        const begun = await begin(blank, told, certified, options, this.#graceMs);
         return this.#hold(new Clone(begun.connection, begun.process, this.#graceMs));
       } catch (error) {
         // One that was lost before it had begun has done nothing that another could not do.
@@ -315,8 +321,13 @@ async function reasonAgainstForks(
 /** Has a first fork do what a fork could have broken. */
 async function tryOut(zygote: ZygoteProcess, graceMs: number): Promise<void> {
   const blank = zygote.blank(false);
-  const bytes = encodeParticulars({ limits: {}, arguments: undefined, trial: true });
-  const { connection, process } = await begin(blank, bytes, {}, graceMs);
+  const bytes = encodeParticulars({
+    limits: {},
+    arguments: undefined,
+    trial: true,
+    certified: true,
+  });
+  const { connection, process } = await begin(blank, bytes, true, {}, graceMs);
   const late = setTimeout(() => process.kill("SIGKILL"), trialTimeoutMs);
   try {
     for await (const message of connection) {
@@ -334,10 +345,11 @@ async function tryOut(zygote: ZygoteProcess, graceMs: number): Promise<void> {
 
 type Begun = { connection: Connection; process: CloneProcess };
 
-/** Tells a process what it is for. Rejects with why it cannot be that. */
+/** Tells a process what it is for. Rejects with why it cannot be that, if it is to say so. */
 async function begin(
   { end, process: made }: Blank,
   particulars: Uint8Array,
+  certified: boolean,
   {
     connection: link = {},
     descriptors,
@@ -347,6 +359,10 @@ async function begin(
 ): Promise<Begun> {
   const connection = await connect("clone", { ...link, descriptor: end });
   try {
+    if (!certified) {
+      connection.send(particulars, descriptors === undefined ? {} : { descriptors });
+      return { connection, process: await abortable(made, signal) };
+    }
     const asked = connection.request(particulars, {
       ...(descriptors === undefined ? {} : { descriptors }),
       timeout: beginTimeoutMs,
@@ -364,5 +380,17 @@ async function begin(
       () => undefined,
     );
     throw error;
+  }
+}
+
+async function abortable<Value>(promise: Promise<Value>, signal?: AbortSignal): Promise<Value> {
+  if (signal === undefined) return await promise;
+  const aborted = Promise.withResolvers<never>();
+  const abort = () => aborted.reject(signal.reason);
+  signal.addEventListener("abort", abort);
+  try {
+    return await Promise.race([promise, aborted.promise]);
+  } finally {
+    signal.removeEventListener("abort", abort);
   }
 }

@@ -1,8 +1,10 @@
 /** What a clone gives up, it has not; and what cannot be given up is said. */
 
 import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
 import { IpcError } from "../../src/index.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
+import { until } from "../kit/until.ts";
 import { ask, canFork, failure, modes, start } from "./stage.ts";
 
 leaveNoTrace();
@@ -45,6 +47,25 @@ describe.each(modes)("%s", (mode) => {
     expect(await ask<string>(clone, "status")).toMatch(/^NoNewPrivs:\t1$/m);
     const other = await zygote.clone();
     expect(await ask<string>(other, "status")).toMatch(/^NoNewPrivs:\t0$/m);
+  });
+
+  test.skipIf(!canFork)("one that was made ahead has them in all of its threads", async () => {
+    await using zygote = await start(mode, { standby: 1 });
+    await until("one waits", () => zygote.statistics.standby === 1);
+    const clone = await zygote.clone({
+      limits: { noNewPrivileges: true, files: 64 },
+      arguments: "given",
+    });
+    expect(await ask<string>(clone, "arguments")).toBe("given");
+    const paths = new Bun.Glob("*/status").scanSync(`/proc/${clone.pid}/task`);
+    const threads = [...paths].map((path) =>
+      readFileSync(`/proc/${clone.pid}/task/${path}`, "utf8"),
+    );
+    if (mode === "fork") expect(threads.length).toBeGreaterThan(1);
+    // A process of a pool had threads of Bun's before.
+    const forked = mode === "fork" ? threads : threads.slice(0, 1);
+    for (const status of forked) expect(status).toMatch(/^NoNewPrivs:\t1$/m);
+    expect(await ask(clone, "open", 64).catch(String)).toContain("EMFILE");
   });
 
   test.skipIf(!isRoot)("uid and gid: it goes on as another user, in no further group", async () => {

@@ -187,18 +187,14 @@ const Zygote = struct {
 
     /// In a clone: makes it a process that has nothing in common with the zygote but what it remembers.
     fn settle(zygote: *Zygote, zygote_id: i32, connection: Fd) void {
-        const system = zygote.system;
         process.unblockSignals();
         process.leaveSession();
         if (zygote.settings.orphans == .end) {
             process.setParentDeathSignal(@intFromEnum(std.c.SIG.KILL));
             if (process.parent() != zygote_id) process.leave(1);
         }
-        zygote.settleDescriptors(connection) catch |failure| {
-            const frame = wire.frameOf(limits.Certificate, .of(system, failure));
-            _ = wire.writeAll(system, connection, &frame, &.{}) catch {};
-            process.leave(1);
-        };
+        // Without a word: whoever waits for none would take it for what a module sends.
+        zygote.settleDescriptors(connection) catch process.leave(1);
     }
 
     fn settleDescriptors(zygote: *Zygote, connection: Fd) process.Error!void {
