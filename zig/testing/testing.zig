@@ -1,11 +1,13 @@
 //! The seeded fake of `sys/`, and the runs of it that are part of every test run.
 
 const std = @import("std");
+const builtin = @import("builtin");
 const Planted = @import("fault.zig").Planted;
 const scenario = @import("scenario.zig");
 
 /// As many as a test run may take time for; `zig build fuzz` is for more.
-const seeds = 3000;
+/// Other processors than these are emulated as a rule, where a run takes some twenty times as long.
+const seeds = if (builtin.cpu.arch == .x86_64) 3000 else 500;
 /// A planted mistake must show within so many seeds.
 const planted_seeds_max = 200;
 
