@@ -78,6 +78,15 @@ describe("beside a connection that is never quiet", () => {
   });
 });
 
+/** Of the processor, in a second. Who has just begun has things to put in order; who is never idle shows in each second. */
+async function leastShare(share: () => Promise<number>): Promise<number> {
+  let least = 1;
+  for (let second = 0; second < 5 && least >= idleShareMax; second++) {
+    least = Math.min(least, await share());
+  }
+  return least;
+}
+
 describe("an idle process", () => {
   test("with an open service and its clients takes next to no processor time", async () => {
     using scratch = new Scratch();
@@ -85,8 +94,7 @@ describe("an idle process", () => {
     await using child = await Child.start(program, { rundir: scratch.path });
     const client = await connect("pong", { rundir: scratch.path });
     expect((await client.request("awake")).text()).toBe("awake");
-    const share = await child.ask<number>("idle", 1000);
-    expect(share).toBeLessThan(idleShareMax);
+    expect(await leastShare(() => child.ask<number>("idle", 1000))).toBeLessThan(idleShareMax);
     expect((await client.request("still awake")).text()).toBe("still awake");
     expect(await child.finish()).toEqual({ code: 0, signal: null, stderr: "" });
     await client.ended;
@@ -105,10 +113,13 @@ describe("an idle process", () => {
     };
     await until("it sleeps", () => field(3) === "S");
     const ticks = () => Number(field(14)) + Number(field(15));
-    const before = ticks();
-    await Bun.sleep(1000);
-    // A hundred of them are a second.
-    expect(ticks() - before).toBeLessThan(100 * idleShareMax);
+    const share = async () => {
+      const before = ticks();
+      await Bun.sleep(1000);
+      // A hundred of them are a second.
+      return (ticks() - before) / 100;
+    };
+    expect(await leastShare(share)).toBeLessThan(idleShareMax);
     expect((await client.request("still awake")).text()).toBe("still awake");
     client.send("stop");
     expect(await command.whenEnded()).toMatchObject({ code: 0, stderr: "" });
