@@ -4,12 +4,12 @@
  * LISTEN_FDNAMES (sd_listen_fds(3)); launchd is asked for them by a name of its own (launch_activate_socket(3)).
  */
 
-import { codes, errorOf, IpcError } from "../native/errors.ts";
+import { codes, errorOf, IpcError, systemFailure } from "../native/errors.ts";
 import { constants, Failure } from "../native/layout.ts";
 import { ipcLibrary } from "../native/library.ts";
 import { Struct } from "../native/struct.ts";
 import { Descriptor } from "./descriptor.ts";
-import { inherit, systemFailure } from "./listener.ts";
+import { inherit } from "./listener.ts";
 import { nativeText } from "./run-directory.ts";
 
 /** SD_LISTEN_FDS_START */

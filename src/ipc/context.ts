@@ -7,7 +7,7 @@ import { join } from "node:path";
 import type { Areas } from "../native/areas.ts";
 import { mapAreas } from "../native/areas.ts";
 import type { IpcError, Subject } from "../native/errors.ts";
-import { codes, errorOf, IpcError as Failure } from "../native/errors.ts";
+import { codes, errorOf, IpcError as Failure, systemFailure } from "../native/errors.ts";
 import type { PollerKind } from "../native/layout.ts";
 import {
   Address as AddressLayout,
@@ -901,15 +901,6 @@ export class Context implements Disposable {
 /** The error of a service that has had no room for too long. */
 export function busy(name: string): IpcError {
   return errorOf(codes.service_busy.number, systemFailure(closed), { service: name });
-}
-
-function systemFailure(record: Struct<typeof FailureLayout> | Areas["control"]) {
-  const known = record as Struct<typeof FailureLayout>;
-  return {
-    errno: known.get("errno"),
-    syscall: known.get("syscall"),
-    detail: known.get("detail"),
-  };
 }
 
 function pollerNumber(option: PollerKind | undefined): number {

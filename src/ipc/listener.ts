@@ -1,6 +1,6 @@
 /** Sockets that listen already when this process gets them. */
 
-import { errorOf } from "../native/errors.ts";
+import { errorOf, systemFailure } from "../native/errors.ts";
 import { Failure } from "../native/layout.ts";
 import { ipcLibrary } from "../native/library.ts";
 import { Struct } from "../native/struct.ts";
@@ -20,13 +20,4 @@ export function inherit(descriptor: number): string {
   const length = calls.earshot_ipc_inherit(descriptor, path, path.length, failure.bytes);
   if (length < 0) throw errorOf(length, systemFailure(failure), { descriptor });
   return Buffer.from(path.buffer, 0, length).toString();
-}
-
-/** What the system said in a call that had no context. */
-export function systemFailure(failure: Struct<typeof Failure>) {
-  return {
-    errno: failure.get("errno"),
-    syscall: failure.get("syscall"),
-    detail: failure.get("detail"),
-  };
 }

@@ -1,11 +1,10 @@
 /** What a service tells the manager that has started it: sd_notify(3), which systemd and others understand. */
 
 import { getSystemErrorName } from "node:util";
-import { errorOf, IpcError } from "../native/errors.ts";
+import { errorOf, IpcError, systemFailure } from "../native/errors.ts";
 import { Failure } from "../native/layout.ts";
 import { ipcLibrary } from "../native/library.ts";
 import { Struct } from "../native/struct.ts";
-import { systemFailure } from "./listener.ts";
 import { nativeText } from "./run-directory.ts";
 
 /**

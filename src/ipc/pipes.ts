@@ -5,13 +5,12 @@
  * What passes is overwritten in the buffers here as soon as it is of no more use.
  */
 
-import { codes, errorOf, IpcError } from "../native/errors.ts";
+import { codes, errorOf, IpcError, systemFailure } from "../native/errors.ts";
 import { constants, Failure } from "../native/layout.ts";
 import type { IpcLibrary } from "../native/library.ts";
 import { ipcLibrary } from "../native/library.ts";
 import { Struct } from "../native/struct.ts";
 import { Descriptor } from "./descriptor.ts";
-import { systemFailure } from "./listener.ts";
 
 const headerBytes = constants.header_bytes;
 /** As much as a pipe holds where nothing else is said (pipe(7)): what is longer comes in pieces anyway. */

@@ -102,6 +102,15 @@ export type Subject = {
 /** What the system said in the failed call. */
 export type SystemFailure = { errno: number; syscall: number; detail: number };
 
+/** The same of a record that native code has written it to. */
+export function systemFailure(record: { get(field: keyof SystemFailure): number }): SystemFailure {
+  return {
+    errno: record.get("errno"),
+    syscall: record.get("syscall"),
+    detail: record.get("detail"),
+  };
+}
+
 /**
  * Thrown by every call that fails.
  *
