@@ -14,16 +14,14 @@ import { patience, textOf } from "../ipc/numbers.ts";
 import type { Caller, ClientSeal } from "../ipc/seal.ts";
 import type { IpcErrorCode } from "../native/errors.ts";
 import { IpcError } from "../native/errors.ts";
-import { constants } from "../native/layout.ts";
 import { about, formatHello, helloBytesMax, parseAnswer } from "./hello.ts";
 import type { KeyPair } from "./key-pair.ts";
 import { keysOf } from "./key-pair.ts";
 import { type Agreed, Asking } from "./meeting.ts";
+import { Preface } from "./preface.ts";
 import { parsePublicKey } from "./public-key.ts";
-import type { Preface } from "./sealed-channel.ts";
 import { recordBytesMax, SealedChannel, strangerLimits } from "./sealed-channel.ts";
 
-const headerBytes = constants.header_bytes;
 const timeoutMs = 5000;
 
 export class KeyedCaller implements Caller {
@@ -77,7 +75,7 @@ class Asker implements ChannelOwner {
   readonly #asking: Asking;
   readonly #make: Make;
   readonly #agreed = Promise.withResolvers<SealedChannel>();
-  readonly #preface = { sent: { messages: 0, bytes: 0 }, received: { messages: 0, bytes: 0 } };
+  readonly #preface = new Preface();
   #over = false;
 
   constructor(name: string, channel: Channel, asking: Asking, make: Make) {
@@ -97,22 +95,14 @@ class Asker implements ChannelOwner {
     try {
       this.#channel.open(this);
       if (signal?.aborted === true) abort();
-      else this.#say(new TextEncoder().encode(formatHello(this.#asking.asked)));
+      else
+        this.#preface.say(this.#channel, new TextEncoder().encode(formatHello(this.#asking.asked)));
       return await this.#agreed.promise;
     } finally {
       clearTimeout(late);
       signal?.removeEventListener("abort", abort);
       this.#asking[Symbol.dispose]();
     }
-  }
-
-  /** It goes at once, so that nothing of the owner's to come is told of along with it. */
-  #say(bytes: Uint8Array): void {
-    const { sent } = this.#preface;
-    sent.messages += 1;
-    sent.bytes += headerBytes + bytes.length;
-    this.#channel.schedule(bytes, false);
-    this.#channel.flush();
   }
 
   #fail(error: unknown): void {
@@ -128,11 +118,9 @@ class Asker implements ChannelOwner {
     try {
       const { agreed, proof } = this.#asking.finish(this.#welcomed(message));
       this.#over = true;
-      const { received } = this.#preface;
-      received.messages += 1;
-      received.bytes += headerBytes + message.length;
+      this.#preface.heard(message.length);
       this.#channel.pause(true);
-      this.#say(proof);
+      this.#preface.say(this.#channel, proof);
       this.#agreed.resolve(this.#make(agreed, this.#preface));
     } catch (error) {
       this.#fail(this.#told(error));

@@ -17,7 +17,7 @@ import type { Statistics } from "../ipc/statistics.ts";
 import { noStatistics, sumOf } from "../ipc/statistics.ts";
 import type { Offerer } from "../ipc/transport.ts";
 import { IpcError } from "../native/errors.ts";
-import { constants, type Reason } from "../native/layout.ts";
+import type { Reason } from "../native/layout.ts";
 import type { Refusal } from "./hello.ts";
 import {
   about,
@@ -30,10 +30,10 @@ import {
 import type { KeyPair } from "./key-pair.ts";
 import { keysOf } from "./key-pair.ts";
 import { type Agreed, answer, checkProof } from "./meeting.ts";
+import { Preface } from "./preface.ts";
 import { parsePublicKey } from "./public-key.ts";
-import { type Count, recordBytesMax, SealedChannel, strangerLimits } from "./sealed-channel.ts";
+import { recordBytesMax, SealedChannel, strangerLimits } from "./sealed-channel.ts";
 
-const headerBytes = constants.header_bytes;
 /** Far longer than a hello and a proof take, over whatever network; so long a stranger may hold a connection. */
 const timeoutMs = 5000;
 
@@ -158,7 +158,7 @@ export class KeyedGuard implements Guard {
 /** Somebody who has come, and of whom nothing is known yet. */
 class Newcomer implements ChannelOwner {
   readonly channel: Carrier;
-  readonly preface = { sent: count(), received: count() };
+  readonly preface = new Preface();
   /** What is agreed on, if he proves that he has the key. */
   agreed: Agreed | undefined;
   isTurnedAway = false;
@@ -177,9 +177,7 @@ class Newcomer implements ChannelOwner {
 
   onMessage(message: Message): void {
     if (this.isTurnedAway) return;
-    const { received } = this.preface;
-    received.messages += 1;
-    received.bytes += headerBytes + message.length;
+    this.preface.heard(message.length);
     if (this.agreed === undefined) this.#hello(message);
     else this.#proof(this.agreed, message);
   }
@@ -233,14 +231,8 @@ class Newcomer implements ChannelOwner {
     this.channel.close(refusal === undefined);
   }
 
-  /** It goes at once, so that nothing of the service's to come is told of along with it. */
   #say(text: string): void {
-    const bytes = new TextEncoder().encode(text);
-    const { sent } = this.preface;
-    sent.messages += 1;
-    sent.bytes += headerBytes + bytes.length;
-    this.channel.schedule(bytes, false);
-    this.channel.flush();
+    this.preface.say(this.channel, new TextEncoder().encode(text));
   }
 
   close(): void {
@@ -268,5 +260,3 @@ class Newcomer implements ChannelOwner {
 }
 
 const advice = "this service is sealed: connect with seal: { keys, peer }";
-
-const count = (): Count => ({ messages: 0, bytes: 0 });

@@ -18,9 +18,11 @@ import { codes, errorOf, IpcError, isClosed } from "../native/errors.ts";
 import { constants, type Reason } from "../native/layout.ts";
 import type { Seal } from "../native/seal.ts";
 import { tagBytes } from "../native/seal.ts";
+import { broken, cutOff } from "./broken.ts";
 import { helloBytesMax, strangerBytesMax } from "./hello.ts";
 import { sealKinds } from "./kinds.ts";
 import type { Agreed } from "./meeting.ts";
+import { add, type Count, noCount, type Preface } from "./preface.ts";
 
 const headerBytes = constants.header_bytes;
 const noFailure = { errno: 0, syscall: 0, detail: 0 };
@@ -30,11 +32,6 @@ const keptBytesMax = 1024 * 1024;
 let room = new Uint8Array(64 * 1024);
 /** No more fits into a number of the limits. */
 const unboundedBytes = 2 ** 40;
-
-export type Count = { messages: number; bytes: number };
-
-/** What went each way beside the messages of the owner. */
-export type Preface = { readonly sent: Count; readonly received: Count };
 
 const nothing = new Uint8Array();
 /** What says that this side ends: a message of no bytes, and a record of none. */
@@ -80,9 +77,9 @@ export class SealedChannel implements Channel, ChannelOwner {
   /** The queue was over its mark, and the owner waits for it to drain. */
   #pressed = false;
   /** What the channel beneath has taken of the owner's, and what came; and what was not even given to it. */
-  readonly #handed: Count = { messages: 0, bytes: 0 };
-  readonly #received: Count = { messages: 0, bytes: 0 };
-  readonly #refused: Count = { messages: 0, bytes: 0 };
+  readonly #handed = noCount();
+  readonly #received = noCount();
+  readonly #refused = noCount();
   /** This side has said that it ends, and is just doing so. */
   #hasLeft = false;
   #leaving = false;
@@ -184,7 +181,7 @@ export class SealedChannel implements Channel, ChannelOwner {
     if (refused !== undefined) throw this.#failure(refused);
     const record = this.#record(bytes);
     const queued = this.#give(() => this.#beneath.write(record, options));
-    this.#count(this.#handed, 1, total);
+    add(this.#handed, 1, total);
     this.#hear(queued);
     return this.#queued;
   }
@@ -218,7 +215,7 @@ export class SealedChannel implements Channel, ChannelOwner {
   /** A code if so many bytes more cannot be taken. */
   #refuse(total: number): number | undefined {
     if (this.#end !== undefined) {
-      this.#count(this.#refused, 1, total);
+      add(this.#refused, 1, total);
       return codes.ended.number;
     }
     const { queueBytesMax, queuePolicy } = this.#limits;
@@ -231,14 +228,9 @@ export class SealedChannel implements Channel, ChannelOwner {
       this.#pressed = true;
       return codes.queue_full.number;
     }
-    this.#count(this.#refused, 1, total);
+    add(this.#refused, 1, total);
     this.#break("queue_limit");
     return codes.ended.number;
-  }
-
-  #count(count: Count, messages: number, bytes: number): void {
-    count.messages += messages;
-    count.bytes += bytes;
   }
 
   #failure(code: number): IpcError {
@@ -264,7 +256,7 @@ export class SealedChannel implements Channel, ChannelOwner {
     const plain = bytes - messages * tagBytes;
     this.#scheduled = Math.max(0, this.#scheduled - plain);
     // Those that come when its end is made out are the owner's to count.
-    if (result >= 0 || !this.#beneath.over) this.#count(this.#handed, messages, plain);
+    if (result >= 0 || !this.#beneath.over) add(this.#handed, messages, plain);
     if (result >= 0) this.#hear(result);
     this.#tell(result < 0 ? result : this.#queued, messages, plain);
   }
@@ -328,16 +320,16 @@ export class SealedChannel implements Channel, ChannelOwner {
       // In place: nobody else sees what it lies in.
       this.#seal.open(sealKinds.message, message.bytes, message.bytes);
     } catch (error) {
-      this.#break("malformed", this.#broken(error));
+      this.#break("malformed", broken(this.#service, error));
       return;
     }
-    this.#count(this.#received, 1, headerBytes + length);
+    add(this.#received, 1, headerBytes + length);
     this.#owner.onMessage(message.beginning(length));
   }
 
   /** The other side says that it ends, in two messages. */
   #hearEnd({ bytes, length }: Message): void {
-    this.#count(this.#preface.received, 1, headerBytes + length);
+    this.#preface.heard(length);
     try {
       if (this.#hasEnded) throw untimely();
       if (this.#endsNext) {
@@ -346,16 +338,8 @@ export class SealedChannel implements Channel, ChannelOwner {
       }
       this.#endsNext = true;
     } catch (error) {
-      this.#break("malformed", this.#broken(error));
+      this.#break("malformed", broken(this.#service, error));
     }
-  }
-
-  #broken(cause: unknown): IpcError {
-    const why = cause instanceof Error ? cause.message.replace(/^ESEAL: /, "") : String(cause);
-    return new IpcError("ESEAL", `ESEAL: the seal of "${this.#service}" was broken: ${why}`, {
-      service: this.#service,
-      cause,
-    });
   }
 
   // ---- ending ----
@@ -380,7 +364,7 @@ export class SealedChannel implements Channel, ChannelOwner {
     this.#seal.seal(sealKinds.end, nothing, record);
     this.#hasLeft = true;
     this.#leaving = true;
-    this.#count(this.#preface.sent, farewell.messages, farewell.bytes);
+    add(this.#preface.sent, farewell.messages, farewell.bytes);
     for (const bytes of [nothing, record]) this.#beneath.schedule(bytes, false);
     this.#beneath.flush();
     this.#leaving = false;
@@ -399,7 +383,7 @@ export class SealedChannel implements Channel, ChannelOwner {
   onEnd(end: ChannelEnd): void {
     const { reason, errno } = end;
     if (reason === "peer_closed" && !this.#hasEnded) {
-      this.#why ??= { reason: "truncated", error: this.#broken(cutOff()) };
+      this.#why ??= { reason: "truncated", error: broken(this.#service, cutOff) };
     }
     this.#end = { reason, errno, ...this.#why, lost: this.#lost(end) };
     this.#seal.close();
@@ -485,13 +469,5 @@ function untimely(): IpcError {
   return new IpcError(
     "ESEAL",
     "ESEAL: it came before it was agreed on how to seal, or after the end",
-  );
-}
-
-function cutOff(): IpcError {
-  return new IpcError(
-    "ESEAL",
-    "ESEAL: it is over, and the other end has not said so: whoever carries it has cut it off, or its process was killed, " +
-      "or has not closed it",
   );
 }

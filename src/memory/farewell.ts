@@ -3,9 +3,9 @@
  * said is too, and counts when it has been opened behind all messages.
  */
 
+import { broken, cutOff } from "../crypto/broken.ts";
 import { sealKinds } from "../crypto/kinds.ts";
 import type { End, Lost } from "../ipc/handlers.ts";
-import { IpcError } from "../native/errors.ts";
 import { type Seal, tagBytes } from "../native/seal.ts";
 import { Corrupt } from "./ring.ts";
 
@@ -46,7 +46,7 @@ export class Farewell {
       return { ...end, reason: isInOrder ? "peer_closed" : "peer_reset" };
     }
     if (end.reason === "peer_reset") return end;
-    return { ...end, reason: "truncated", error: cutOff(service) };
+    return { ...end, reason: "truncated", error: broken(service, cutOff) };
   }
 }
 
@@ -75,15 +75,6 @@ function opened(seal: Seal, record: Uint8Array): "end" | "unread" {
     throw new Corrupt("that the other side ends is not the next that it has sealed", { cause });
   }
   return understood(out);
-}
-
-function cutOff(service: string): IpcError {
-  return new IpcError(
-    "ESEAL",
-    `ESEAL: the seal of "${service}" was broken: it is over, and the other end has not said so: whoever carries it has cut ` +
-      "it off, or its process was killed, or has not closed it",
-    { service },
-  );
 }
 
 export function nothingLost(): Lost {
