@@ -8,7 +8,7 @@ import { timerMsMax } from "../ipc/numbers.ts";
 import { IpcError } from "../native/errors.ts";
 import { EventType } from "../native/layout.ts";
 import { readReport, requestOf } from "../native/zygote.ts";
-import { zygoteErrorOf } from "../native/zygote-errors.ts";
+import { zygoteCodes, zygoteErrorOf } from "../native/zygote-errors.ts";
 import { CloneProcess, signalName } from "./clone-process.ts";
 import type { Launched, LaunchOptions } from "./launch.ts";
 import { launch } from "./launch.ts";
@@ -79,7 +79,7 @@ export class ZygoteProcess {
     if (highest >= this.#descriptorsMax) {
       end.close();
       other.close();
-      throw zygoteErrorOf(-7, "a clone could not be made");
+      throw zygoteErrorOf(zygoteCodes.descriptor_limit.number, "a clone could not be made");
     }
     const process = this.#fork(other, ahead);
     // Whoever waits for it is told; and if nobody does, nobody needs to be.
@@ -123,7 +123,9 @@ export class ZygoteProcess {
     }
     const pidfd = message.descriptors[0];
     if (pidfd === undefined) {
-      pending?.reject(zygoteErrorOf(-7, "a clone could not be made"));
+      pending?.reject(
+        zygoteErrorOf(zygoteCodes.descriptor_limit.number, "a clone could not be made"),
+      );
       return;
     }
     const process = new CloneProcess(report.pid, new Descriptor(pidfd.take()));

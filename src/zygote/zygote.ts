@@ -134,9 +134,8 @@ export class Zygote implements AsyncDisposable {
 
   /**
    * Makes a clone, and resolves when it is there; with limits, when it has them, just before its `serve` is called. What is
-   * sent to it waits for that. Rejects with EBUSY
-   * where there are as many as there may be, EAGAIN and EMFILE where the system gives no more, EPERM for a limit that
-   * this user may not set; the zygote goes on all the same.
+   * sent to it waits for that. Rejects with EBUSY where there are as many as there may be, EAGAIN and EMFILE where the
+   * system gives no more, EPERM for a limit that this user may not set; the zygote goes on all the same.
    */
   async clone(options: CloneOptions = {}): Promise<Clone> {
     this.#check(options);
