@@ -15,6 +15,7 @@ const std = @import("std");
 const builtin = @import("builtin");
 const control = @import("common/control.zig");
 const pattern = @import("common/pattern.zig");
+const roles = @import("common/role.zig");
 const socket = @import("common/socket.zig");
 const c = std.c;
 
@@ -40,22 +41,17 @@ const Tally = extern struct {
     sum: u64 = 0,
 };
 
-pub fn main(init: std.process.Init.Minimal) void {
-    var arguments = init.args.iterate();
-    _ = arguments.next();
-    const role = arguments.next() orelse usage();
-    const path = arguments.next() orelse usage();
-    const together = std.fmt.parseInt(usize, arguments.next() orelse usage(), 10) catch usage();
-    if (together == 0 or together > together_max) usage();
-    pattern.init();
-    socket.raiseDescriptorLimit();
-    if (std.mem.eql(u8, role, "serve")) return serve(path, together);
-    if (std.mem.eql(u8, role, "drive")) return drive(path, together);
-    usage();
-}
+const usage = "floor_descriptors serve|drive PATH COUNT";
 
-fn usage() noreturn {
-    socket.die("usage: floor_descriptors serve|drive PATH COUNT", .{});
+pub fn main(init: std.process.Init.Minimal) void {
+    var role = roles.read(init, usage);
+    const together = std.fmt.parseInt(usize, role.option(), 10) catch role.refuse();
+    if (together == 0 or together > together_max) role.refuse();
+    socket.raiseDescriptorLimit();
+    switch (role.name) {
+        .serve => serve(role.path, together),
+        .drive => drive(role.path, together),
+    }
 }
 
 fn serve(path: []const u8, together: usize) void {
@@ -142,7 +138,7 @@ fn drive(path: []const u8, together: usize) void {
 fn openFiles(path: []const u8) void {
     for (&files, 0..) |*file, byte| {
         var room: [256]u8 = undefined;
-        const name = std.fmt.bufPrintSentinel(&room, "{s}.file", .{path}, 0) catch usage();
+        const name = std.fmt.bufPrintSentinel(&room, "{s}.file", .{path}, 0) catch socket.die("the path is too long", .{});
         file.* = c.open(name, .{ .ACCMODE = .RDWR, .CREAT = true }, @as(c.mode_t, 0o600));
         const content = [1]u8{@intCast(byte)};
         if (file.* < 0 or c.write(file.*, &content, 1) != 1) socket.die("cannot write {s}", .{name});

@@ -13,6 +13,7 @@ const sys = @import("sys");
 const control = @import("common/control.zig");
 const pattern = @import("common/pattern.zig");
 const samples = @import("common/samples.zig");
+const roles = @import("common/role.zig");
 const socket = @import("common/socket.zig");
 const c = std.c;
 
@@ -47,26 +48,21 @@ const Slot = extern struct {
 
 const Shared = extern struct { question: Slot, answer: Slot };
 
-pub fn main(init: std.process.Init.Minimal) void {
-    var arguments = init.args.iterate();
-    _ = arguments.next();
-    const role = arguments.next() orelse usage();
-    const path = arguments.next() orelse usage();
-    const waiting = std.meta.stringToEnum(Waiting, arguments.next() orelse usage()) orelse usage();
-    pattern.init();
-    if (std.mem.eql(u8, role, "serve")) return serve(path, waiting);
-    if (std.mem.eql(u8, role, "drive")) return drive(path, waiting);
-    usage();
-}
+const usage = "floor_memory serve|drive PATH spin|yield|futex";
 
-fn usage() noreturn {
-    socket.die("usage: floor_memory serve|drive PATH spin|yield|futex", .{});
+pub fn main(init: std.process.Init.Minimal) void {
+    var role = roles.read(init, usage);
+    const waiting = std.meta.stringToEnum(Waiting, role.option()) orelse role.refuse();
+    switch (role.name) {
+        .serve => serve(role.path, waiting),
+        .drive => drive(role.path, waiting),
+    }
 }
 
 fn map(path: []const u8) *Shared {
     const flags: c.O = .{ .ACCMODE = .RDWR, .CREAT = true, .CLOEXEC = true };
     var buffer: [256]u8 = undefined;
-    const name = std.fmt.bufPrintSentinel(&buffer, "{s}", .{path}, 0) catch usage();
+    const name = std.fmt.bufPrintSentinel(&buffer, "{s}", .{path}, 0) catch socket.die("the path is too long", .{});
     const fd = c.open(name, flags, @as(c_uint, 0o600));
     if (fd < 0 or c.ftruncate(fd, @sizeOf(Shared)) != 0) socket.die("cannot make {s}", .{path});
     const protection: c.PROT = .{ .READ = true, .WRITE = true };

@@ -11,6 +11,7 @@ const std = @import("std");
 const control = @import("common/control.zig");
 const pattern = @import("common/pattern.zig");
 const samples = @import("common/samples.zig");
+const roles = @import("common/role.zig");
 const socket = @import("common/socket.zig");
 const c = std.c;
 
@@ -22,19 +23,14 @@ extern "c" fn mkfifo(path: [*:0]const u8, mode: c.mode_t) c_int;
 
 var frame: [header_bytes + pattern.payload_bytes_max]u8 = undefined;
 
-pub fn main(init: std.process.Init.Minimal) void {
-    var arguments = init.args.iterate();
-    _ = arguments.next();
-    const role = arguments.next() orelse usage();
-    const path = arguments.next() orelse usage();
-    pattern.init();
-    if (std.mem.eql(u8, role, "serve")) return serve(path);
-    if (std.mem.eql(u8, role, "drive")) return drive(path);
-    usage();
-}
+const usage = "floor_pipe serve|drive PATH";
 
-fn usage() noreturn {
-    socket.die("usage: floor_pipe serve|drive PATH", .{});
+pub fn main(init: std.process.Init.Minimal) void {
+    const role = roles.read(init, usage);
+    switch (role.name) {
+        .serve => serve(role.path),
+        .drive => drive(role.path),
+    }
 }
 
 fn serve(path: []const u8) void {

@@ -12,6 +12,7 @@ const std = @import("std");
 const control = @import("common/control.zig");
 const pattern = @import("common/pattern.zig");
 const samples = @import("common/samples.zig");
+const roles = @import("common/role.zig");
 const socket = @import("common/socket.zig");
 
 const header_bytes = 4;
@@ -19,21 +20,15 @@ const trips_warm = 16; // enough to have both processes awake and their caches f
 
 var frame: [header_bytes + pattern.payload_bytes_max]u8 = undefined;
 
-pub fn main(init: std.process.Init.Minimal) void {
-    var arguments = init.args.iterate();
-    _ = arguments.next();
-    const role = arguments.next() orelse usage();
-    const path = arguments.next() orelse usage();
-    const how = arguments.next() orelse usage();
-    const waiting = std.meta.stringToEnum(socket.Waiting, how) orelse usage();
-    pattern.init();
-    if (std.mem.eql(u8, role, "serve")) return serve(path, waiting);
-    if (std.mem.eql(u8, role, "drive")) return drive(path, waiting);
-    usage();
-}
+const usage = "floor_rtt serve|drive PATH sleep|spin|yield";
 
-fn usage() noreturn {
-    socket.die("usage: floor_rtt serve|drive PATH sleep|spin|yield", .{});
+pub fn main(init: std.process.Init.Minimal) void {
+    var role = roles.read(init, usage);
+    const waiting = std.meta.stringToEnum(socket.Waiting, role.option()) orelse role.refuse();
+    switch (role.name) {
+        .serve => serve(role.path, waiting),
+        .drive => drive(role.path, waiting),
+    }
 }
 
 fn serve(path: []const u8, waiting: socket.Waiting) void {

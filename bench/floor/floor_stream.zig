@@ -14,6 +14,7 @@
 const std = @import("std");
 const control = @import("common/control.zig");
 const pattern = @import("common/pattern.zig");
+const roles = @import("common/role.zig");
 const socket = @import("common/socket.zig");
 
 const header_bytes = 4;
@@ -32,19 +33,14 @@ const Tally = extern struct {
     sum: u64 = 0,
 };
 
-pub fn main(init: std.process.Init.Minimal) void {
-    var arguments = init.args.iterate();
-    _ = arguments.next();
-    const role = arguments.next() orelse usage();
-    const path = arguments.next() orelse usage();
-    pattern.init();
-    if (std.mem.eql(u8, role, "serve")) return serve(path);
-    if (std.mem.eql(u8, role, "drive")) return drive(path);
-    usage();
-}
+const usage = "floor_stream serve|drive PATH";
 
-fn usage() noreturn {
-    socket.die("usage: floor_stream serve|drive PATH", .{});
+pub fn main(init: std.process.Init.Minimal) void {
+    const role = roles.read(init, usage);
+    switch (role.name) {
+        .serve => serve(role.path),
+        .drive => drive(role.path),
+    }
 }
 
 fn serve(path: []const u8) void {

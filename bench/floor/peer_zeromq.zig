@@ -10,6 +10,7 @@ const std = @import("std");
 const control = @import("common/control.zig");
 const pattern = @import("common/pattern.zig");
 const samples = @import("common/samples.zig");
+const roles = @import("common/role.zig");
 const socket = @import("common/socket.zig");
 
 const trips_warm = 16; // enough to have both processes awake and their caches filled
@@ -34,21 +35,18 @@ const Calls = struct {
 var zmq: Calls = undefined;
 var message: [pattern.payload_bytes_max]u8 = undefined;
 
+const usage = "peer_zeromq serve|drive PATH, or peer_zeromq version";
+
 pub fn main(init: std.process.Init.Minimal) void {
+    zmq = load() orelse socket.die("there is no libzmq on this machine", .{});
     var arguments = init.args.iterate();
     _ = arguments.next();
-    const role = arguments.next() orelse usage();
-    zmq = load() orelse socket.die("there is no libzmq on this machine", .{});
-    if (std.mem.eql(u8, role, "version")) return tellVersion();
-    const path = arguments.next() orelse usage();
-    pattern.init();
-    if (std.mem.eql(u8, role, "serve")) return serve(path);
-    if (std.mem.eql(u8, role, "drive")) return drive(path);
-    usage();
-}
-
-fn usage() noreturn {
-    socket.die("usage: peer_zeromq serve|drive PATH, or peer_zeromq version", .{});
+    if (std.mem.eql(u8, arguments.next() orelse "", "version")) return tellVersion();
+    const role = roles.read(init, usage);
+    switch (role.name) {
+        .serve => serve(role.path),
+        .drive => drive(role.path),
+    }
 }
 
 fn load() ?Calls {
@@ -76,7 +74,7 @@ fn open(path: []const u8, comptime how: enum { bind, connect }) *anyopaque {
     // Nobody waits for what is left when it is over.
     if (zmq.setsockopt(end, linger, &@as(c_int, 0), @sizeOf(c_int)) != 0) socket.die("zmq_setsockopt failed", .{});
     var buffer: [256]u8 = undefined;
-    const address = std.fmt.bufPrintSentinel(&buffer, "ipc://{s}", .{path}, 0) catch usage();
+    const address = std.fmt.bufPrintSentinel(&buffer, "ipc://{s}", .{path}, 0) catch socket.die("the path is too long", .{});
     if (@field(zmq, @tagName(how))(end, address) != 0) socket.die("cannot {t} {s}", .{ how, address });
     return end;
 }
