@@ -19,6 +19,9 @@ export const status = {
   unread: 141,
 } as const;
 
+/** What a shell reports for a program that ^C has ended. */
+export const interrupted = 130;
+
 /** It could not be done, and the message says why. */
 export class CommandError extends Error {
   override readonly name = "CommandError";

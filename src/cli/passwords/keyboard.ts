@@ -32,6 +32,8 @@ export type Typed = Uint8Array | "interrupted" | "end";
 /** How many bytes of what was typed may be seen. */
 export type Seen = (line: Uint8Array) => number;
 
+export const unseen: Seen = () => 0;
+
 export class Keyboard implements Disposable {
   readonly #input = process.stdin;
   /** What came and was not used yet. */
