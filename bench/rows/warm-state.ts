@@ -23,6 +23,10 @@ export function answer(key: string): string {
   return String(state.get(key)?.id);
 }
 
+export async function rehearse(connection: Connection): Promise<void> {
+  await connection.request("key 1");
+}
+
 export async function serve(connection: Connection): Promise<void> {
   for await (const message of connection) connection.send(answer(message.text()));
 }

@@ -81,7 +81,7 @@ function persistence(reconnect: boolean | Reconnect = false): Persistence | unde
  * await pong.close();
  */
 export async function connect(name: string, options: ConnectOptions = {}): Promise<Connection> {
-  const connection = new Connection(name, options, fullLimits(options));
+  const connection = unattached(name, options);
   const how = persistence(options.reconnect);
   const { signal } = options;
   const channel = await reach(name, options);
@@ -105,6 +105,21 @@ export async function connect(name: string, options: ConnectOptions = {}): Promi
   connection.attach(channel);
   connection.opened();
   return connection;
+}
+
+/** @internal All of a connection but its socket, which `attach` brings: for a process that is forked between the two. */
+export function unattached(name: string, options: ConnectOptions): Connection {
+  return new Connection(name, options, fullLimits(options));
+}
+
+/** @internal Has it go on with a socket that was made elsewhere; what the socket carries is not sealed. */
+export function attach(
+  connection: Connection,
+  descriptor: number | Descriptor,
+  options: ConnectOptions,
+): void {
+  connection.attach(adopt(descriptor, options));
+  connection.opened();
 }
 
 async function reach(name: string, options: ConnectOptions): Promise<Channel> {

@@ -738,6 +738,11 @@ export class Context implements Disposable {
   }
 
   /** @internal */
+  get hasBell(): boolean {
+    return this.#doorbell !== undefined;
+  }
+
+  /** @internal Made when it is first asked for. */
   bell(): Doorbell {
     this.#doorbell ??= new Doorbell(
       this.#checked(this.#library.calls.earshot_ipc_bell(this.#open())),

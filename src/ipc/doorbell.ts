@@ -6,16 +6,15 @@
  *     asleep ──armed──▶ the native thread sleeps ──something is ready──▶ rings ──▶ who waited goes on
  */
 
-/** The longest timer there is: some 24 days. */
-const farOffMs = 2 ** 31 - 1;
+import { Hold } from "./hold.ts";
 
 export class Doorbell {
   readonly #socket: Promise<Bun.Socket>;
   /** Arms the native thread; 1 if there is something to report already. */
   readonly #arm: () => number;
   #waiting: (() => void) | undefined;
-  /** Holds Bun's loop open; the socket alone does not. */
-  #hold: ReturnType<typeof setInterval> | undefined;
+  /** For those who wait; the socket alone does not hold Bun's loop open. */
+  readonly #hold = new Hold();
 
   /** `descriptor` is the bell's, and becomes this one's. */
   constructor(descriptor: number, arm: () => number) {
@@ -23,10 +22,9 @@ export class Doorbell {
     this.#socket = adopt(descriptor, () => this.ring());
   }
 
-  /** Calls `ring` back once when the context has something to report. Replaces who waited before. */
+  /** Calls `ring` back once when the context has something to report. Replaces who waited before. Holds nothing open. */
   arm(ring: () => void): void {
     this.#waiting = ring;
-    this.hold();
     if (this.#arm() === 1) queueMicrotask(() => this.ring());
   }
 
@@ -35,23 +33,13 @@ export class Doorbell {
     return new Promise((resolve) => {
       const done = () => {
         signal?.removeEventListener("abort", done);
-        this.release();
+        this.#hold.release();
         resolve();
       };
       signal?.addEventListener("abort", done);
+      this.#hold.take();
       this.arm(done);
     });
-  }
-
-  /** Keeps Bun's loop open until `release`. */
-  hold(): void {
-    this.#hold ??= setInterval(() => undefined, farOffMs);
-  }
-
-  release(): void {
-    if (this.#hold === undefined) return;
-    clearInterval(this.#hold);
-    this.#hold = undefined;
   }
 
   ring(): void {
@@ -63,7 +51,7 @@ export class Doorbell {
   /** The native thread has ended. Who waits is let go. */
   close(): void {
     void this.#socket.then((socket) => socket.terminate());
-    this.release();
+    this.#hold.release();
     this.ring();
   }
 }

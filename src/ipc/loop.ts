@@ -13,17 +13,23 @@
  */
 
 import { drainMicrotasks } from "bun:jsc";
-import { isClosed } from "../native/errors.ts";
+import { IpcError, isClosed } from "../native/errors.ts";
 import { EventType } from "../native/layout.ts";
 import type { Sent } from "./context.ts";
 import { Context, turnMs } from "./context.ts";
+import type { Doorbell } from "./doorbell.ts";
 import type { Event } from "./event.ts";
+import { Hold } from "./hold.ts";
 import { Linger } from "./linger.ts";
 
 /** How long a turn looks for more traffic before it goes to sleep: what the context's own spin is by default. */
 const lingerNs = 50_000;
 /** The same in milliseconds, for `wait`. */
 const lingerMs = lingerNs / 1e6;
+/** What comes so soon comes before a bell could be made; a process that lives for one answer needs none. */
+const restMs = 1;
+/** How often a loop that nothing can wake looks for traffic. */
+const lookMs = 10;
 
 /** Who is told of the events of one handle. */
 export type Listener = {
@@ -35,6 +41,7 @@ export type Listener = {
 export class Loop {
   readonly context = new Context();
   readonly #listeners = new Map<number, Listener>();
+  readonly #hold = new Hold();
   readonly #afterSending = new Linger(2 * lingerMs);
   readonly #afterReading = new Linger(2 * lingerMs);
   /** The one that counted when something was last looked for. */
@@ -56,24 +63,30 @@ export class Loop {
       this.#hasSent = true;
       this.#listeners.get(connection)?.onSent(sent);
     };
+  }
+
+  /** Has what wakes it up from now on, and not from its first sleep: by then peers may have taken the last descriptor. */
+  static ready(): Loop {
+    const loop = new Loop();
     try {
-      this.context.bell();
+      loop.context.bell();
     } catch (error) {
-      this.context.close();
+      loop.context.close();
       throw error;
     }
+    return loop;
   }
 
   /** From now on the events of `handle` go to `listener`. While there is anyone, Bun's loop is held open. */
   add(handle: number, listener: Listener): void {
     this.#listeners.set(handle, listener);
-    this.context.bell().hold();
+    this.#hold.take();
     this.soon();
   }
 
   remove(handle: number): void {
     this.#listeners.delete(handle);
-    if (this.#listeners.size === 0) this.context.bell().release();
+    if (this.#listeners.size === 0) this.#hold.release();
   }
 
   /** Has no further turn, if nobody is told of anything. Returns whether that is so. */
@@ -191,12 +204,29 @@ export class Loop {
     if (this.#over) return;
     this.context.flush();
     if (this.#listeners.size === 0) return;
+    if (!this.context.hasBell && this.context.fill(restMs) > 0) {
+      this.soon();
+      return;
+    }
     const since = performance.now();
     const linger = this.#linger;
-    this.context.bell().arm(() => {
+    const wake = () => {
       linger.slept(performance.now() - since);
       this.#turn();
-    });
+    };
+    const bell = this.#bell();
+    if (bell === undefined) setTimeout(wake, lookMs);
+    else bell.arm(wake);
+  }
+
+  /** Undefined where the system has nothing left for one. Then somebody has to look, until it has. */
+  #bell(): Doorbell | undefined {
+    try {
+      return this.context.bell();
+    } catch (error) {
+      if (error instanceof IpcError) return undefined;
+      throw error;
+    }
   }
 
   #hand(event: Event): void {
@@ -223,8 +253,16 @@ let shared: Loop | undefined;
 
 /** The loop of this thread. */
 export function loop(): Loop {
-  shared ??= new Loop();
+  shared ??= Loop.ready();
   return shared;
+}
+
+/**
+ * Begins the loop of this thread, for a process that was forked a moment ago and is to answer soon: what wakes it up costs
+ * it a thread and a socket, and is not there before it sleeps for the first time.
+ */
+export function beginLoop(): void {
+  shared ??= new Loop();
 }
 
 /**

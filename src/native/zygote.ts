@@ -1,6 +1,5 @@
 /** Forks, and what is done to them and by them: a shape of libearshot-zygote. */
 
-import { constants } from "./layout.ts";
 import { zygoteLibrary } from "./library.ts";
 import { Struct } from "./struct.ts";
 import { zygoteErrorOf } from "./zygote-errors.ts";
@@ -99,19 +98,6 @@ export function serveForks(options: ZygoteOptions): Fork | undefined {
     pid: clone.get("pid"),
     ahead: clone.get("ahead") === 1,
   };
-}
-
-export type Read = { bytes: Uint8Array; descriptors: number[] };
-
-/** Waits for so many bytes, and what descriptors come with them. Undefined when the other side has ended. */
-export function readBytes(descriptor: number, count: number): Read | undefined {
-  const bytes = new Uint8Array(count);
-  const descriptors = new Int32Array(constants.descriptors_max);
-  const came = new Uint32Array(1);
-  const { earshot_zygote_read: read } = zygoteLibrary().calls;
-  const result = read(descriptor, bytes, count, descriptors, descriptors.length, came);
-  if (checked(result, "reading") === 0) return undefined;
-  return { bytes, descriptors: [...descriptors.subarray(0, came[0])] };
 }
 
 /** Waits until all bytes are taken. False when the other side has ended. */

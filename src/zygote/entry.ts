@@ -2,15 +2,16 @@
 
 import { gcAndSweep } from "bun:jsc";
 import { closeSync } from "node:fs";
+import { Hold } from "../ipc/hold.ts";
 import { endLoop } from "../ipc/loop.ts";
 import { IpcError } from "../native/errors.ts";
 import { follow, otherThreads, serveForks } from "../native/zygote.ts";
-import { live, rehearse, rehearseAhead } from "./birth.ts";
-import { renewIdentity } from "./identity.ts";
+import { live, rehearse, rehearseOnce, unborn } from "./birth.ts";
+import { provideIdentity, renewIdentity } from "./identity.ts";
 import { checkDescriptors, openNow } from "./leftovers.ts";
 import { writeFrame } from "./particulars.ts";
 import type { ServiceModule } from "./service-module.ts";
-import { fault, loadModule, warmUp } from "./service-module.ts";
+import { fault, loadModule, tried } from "./service-module.ts";
 import type { Settings } from "./settings.ts";
 import { places, restoreEnvironment } from "./settings.ts";
 import type { Word } from "./word.ts";
@@ -31,19 +32,21 @@ async function prepare(): Promise<ServiceModule> {
   const before = openNow();
   const begun = performance.now();
   const module = await loadModule(settings.module);
-  await warmUp(settings.module, module);
+  const part = (name: string, run: () => void | Promise<void>) => tried(settings.module, name, run);
+  await part("warm()", async () => module.warm?.());
   if (!endLoop()) {
     throw fault(
       settings.module,
       "has services or connections of earshot open after warm(); close them, and open in serve() what it needs",
     );
   }
-  await rehearse();
+  provideIdentity();
+  await part("rehearse()", () => rehearse(module));
   // What is garbage now would be garbage in each clone.
   gcAndSweep();
   gcAndSweep();
   // A collection has memory given out anew from wherever there is some; clones go on where this has begun, side by side.
-  await rehearse(1);
+  await part("rehearse()", () => rehearse(module, 1));
   if (settings.mode === "fork") await settled(checkThreads);
   if (settings.mode === "fork") await settled(() => checkDescriptors(settings.module, before));
   say({ kind: "ready", warmMs: performance.now() - begun });
@@ -101,18 +104,32 @@ const { graceMs } = settings;
 const leave = (code: number) => process.exit(code);
 
 async function main(): Promise<void> {
+  // What waits for nothing that Bun knows of would end the process, where it is to be told that it takes too long.
+  const hold = new Hold();
+  hold.take();
   const module = await prepare().catch(complain);
+  hold.release();
   if (settings.mode === "pool") {
     closeSync(places.control);
-    return await live({ module, connection: places.connection, ahead: false, graceMs, leave });
+    return await live({ module, connection: unborn(), socket: places.connection, graceMs, leave });
   }
   follow(0);
+  const connection = unborn();
   const fork = serve();
   if (fork === undefined) process.exit(0);
   renewIdentity(fork.pid);
-  const { connection, ahead } = fork;
-  if (ahead) await rehearseAhead();
-  await live({ module, connection, ahead, graceMs, leave });
+  if (fork.ahead) await rehearseAhead(module);
+  await live({ module, connection, socket: fork.connection, graceMs, leave });
+}
+
+/** It went well in the zygote; who does not come to its end here is of no use. */
+const rehearsalMsMax = 1000;
+
+async function rehearseAhead(module: ServiceModule): Promise<void> {
+  const late = setTimeout(() => process.exit(1), rehearsalMsMax);
+  // It is for speed alone.
+  await rehearseOnce(module).catch(() => undefined);
+  clearTimeout(late);
 }
 
 function serve() {

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { IpcError } from "../native/errors.ts";
 import type { LaunchOptions } from "./launch.ts";
 import type { Blank, Source } from "./source.ts";
+import { takeLiving } from "./source.ts";
 import type { Lifeline } from "./zygote-process.ts";
 import { ZygoteProcess } from "./zygote-process.ts";
 
@@ -75,7 +76,7 @@ export class Forks implements Source {
   }
 
   async take(): Promise<Blank> {
-    return this.#ready.shift() ?? (await this.#fork(false));
+    return (await takeLiving(this.#ready)) ?? (await this.#fork(false));
   }
 
   async #fork(ahead: boolean): Promise<Blank> {

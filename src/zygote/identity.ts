@@ -11,27 +11,36 @@ import { setRandomSeed } from "bun:jsc";
 const storedBytesMax = 2048;
 const requestBytes = storedBytesMax / 8;
 
-/** `pid` is what the process is known by now. */
-export function renewIdentity(pid: number): void {
+const ownClock = performance.now.bind(performance);
+const ownOrigin = performance.timeOrigin;
+
+let pid = process.pid;
+let beganMs = 0;
+
+/** Has `process` and `performance` ask here, so that little is to be written when it changes. */
+export function provideIdentity(): void {
+  // Bun asks for it once, and keeps it.
+  define(process, "pid", {
+    get: () => pid,
+    set(value: number) {
+      pid = value;
+    },
+  });
+  // Its marks and measures go on by the zygote's clock.
+  define(performance, "now", { value: () => ownClock() - beganMs, writable: true });
+  define(performance, "timeOrigin", { get: () => ownOrigin + beganMs });
+}
+
+/** `id` is what the process is known by now. The times of `performance` begin anew. */
+export function renewIdentity(id: number): void {
   const request = new Uint8Array(requestBytes);
   // The last of these is more than there can have been.
   for (let used = 0; used <= storedBytesMax; used += requestBytes) crypto.getRandomValues(request);
   setRandomSeed(new DataView(request.buffer).getUint32(0));
-  // Bun asks for it once, and keeps it.
-  own(process, "pid", { value: pid, writable: true });
-  renewClock();
+  pid = id;
+  beganMs = ownClock();
 }
 
-const before = performance.now.bind(performance);
-const origin = performance.timeOrigin;
-
-/** The times of `performance` begin at the fork. Its marks and measures go on by the zygote's. */
-function renewClock(): void {
-  const began = before();
-  own(performance, "timeOrigin", { value: origin + began });
-  own(performance, "now", { value: () => before() - began, writable: true });
-}
-
-function own(target: object, name: string, property: PropertyDescriptor): void {
+function define(target: object, name: string, property: PropertyDescriptor): void {
   Object.defineProperty(target, name, { ...property, enumerable: true, configurable: true });
 }

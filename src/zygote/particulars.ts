@@ -6,8 +6,9 @@
 
 import { deserialize, serialize } from "bun:jsc";
 import { constants } from "../native/layout.ts";
-import type { NativeLimits, Read } from "../native/zygote.ts";
-import { readBytes, writeBytes } from "../native/zygote.ts";
+import type { NativeLimits } from "../native/zygote.ts";
+import { writeBytes } from "../native/zygote.ts";
+import { isLimited } from "./limits.ts";
 
 export type Particulars = {
   limits: NativeLimits;
@@ -21,31 +22,19 @@ export type Particulars = {
 
 const headerBytes = constants.header_bytes;
 
+/** Of a clone that is to be nothing in particular, which is told by an empty message. */
+const none: Particulars = { limits: {}, arguments: undefined, trial: false, certified: false };
+
 /** Throws what the structured clone algorithm does of what cannot be cloned. */
 export function encodeParticulars(particulars: Particulars): Uint8Array {
-  return serialize(particulars, { binaryType: "nodebuffer" });
+  const { limits, arguments: given, trial, certified } = particulars;
+  const isPlain = !isLimited(limits) && given === undefined && !trial && !certified;
+  return isPlain ? new Uint8Array(0) : serialize(particulars, { binaryType: "nodebuffer" });
 }
 
-/** Waits for them. Undefined if the owner has changed its mind, or is gone. */
-export function readParticulars(
-  connection: number,
-): { particulars: Particulars; descriptors: number[] } | undefined {
-  const frame = readFrame(connection);
-  if (frame === undefined) return undefined;
-  return { particulars: decodeParticulars(frame.bytes), descriptors: frame.descriptors };
-}
-
-/** `bytes` are all of their buffer. */
-export function decodeParticulars({ buffer }: Uint8Array): Particulars {
-  return deserialize(buffer as ArrayBuffer) as Particulars;
-}
-
-/** One message, and what comes with it. Undefined when the other side has ended. */
-export function readFrame(connection: number): Read | undefined {
-  const header = readBytes(connection, headerBytes);
-  if (header === undefined) return undefined;
-  const body = readBytes(connection, new DataView(header.bytes.buffer).getUint32(0));
-  return body && { ...body, descriptors: [...header.descriptors, ...body.descriptors] };
+export function decodeParticulars(bytes: Uint8Array): Particulars {
+  if (bytes.length === 0) return none;
+  return deserialize(bytes.slice().buffer) as Particulars;
 }
 
 /** False if nobody is there to read it. */

@@ -8,6 +8,7 @@ import { CloneProcess } from "./clone-process.ts";
 import type { LaunchOptions } from "./launch.ts";
 import { launch } from "./launch.ts";
 import type { Blank, Source } from "./source.ts";
+import { takeLiving } from "./source.ts";
 
 export class Pool implements Source {
   readonly mode = "pool";
@@ -86,7 +87,7 @@ export class Pool implements Source {
         const { exitCode: code, signalCode } = process;
         clone.ended({ code, signal: signalCode as NodeJS.Signals | null });
       });
-      return { end, process: Promise.resolve(clone), ahead: true };
+      return { end, process: Promise.resolve(clone) };
     } catch (error) {
       end.close();
       throw error;
@@ -97,7 +98,7 @@ export class Pool implements Source {
 
   async take(): Promise<Blank> {
     this.#closing.signal.throwIfAborted();
-    return this.#ready.shift() ?? (await this.#make());
+    return (await takeLiving(this.#ready)) ?? (await this.#make());
   }
 
   async close(): Promise<void> {

@@ -24,6 +24,16 @@ export type CloneStart<Arguments = unknown> = {
 export type ServiceModule = {
   /** Runs once, before the first clone is made. What it leaves behind is what every clone has from the beginning. */
   warm?(): void | Promise<void>;
+  /**
+   * Runs after `warm`, and asks of `serve` what an owner asks first, over a connection like his: so what both of them need
+   * is compiled before the first clone is made, and a clone that is made ahead has done it once already when it is taken.
+   * It runs a few times. That `serve` is given no arguments and no descriptors, and ends as in a clone, with its
+   * connection; what it changes, clones begin with.
+   *
+   * @example
+   * export async function rehearse(connection) { await connection.request("a word"); }
+   */
+  rehearse?(connection: Connection): void | Promise<void>;
   /** Runs in each clone. The clone lives as long as its connection does. */
   serve(connection: Connection, start: CloneStart): void | Promise<void>;
 };
@@ -33,8 +43,10 @@ export async function loadModule(path: string): Promise<ServiceModule> {
   const module = await load(path);
   if (typeof module["serve"] !== "function")
     throw fault(path, "exports no function serve(connection, { descriptors, arguments })");
-  if (module["warm"] !== undefined && typeof module["warm"] !== "function")
-    throw fault(path, "exports a warm that is no function; leave it out, or make it one");
+  for (const name of ["warm", "rehearse"]) {
+    if (module[name] === undefined || typeof module[name] === "function") continue;
+    throw fault(path, `exports a ${name} that is no function; leave it out, or make it one`);
+  }
   return module as unknown as ServiceModule;
 }
 
@@ -46,12 +58,16 @@ async function load(path: string): Promise<Record<string, unknown>> {
   }
 }
 
-/** Throws EMODULE if it throws. */
-export async function warmUp(path: string, module: ServiceModule): Promise<void> {
+/** Throws EMODULE if what runs in `part` of it throws. */
+export async function tried(
+  path: string,
+  part: string,
+  run: () => void | Promise<void>,
+): Promise<void> {
   try {
-    await module.warm?.();
+    await run();
   } catch (cause) {
-    throw fault(path, `failed in warm(): ${told(cause)}`, cause);
+    throw fault(path, `failed in ${part}: ${told(cause)}`, cause);
   }
 }
 
@@ -59,7 +75,7 @@ export function fault(path: string, what: string, cause?: unknown): IpcError {
   return new IpcError("EMODULE", `EMODULE: ${path} ${what}`, { path, cause });
 }
 
-/** Anything can be thrown. */
+/** Anything can be thrown, and not all of it can be made a string. */
 function told(error: unknown): string {
-  return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  return error instanceof Error ? `${error.name}: ${error.message}` : Bun.inspect(error);
 }

@@ -27,12 +27,18 @@ export const places = { control: 3, lifelineIn: 4, lifelineOut: 5, connection: 4
  * compiled where they are imported. Memory comes in small arenas, so that what a limit counts is what is used. The timer by
  * which Bun collects what little garbage there is in idle moments would have each clone write to pages that it could share;
  * garbage that grows is collected all the same.
+ *
+ * And what a clone does once it does not compile: the compiler of what has been called some thirty times, or has gone round
+ * five hundred, would write to a quarter of all pages that an idle clone has of its own. It waits for ten times as many,
+ * which code that is to be fast comes by within a millisecond.
  */
 export const threadless: Readonly<Record<string, string>> = {
   BUN_JSC_useConcurrentGC: "0",
   BUN_JSC_useConcurrentJIT: "0",
   BUN_JSC_numberOfGCMarkers: "1",
   BUN_JSC_useWarmUpMarkedBlocks: "0",
+  BUN_JSC_thresholdForJITAfterWarmUp: "5000",
+  BUN_JSC_thresholdForJITSoon: "1000",
   BUN_FEATURE_FLAG_DISABLE_ASYNC_TRANSPILER: "1",
   BUN_GC_TIMER_DISABLE: "1",
   MIMALLOC_PURGE_DELAY: "0",

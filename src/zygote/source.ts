@@ -8,8 +8,6 @@ import type { Mode } from "./settings.ts";
 export type Blank = {
   /** The owner's end of its connection. */
   readonly end: Descriptor;
-  /** It has waited, and may have ended meanwhile without anybody having noticed yet: it says that it is there. */
-  readonly ahead: boolean;
   /** Rejects if it could not be made; what is sent to it before is not lost. */
   readonly process: Promise<CloneProcess>;
 };
@@ -24,4 +22,13 @@ export interface Source {
   /** Has as many wait as were asked for. */
   fill(): void;
   close(): Promise<void>;
+}
+
+/** The first of those that wait which has not ended meanwhile; that it has may not have been heard yet. */
+export async function takeLiving(waiting: Blank[]): Promise<Blank | undefined> {
+  for (let blank = waiting.shift(); blank !== undefined; blank = waiting.shift()) {
+    if ((await blank.process).kill(0)) return blank;
+    blank.end.close();
+  }
+  return undefined;
 }

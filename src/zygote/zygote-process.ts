@@ -84,7 +84,7 @@ export class ZygoteProcess {
     const process = this.#fork(other, ahead);
     // Whoever waits for it is told; and if nobody does, nobody needs to be.
     process.catch(() => undefined);
-    return { end, process, ahead };
+    return { end, process };
   }
 
   /** `end` is the clone's, and closed here. Rejects with why it could not be, ECONNRESET if the zygote has ended. */

@@ -171,15 +171,14 @@ export class Zygote implements AsyncDisposable {
       arguments: options.arguments,
       trial: false,
     };
-    const limited = isLimited(given.limits);
+    // One of a pool has waited for long, and may be about to end: it says that it is there.
+    const certified = isLimited(given.limits) || this.mode === "pool";
     // What cannot be cloned is refused before anything is made.
-    const bytes = encodeParticulars({ ...given, certified: limited });
+    const bytes = encodeParticulars({ ...given, certified });
     for (let attempt = 1; ; attempt += 1) {
       try {
         const blank = await this.#source.take();
-        const certified = limited || blank.ahead;
-        const told = certified === limited ? bytes : encodeParticulars({ ...given, certified });
-        const begun = await begin(blank, told, certified, options, this.#graceMs);
+        const begun = await begin(blank, bytes, certified, options, this.#graceMs);
         return this.#hold(new Clone(begun.connection, begun.process, this.#graceMs));
       } catch (error) {
         // One that was lost before it had begun has done nothing that another could not do.

@@ -51,6 +51,34 @@ describe.each(modes)("%s: a module", (mode) => {
     });
   });
 
+  test("whose warm() throws what is no error, and no string", async () => {
+    const source = `export function warm() { throw Object.assign(Object.create(null), { left: 3 }); } ${serve}`;
+    const { code, message } = await refusal(mode, source);
+    expect(code).toBe("EMODULE");
+    expect(message).toContain("left: 3");
+  });
+
+  test("whose rehearse is no function", async () => {
+    expect(await refusal(mode, `export const rehearse = 3; ${serve}`)).toEqual({
+      code: "EMODULE",
+      message:
+        "EMODULE: MODULE exports a rehearse that is no function; leave it out, or make it one",
+    });
+  });
+
+  test("whose rehearse() throws, or the serve() that it speaks to", async () => {
+    const thrown = `throw new TypeError("no audience");`;
+    const message = "EMODULE: MODULE failed in rehearse(): TypeError: no audience";
+    const sources = [
+      `export async function rehearse() { ${thrown} } ${serve}`,
+      `export async function rehearse(connection) { await connection.request("hello"); }
+       export async function serve() { ${thrown} }`,
+    ];
+    for (const source of sources) {
+      expect(await refusal(mode, source)).toEqual({ code: "EMODULE", message });
+    }
+  });
+
   test("whose warm() ends the process", async () => {
     const { code, message } = await refusal(
       mode,
@@ -70,6 +98,11 @@ describe.each(modes)("%s: a module", (mode) => {
     const error = await failure(Zygote.start({ module, mode, startTimeout: 300 }));
     expect(error).toMatchObject({ code: "ETIMEDOUT" });
     expect(error!.message).toContain("startTimeout");
+    // Nor one that nothing would ever wake.
+    writeFileSync(module, `export async function warm() { await new Promise(() => 0); } ${serve}`);
+    expect(await failure(Zygote.start({ module, mode, startTimeout: 300 }))).toMatchObject({
+      code: "ETIMEDOUT",
+    });
   });
 
   test("and one that leaves services of earshot open", async () => {

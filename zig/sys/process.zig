@@ -154,18 +154,6 @@ pub fn presentPages(address: usize, pages: []bool) ?[]const bool {
     return pages[0..told];
 }
 
-/// Writes a byte over itself, wherever it is, so that its page is this process's own from then on. Says whether that could
-/// be done.
-pub fn rewriteByte(address: usize) bool {
-    // By this way what is not to be written can be, as debuggers do.
-    const fd = c.open("/proc/self/mem", .{ .ACCMODE = .RDWR, .CLOEXEC = true });
-    if (fd < 0) return false;
-    defer posix.closeDescriptor(fd);
-    var byte: [1]u8 = undefined;
-    if (c.pread(fd, &byte, 1, @intCast(address)) != 1) return false;
-    return c.pwrite(fd, &byte, 1, @intCast(address)) == 1;
-}
-
 const forking = struct {
     extern "c" fn fork() c.pid_t;
     extern "c" fn setgroups(count: usize, groups: ?[*]const c.gid_t) c_int;
@@ -363,10 +351,18 @@ pub fn openProcess(system: *System, pid: i32) Error!Fd {
     return @intCast(try check(system, .pidfd_open, linux.pidfd_open(pid, 0)));
 }
 
+/// With 0 it is sent nothing, and `Gone` says that it has ended, though its parent may not have heard of that.
 pub fn signalProcess(system: *System, fd: Fd, signal: u32) Error!void {
     if (!available) return error.NotAvailable;
+    if (signal == 0 and hasEnded(fd)) return error.Gone;
     const number: linux.SIG = @enumFromInt(signal);
     _ = try check(system, .pidfd_send_signal, linux.pidfd_send_signal(fd, number, null, 0));
+}
+
+/// There is something to read from the descriptor of a process when it has ended (pidfd_open(2)).
+fn hasEnded(fd: Fd) bool {
+    var polled = [_]sys.PollFd{.{ .fd = fd, .events = c.POLL.IN, .revents = 0 }};
+    return direct.pollDescriptors(&polled, 0) > 0;
 }
 
 /// How a process ended: with a code, or by a signal.

@@ -4,9 +4,8 @@
 //!   first call of such code.
 //! - A fork writes a line into the page tables for each page of memory: for a heap of 60 MB some 15,000, most of its time.
 //!   Where the pages of 2 MiB are one, that is one line.
-//! - It leaves out the lines of what can be read from a file again, as programs can, unless something of the mapping has
-//!   been written. A clone that uses 16 MB of Bun's 80 would then meet a fault every 64 KiB, each dearer than the copies
-//!   of all the lines that it spares.
+//! - It leaves out the lines of what can be read from a file again, as programs can. A clone meets a fault for every 64 KiB
+//!   that it uses of them; to have them copied costs as much, at the fork and again at the end, and memory besides.
 
 const std = @import("std");
 const sys = @import("sys");
@@ -19,9 +18,6 @@ const text_bytes_max = 1024 * 1024;
 const large_bytes = 2 * 1024 * 1024;
 /// A large page takes all of its memory; where less than three quarters of it is there that would be too much of it.
 const present_min = large_bytes / std.heap.page_size_min / 4 * 3;
-
-/// Programs are smaller. What is larger may be data, of which clones need little.
-const program_bytes_max = 256 * 1024 * 1024;
 
 pub const Error = process.Error || error{TooMany};
 
@@ -53,11 +49,6 @@ const Mapping = struct {
         return std.mem.eql(u8, mapping.access, access);
     }
 
-    fn isProgram(mapping: Mapping) bool {
-        if (!mapping.has_file or mapping.end - mapping.start > program_bytes_max) return false;
-        return mapping.is("r-xp") or mapping.is("r--p");
-    }
-
     fn isHeap(mapping: Mapping) bool {
         return !mapping.has_file and mapping.is("rw-p");
     }
@@ -74,7 +65,6 @@ pub fn prepare(system: *sys.System, allocator: std.mem.Allocator) Error!void {
     while (lines.next()) |line| {
         const mapping = Mapping.parse(line) orelse continue;
         _ = process.copyOnFork(mapping.start, mapping.end - mapping.start);
-        if (mapping.isProgram()) _ = process.rewriteByte(mapping.start);
         if (mapping.isHeap()) unite(mapping);
     }
 }
@@ -93,8 +83,8 @@ test "a line of the maps says where, how, and whether of a file" {
     const program = Mapping.parse("00400000-00452000 r-xp 00000000 08:02 173521      /usr/bin/dbus-daemon").?;
     try std.testing.expectEqual(0x400000, program.start);
     try std.testing.expectEqual(0x452000, program.end);
-    try std.testing.expect(program.isProgram() and !program.isHeap());
+    try std.testing.expect(!program.isHeap());
     const heap = Mapping.parse("00e03000-00e24000 rw-p 00000000 00:00 0           [heap]").?;
-    try std.testing.expect(heap.isHeap() and !heap.isProgram());
+    try std.testing.expect(heap.isHeap());
     try std.testing.expectEqual(null, Mapping.parse("00e03000"));
 }

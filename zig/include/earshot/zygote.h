@@ -243,7 +243,10 @@ int32_t earshot_zygote_harden(void);
 /* A descriptor for a process that cannot be mistaken for a later one of its number. */
 int32_t earshot_zygote_process(int32_t pid);
 
-/* Sends a process a signal. */
+/*
+ * Sends a process a signal. With 0 it is sent nothing, and EARSHOT_ZYGOTE_GONE says that it has ended, though its parent may
+ * not have waited for it yet.
+ */
 int32_t earshot_zygote_signal(int descriptor, int32_t signal);
 
 #ifdef __cplusplus
