@@ -9,6 +9,7 @@ import { keyPair } from "../../src/crypto/key-pair.ts";
 import { answer } from "../../src/crypto/meeting.ts";
 import type { Connection, IpcError } from "../../src/index.ts";
 import { connect, serve } from "../../src/index.ts";
+import { vectorBytes } from "../kit/bytes.ts";
 import { Command, leaveNoCommand } from "../kit/command.ts";
 import { frame, header } from "../kit/frames.ts";
 import type { Change } from "../kit/middle.ts";
@@ -27,7 +28,6 @@ leaveNoCommand();
 setDefaultTimeout(120_000);
 
 const seed = Number(process.env["EARSHOT_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
-const bytesOf = (text: string) => new TextEncoder().encode(text);
 
 async function rejection(promise: Promise<Connection>): Promise<IpcError> {
   const outcome = await promise.catch((error: unknown) => error);
@@ -471,8 +471,7 @@ describe("who does not say what is to be said", () => {
   )("%s is told what to do", async (_, given) => {
     await using stage = await SealedStage.open();
     using peer = await RawPeer.connect(stage.service.path);
-    const { text = "", bytes } = given as { text?: string; bytes?: string };
-    peer.write(frame(bytes === undefined ? bytesOf(text) : Uint8Array.fromHex(bytes)));
+    peer.write(frame(vectorBytes(given)));
     await peer.gone();
     expect(peer.texts).toHaveLength(1);
     expect(JSON.parse(peer.texts[0]!)).toMatchObject({ seal: 1, error: { code: "EPROTO" } });

@@ -15,6 +15,7 @@ import {
 import { loop } from "../../src/ipc/loop.ts";
 import { networkBytesMax } from "../../src/ipc/network.ts";
 import { constants } from "../../src/native/layout.ts";
+import { hexOf, unhex } from "../kit/bytes.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
 import { Scratch } from "../kit/scratch.ts";
 import { until } from "../kit/until.ts";
@@ -22,16 +23,13 @@ import vectors from "../vectors/lookup.json" with { type: "json" };
 
 leaveNoTrace();
 
-const bytesOf = (hex: string) => new Uint8Array(Buffer.from(hex, "hex"));
-const hexOf = (bytes: Uint8Array | string) => Buffer.from(bytes).toString("hex");
-
 test("the vectors are those that this was written for", () => {
   expect(vectors.version).toBe(1);
   expect(vectors.answer_bytes_max).toBe(answerBytesMax);
 });
 
 test.each(vectors.requests)("request $hex", ({ hex, service, network }) => {
-  const request = parseRequest(bytesOf(hex));
+  const request = parseRequest(unhex(hex));
   if (service === null || network === null) {
     expect(request).toBeUndefined();
     return;
@@ -41,12 +39,12 @@ test.each(vectors.requests)("request $hex", ({ hex, service, network }) => {
 });
 
 test.each(vectors.answers)("answer $hex", ({ hex, error }) => {
-  expect(answeredError(bytesOf(hex))).toBe(error ?? undefined);
+  expect(answeredError(unhex(hex))).toBe(error ?? undefined);
   expect(hexOf(error === null ? ok : errorAnswer(error))).toBe(hex);
 });
 
 test.each(vectors.no_answers)("%j is no answer", (hex) => {
-  expect(answeredError(bytesOf(hex))).toContain("is it ipcd that answers?");
+  expect(answeredError(unhex(hex))).toContain("is it ipcd that answers?");
 });
 
 test("the longest request that may be is one", () => {
@@ -84,7 +82,7 @@ test.each(vectors.exchanges)("exchange: $what", async (vector) => {
         heard += hexOf(bytes);
         if (heard.length < sent.length) return;
         const descriptors = vector.connection ? [near] : [];
-        if (answered !== "") client.send(bytesOf(answered), { descriptors });
+        if (answered !== "") client.send(unhex(answered), { descriptors });
         near.close();
         await client.close();
       },

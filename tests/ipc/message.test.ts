@@ -3,6 +3,7 @@
 import { describe, expect, test } from "bun:test";
 import type { Message, Payload } from "../../src/index.ts";
 import { Context, EventType, IpcError } from "../../src/index.ts";
+import { bytesOf, hexOf, unhex } from "../kit/bytes.ts";
 import { FrameCutter, headerBytes } from "../kit/frames.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
 import { event, messages, Pair } from "../kit/pair.ts";
@@ -15,9 +16,6 @@ import vectors from "../vectors/frames.json" with { type: "json" };
 leaveNoTrace();
 
 const kib = 1024;
-const bytesOf = (text: string) => new TextEncoder().encode(text);
-const unhex = (digits: string) => new Uint8Array(Buffer.from(digits, "hex"));
-const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
 
 /** Sends one message to the other end, and returns it as it arrives: a view, good until the next wait. */
 function exchange(pair: Pair, payload: Payload): Message {
@@ -90,7 +88,7 @@ describe("what can be sent", () => {
         context.schedule(pair.client, each, { report: 1 });
         context.write(pair.client, each);
         for (const message of messages(context, 3)) {
-          expect(hex(message.bytes)).toBe(hex(bytesOf(each)));
+          expect(hexOf(message.bytes)).toBe(hexOf(bytesOf(each)));
           expect(message.text()).toBe(each.toWellFormed());
         }
       }
@@ -266,7 +264,7 @@ class Wire implements AsyncDisposable {
   async until(what: string, condition: () => boolean): Promise<void> {
     await until(what, () => {
       for (const each of this.context.wait(0)) {
-        if (each.type === EventType.MessageRx) this.payloads.push(hex(each.message.bytes));
+        if (each.type === EventType.MessageRx) this.payloads.push(hexOf(each.message.bytes));
         if (each.type === EventType.Disconnection) this.ends.push(each.reason);
       }
       return condition();
@@ -348,7 +346,7 @@ describe("on the wire", () => {
       });
       for (const payload of payloads) wire.context.schedule(connection, unhex(payload));
       await wire.until("all is there", () => peer.payloads.length === payloads.length);
-      expect(peer.payloads.map(hex)).toEqual(payloads);
+      expect(peer.payloads.map(hexOf)).toEqual(payloads);
     });
   }
 
@@ -381,7 +379,7 @@ describe("on the wire", () => {
     for (const { wire: digits, payloads } of vectors.streams) {
       const cutter = new FrameCutter();
       for (const byte of unhex(digits)) cutter.push(Uint8Array.of(byte));
-      expect(cutter.payloads.map(hex)).toEqual(payloads);
+      expect(cutter.payloads.map(hexOf)).toEqual(payloads);
       expect(cutter.restBytes).toBe(0);
     }
     expect(headerBytes).toBe(4);

@@ -12,8 +12,7 @@ import {
 import { ipcLibrary } from "../../src/native/library.ts";
 import { Struct } from "../../src/native/struct.ts";
 import type { Address } from "../../src/native/symbols.ts";
-
-const bytesOf = (text: string) => new TextEncoder().encode(text);
+import { bytesOf } from "./bytes.ts";
 
 export class BareContext implements Disposable {
   readonly library = ipcLibrary();

@@ -12,14 +12,9 @@ import {
   type Refusal,
   version,
 } from "../../src/memory/hello.ts";
+import { bytesOf, vectorBytes } from "../kit/bytes.ts";
 import { mirror } from "../kit/sealed.ts";
 import vectors from "../vectors/hellos.json" with { type: "json" };
-
-const encode = (text: string) => new TextEncoder().encode(text);
-const decode = (bytes: { text?: string; bytes?: string }) =>
-  bytes.bytes === undefined
-    ? encode(bytes.text ?? "")
-    : new Uint8Array(Buffer.from(bytes.bytes, "hex"));
 
 test("the vectors are those that this was written for", () => {
   expect(vectors.version).toBe(1);
@@ -27,33 +22,33 @@ test("the vectors are those that this was written for", () => {
 });
 
 test.each(vectors.hellos)("$what is understood", ({ text, rings, exact }) => {
-  expect(parseHello(encode(text))).toEqual({ rings });
-  expect(parseAnswer(encode(text))).toEqual({ rings });
+  expect(parseHello(bytesOf(text))).toEqual({ rings });
+  expect(parseAnswer(bytesOf(text))).toEqual({ rings });
   if (!exact) return;
   expect(formatHello({ rings })).toBe(text);
   expect(formatWelcome({ rings })).toBe(text);
 });
 
 test.each(vectors.malformed)("$what is refused", (vector) => {
-  expect(() => parseHello(decode(vector))).toThrow(vector.why);
-  expect(() => parseAnswer(decode(vector))).toThrow(vector.why);
+  expect(() => parseHello(vectorBytes(vector))).toThrow(vector.why);
+  expect(() => parseAnswer(vectorBytes(vector))).toThrow(vector.why);
 });
 
 test.each(vectors.refusals)("$what", ({ text, code, message }) => {
   const error = { code, message } as Refusal;
   expect(formatRefusal(error)).toBe(text);
-  expect(parseAnswer(encode(text))).toEqual({ error });
+  expect(parseAnswer(bytesOf(text))).toEqual({ error });
 });
 
 test.each(vectors.malformed_refusals)("$what is refused", ({ text, why }) => {
-  expect(() => parseAnswer(encode(text))).toThrow(why);
+  expect(() => parseAnswer(bytesOf(text))).toThrow(why);
 });
 
 test("what is longer than any hello is refused before it is looked at", () => {
   const most = JSON.stringify({ memory: 1, rings: { up: 65_536, down: 65_536 }, pad: "" });
   const padded = (length: number) => most.replace('""', `"${"x".repeat(length - most.length)}"`);
-  expect(parseHello(encode(padded(helloBytesMax))).rings.up).toBe(65_536);
-  expect(() => parseHello(encode(padded(helloBytesMax + 1)))).toThrow(
+  expect(parseHello(bytesOf(padded(helloBytesMax))).rings.up).toBe(65_536);
+  expect(() => parseHello(bytesOf(padded(helloBytesMax + 1)))).toThrow(
     `${helloBytesMax + 1} bytes; a hello has ${helloBytesMax} at most`,
   );
 });

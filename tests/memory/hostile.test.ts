@@ -8,6 +8,7 @@ import { ClientSocket, type ServerConnection, ServerSocket } from "../../src/mem
 import { passedHeldMax, passedMax } from "../../src/memory/passing.ts";
 import { kinds } from "../../src/native/memory-layout.ts";
 import { Segment, value } from "../../src/native/shared-memory.ts";
+import { vectorBytes } from "../kit/bytes.ts";
 import { canCount, descriptorCount } from "../kit/census.ts";
 import { Child } from "../kit/child.ts";
 import { mapsOf } from "../kit/maps.ts";
@@ -76,8 +77,7 @@ describe("a client that", () => {
   test.each(vectors.malformed)("says $what is refused", async (vector) => {
     await using stage = await MemoryStage.open({ role: "echo" });
     await using peer = await MemoryPeer.connect("pong", stage.rundir);
-    const { text = "", bytes } = vector as { text?: string; bytes?: string };
-    peer.say(bytes === undefined ? text : new Uint8Array(Buffer.from(bytes, "hex")));
+    peer.say(vectorBytes(vector));
     expect((await within("its end", peer.link.ended)).reason).toBe("peer_closed");
     const refusal = { memory: 1, error: { code: "EPROTO", message: vector.why } };
     expect(peer.heard.map((one) => JSON.parse(one))).toEqual([refusal]);

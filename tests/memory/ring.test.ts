@@ -3,6 +3,7 @@
 import { describe, expect, test } from "bun:test";
 import { Corrupt, type Ring } from "../../src/memory/ring.ts";
 import { kinds, memoryConstants, rests } from "../../src/native/memory-layout.ts";
+import { hexOf, unhex } from "../kit/bytes.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
 import { pattern, Random } from "../kit/random.ts";
 import { RingPair } from "../kit/ring-pair.ts";
@@ -12,8 +13,6 @@ leaveNoTrace();
 
 const { head_bytes: headBytes, ring_bytes_min: ringBytesMin } = memoryConstants;
 const { words } = vectors;
-const unhex = (digits: string) => new Uint8Array(Buffer.from(digits, "hex"));
-const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
 
 /** A word of the head, as the vectors number it. */
 function word({ bytes }: Ring, at: number): number {
@@ -45,7 +44,7 @@ describe.each(vectors.streams)("$what", ({ start, messages, records, tail }) => 
     pair.writer.publish();
     expect(word(pair.writing, words.tail)).toBe(tail);
     for (const { at, bytes } of records) {
-      expect(hex(pair.writing.bytes.subarray(at, at + bytes.length / 2))).toBe(bytes);
+      expect(hexOf(pair.writing.bytes.subarray(at, at + bytes.length / 2))).toBe(bytes);
     }
   });
 
@@ -56,7 +55,10 @@ describe.each(vectors.streams)("$what", ({ start, messages, records, tail }) => 
     put(pair.writing, words.tail, tail);
     for (const { kind, payload } of messages) {
       expect(pair.reader.next()).toBe(true);
-      expect({ kind: pair.reader.kind, payload: hex(pair.reader.view) }).toEqual({ kind, payload });
+      expect({ kind: pair.reader.kind, payload: hexOf(pair.reader.view) }).toEqual({
+        kind,
+        payload,
+      });
     }
     expect(pair.reader.next()).toBe(false);
     expect(word(pair.reading, words.head)).toBe(start);

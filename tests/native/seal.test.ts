@@ -8,6 +8,7 @@ import { IpcError } from "../../src/native/errors.ts";
 import { chooseSuite, Handshake, ownSuites, Seal, tagBytes } from "../../src/native/seal.ts";
 import type { Suite } from "../../src/native/seal-layout.ts";
 import { aegis256 } from "../kit/aegis.ts";
+import { bytesOf, unhex } from "../kit/bytes.ts";
 import { chacha20Poly1305 } from "../kit/chacha.ts";
 import { leaveNoCommand, run } from "../kit/command.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
@@ -21,8 +22,6 @@ leaveNoCommand();
 
 const programs = join(import.meta.dir, "programs");
 
-const hex = (digits: string) => Uint8Array.fromHex(digits);
-const bytesOf = (text: string) => new TextEncoder().encode(text);
 const textOf = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
 
 function sealed(seal: Seal, text: string, kind = 0): Uint8Array {
@@ -167,7 +166,7 @@ describe("a handshake", () => {
 describe.each(allSuites)("records of %s", (suite) => {
   test("are those of the vectors, across keys", () => {
     for (const direction of records.directions.filter((each) => each.suite === suite)) {
-      const key = hex(direction.key);
+      const key = unhex(direction.key);
       using seal = Seal.fromKeys({
         suite,
         sending: key,
@@ -177,7 +176,7 @@ describe.each(allSuites)("records of %s", (suite) => {
       });
       for (const { kind, bytes, sealed: expected } of direction.records) {
         const out = new Uint8Array(expected.length / 2);
-        expect(seal.seal(kind, hex(bytes), out)).toBe(out.length);
+        expect(seal.seal(kind, unhex(bytes), out)).toBe(out.length);
         expect(out.toHex()).toBe(expected);
         expect(seal.open(kind, out, out)).toBe(bytes.length / 2);
         expect(out.subarray(0, bytes.length / 2).toHex()).toBe(bytes);
@@ -333,10 +332,10 @@ test("the ciphers of the kit, which ours are held against, are those that were p
     if (vector.suite === "aes_256_gcm") continue;
     const made = vector.suite === "aegis_256" ? aegis256 : chacha20Poly1305;
     const parts = made.seal(
-      hex(vector.key),
-      hex(vector.nonce),
-      hex(vector.beside),
-      hex(vector.bytes),
+      unhex(vector.key),
+      unhex(vector.nonce),
+      unhex(vector.beside),
+      unhex(vector.bytes),
     );
     expect(parts.map((part) => part.toHex())).toEqual([vector.sealed, vector.tag]);
   }

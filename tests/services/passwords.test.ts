@@ -15,6 +15,7 @@ import { join } from "node:path";
 import { connect } from "../../src/index.ts";
 import { type Passwords, PasswordsError } from "../../src/services/passwords/client.ts";
 import { itemBytesMax, requestParts } from "../../src/services/passwords/format.ts";
+import { hexOf } from "../kit/bytes.ts";
 import { canCount } from "../kit/census.ts";
 import { earshot, leaveNoCommand, run } from "../kit/command.ts";
 import { frame, header, join as joined } from "../kit/frames.ts";
@@ -37,7 +38,6 @@ leaveNoTrace();
 leaveNoCommand();
 
 const isCounted = test.if(canCount);
-const hex = (value: Uint8Array) => Buffer.from(value).toString("hex");
 
 test("what is set is there until it is deleted, and a missing key is an error", async () => {
   await using stage = await started();
@@ -66,7 +66,7 @@ test("keys and values of every length and any bytes", async () => {
   }));
   for (const { key, value } of items) {
     passwords.set(key, value);
-    expect(hex(passwords.get(key)) === hex(value)).toBe(true);
+    expect(hexOf(passwords.get(key)) === hexOf(value)).toBe(true);
   }
   const keys = passwords.keyset();
   for (const [at, { key, value }] of items.entries()) {
@@ -93,7 +93,7 @@ test("each client begins with what the file has, and sees nobody's changes", asy
   other.delete(bytes("bytes"));
   expect(text(other.get(bytes("mail")))).toBe("initial");
   expect(other.has(bytes("own"))).toBe(false);
-  expect(hex(one.get(bytes("bytes")))).toBe("00ff0a");
+  expect(hexOf(one.get(bytes("bytes")))).toBe("00ff0a");
   using third = await stage.open();
   expect(third.keyset().map(text)).toEqual(["mail", "bytes"]);
   expect(text(third.get(bytes("mail")))).toBe("initial");
@@ -215,8 +215,8 @@ isCounted(
     const sessions: { passwords: Passwords; secret: Uint8Array; key: Uint8Array }[] = [];
     const leave = (at: number) => {
       const [{ passwords, secret, key }] = sessions.splice(at, 1) as [(typeof sessions)[number]];
-      expect(hex(passwords.get(key))).toBe(hex(secret));
-      expect(passwords.keyset().map(hex)).toEqual([hex(key)]);
+      expect(hexOf(passwords.get(key))).toBe(hexOf(secret));
+      expect(passwords.keyset().map(hexOf)).toEqual([hexOf(key)]);
       passwords.close();
     };
     for (let cycle = 0; cycle < 1000; cycle++) {

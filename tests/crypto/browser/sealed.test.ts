@@ -12,6 +12,7 @@ import { KeyPair, keyPair } from "../../../src/crypto/key-pair.ts";
 import { parsePublicKey } from "../../../src/crypto/public-key.ts";
 import { Handshake, type Seal } from "../../../src/native/seal.ts";
 import { startBrowser } from "../../kit/browser.ts";
+import { bytesOf, unhex } from "../../kit/bytes.ts";
 import { leaveNoCommand, run } from "../../kit/command.ts";
 import { leaveNoTrace } from "../../kit/no-trace.ts";
 import { pattern } from "../../kit/random.ts";
@@ -23,8 +24,6 @@ import { converse, initiate, makeKeys, records } from "./interop.ts";
 leaveNoTrace();
 leaveNoCommand();
 
-const hex = (digits: string) => Uint8Array.fromHex(digits);
-const bytesOf = (text: string) => new TextEncoder().encode(text);
 const textOf = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
 
 /** The native end: it knows one client, and sends back in capitals what it is sent. */
@@ -75,9 +74,9 @@ function expectKeys({ sending, receiving }: { sending: string; receiving: string
   const after = vector!.messages.slice(2);
   expect(after).toHaveLength(4);
   for (const [index, { payload, ciphertext }] of after.entries()) {
-    const key = hex(index % 2 === 0 ? sending : receiving);
+    const key = unhex(index % 2 === 0 ? sending : receiving);
     const nonce = BigInt(index >> 1);
-    const made = sealElsewhere("aes_256_gcm", key, nonce, new Uint8Array(0), hex(payload));
+    const made = sealElsewhere("aes_256_gcm", key, nonce, new Uint8Array(0), unhex(payload));
     expect(made.toHex()).toBe(ciphertext);
   }
 }
@@ -99,12 +98,12 @@ describe("in this runtime", () => {
 
   test("it talks to the native library", async () => {
     const own = makeKeys();
-    using service = new Service(hex(own.publicKey));
+    using service = new Service(unhex(own.publicKey));
     const keys = {
       secretKey: own.secretKey,
       peerPublicKey: parsePublicKey(service.keys.publicKey).toHex(),
     };
-    const ask = (message: string) => Promise.resolve(service.answer(hex(message)).toHex());
+    const ask = (message: string) => Promise.resolve(service.answer(unhex(message)).toHex());
     expect(await converse(keys, texts, ask)).toEqual(capitals);
     expect(service.greeting).toBe("from a browser");
   });
@@ -206,7 +205,7 @@ describe("in Chromium", () => {
           new Response(script, { headers: { "Content-Type": "text/javascript" } }),
         "/ask": {
           POST: async (request) => {
-            const message = hex(await request.text());
+            const message = unhex(await request.text());
             return new Response(service!.answer(message).toHex());
           },
         },
@@ -244,8 +243,8 @@ describe("in Chromium", () => {
 
   test("it makes keys, connects to a service that knows them, and talks", async () => {
     const own = await inPage<ReturnType<typeof makeKeys>>("makeKeys");
-    expect(parsePublicKey(new KeyPair(hex(own.secretKey)).publicKey).toHex()).toBe(own.publicKey);
-    service = new Service(hex(own.publicKey));
+    expect(parsePublicKey(new KeyPair(unhex(own.secretKey)).publicKey).toHex()).toBe(own.publicKey);
+    service = new Service(unhex(own.publicKey));
     using open = service;
     const keys = {
       secretKey: own.secretKey,

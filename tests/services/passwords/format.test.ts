@@ -16,11 +16,10 @@ import {
   requestParts,
   welcomeBytes,
 } from "../../../src/services/passwords/format.ts";
+import { hexOf, unhex } from "../../kit/bytes.ts";
 import vectors from "../../vectors/passwords.json";
 
-const hex = (text: string) => new Uint8Array(Buffer.from(text, "hex"));
-const hexOf = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
-const maybe = (text: string | undefined) => (text === undefined ? undefined : hex(text));
+const maybe = (text: string | undefined) => (text === undefined ? undefined : unhex(text));
 
 function statusOf(read: () => unknown): Status {
   try {
@@ -43,7 +42,7 @@ describe("requests", () => {
         value: maybe(value),
       };
       expect(hexOf(Buffer.concat(requestParts(request)))).toBe(bytes);
-      const read = readRequest(hex(bytes));
+      const read = readRequest(unhex(bytes));
       expect(read.kind).toBe(request.kind);
       for (const part of ["sealKey", "key", "value"] as const) {
         expect(read[part] && hexOf(read[part])).toBe(request[part] && hexOf(request[part]));
@@ -53,7 +52,7 @@ describe("requests", () => {
 
   for (const { bytes, status, why } of vectors.badRequests) {
     test(`${why} is ${status}`, () => {
-      expect(statusOf(() => readRequest(hex(bytes)))).toBe(status as Status);
+      expect(statusOf(() => readRequest(unhex(bytes)))).toBe(status as Status);
     });
   }
 
@@ -73,49 +72,49 @@ describe("requests", () => {
 describe("answers", () => {
   for (const { status, body, bytes } of vectors.answers) {
     test(`${status} is ${bytes}`, () => {
-      expect(hexOf(Buffer.concat(answerParts(status as Status, hex(body))))).toBe(bytes);
-      const read = readAnswer(hex(bytes));
+      expect(hexOf(Buffer.concat(answerParts(status as Status, unhex(body))))).toBe(bytes);
+      const read = readAnswer(unhex(bytes));
       expect({ status: read.status as string, body: hexOf(read.body) }).toEqual({ status, body });
     });
   }
 
   test.each(vectors.badAnswers)("%p is none", (bytes) => {
-    expect(statusOf(() => readAnswer(hex(bytes)))).toBe("malformed");
+    expect(statusOf(() => readAnswer(unhex(bytes)))).toBe("malformed");
   });
 
   for (const { keys, bytes } of vectors.keysets) {
     test(`${keys.length} keys are ${bytes}`, () => {
-      expect(hexOf(keysetBytes((keys as string[]).map(hex)))).toBe(bytes);
-      expect(readKeyset(hex(bytes)).map(hexOf)).toEqual(keys as string[]);
+      expect(hexOf(keysetBytes((keys as string[]).map(unhex)))).toBe(bytes);
+      expect(readKeyset(unhex(bytes)).map(hexOf)).toEqual(keys as string[]);
     });
   }
 
   test("keys have bytes of their own, whatever becomes of the answer", () => {
-    const body = Buffer.from(keysetBytes([hex("01"), hex("02")]));
+    const body = Buffer.from(keysetBytes([unhex("01"), unhex("02")]));
     const keys = readKeyset(body);
     body.fill(0);
     expect(keys.map(hexOf)).toEqual(["01", "02"]);
   });
 
   test.each(vectors.badKeysets)("%p are no keys", (bytes) => {
-    expect(statusOf(() => readKeyset(hex(bytes)))).toBe("malformed");
+    expect(statusOf(() => readKeyset(unhex(bytes)))).toBe("malformed");
   });
 });
 
 describe("what client and service say first", () => {
   test("a hello", () => {
     expect(hexOf(helloBytes)).toBe(vectors.hello);
-    readHello(hex(vectors.hello));
+    readHello(unhex(vectors.hello));
   });
 
   test.each(vectors.badHellos)("%p is no hello", (bytes) => {
-    expect(statusOf(() => readHello(hex(bytes)))).toBe("malformed");
+    expect(statusOf(() => readHello(unhex(bytes)))).toBe("malformed");
   });
 
   for (const { status, text, bytes } of vectors.welcomes) {
     test(`${status} is ${bytes}`, () => {
       expect(hexOf(welcomeBytes(status as Status, text))).toBe(bytes);
-      const read = readWelcome(hex(bytes));
+      const read = readWelcome(unhex(bytes));
       expect({ status: read.status as string, text: Buffer.from(read.body).toString() }).toEqual({
         status,
         text,
@@ -124,6 +123,6 @@ describe("what client and service say first", () => {
   }
 
   test.each(vectors.badWelcomes)("%p is no answer to one", (bytes) => {
-    expect(statusOf(() => readWelcome(hex(bytes)))).toBe("malformed");
+    expect(statusOf(() => readWelcome(unhex(bytes)))).toBe("malformed");
   });
 });

@@ -20,6 +20,7 @@ import {
   Vault,
   VaultError,
 } from "../../../src/services/passwords/vault.ts";
+import { hexOf, unhex } from "../../kit/bytes.ts";
 import { run } from "../../kit/command.ts";
 import { leaveNoTrace } from "../../kit/no-trace.ts";
 import { Random } from "../../kit/random.ts";
@@ -28,8 +29,6 @@ import vectors from "../../vectors/passwords.json";
 
 leaveNoTrace();
 
-const hex = (text: string) => new Uint8Array(Buffer.from(text, "hex"));
-const hexOf = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
 const passphrase = new Uint8Array(Buffer.from("correct horse"));
 const cheap = { logN: 4, r: 8, p: 1 };
 const entries = new Map([
@@ -60,7 +59,7 @@ function fault(act: () => unknown): string {
 
 for (const { name, passphrase: words, entries: held, bytes } of vectors.vaults) {
   test(`format 1: ${name}`, () => {
-    const found = decodeVault("vault", hex(bytes), Buffer.from(words));
+    const found = decodeVault("vault", unhex(bytes), Buffer.from(words));
     expect(shown(found.entries)).toEqual(
       held.map(({ key, value }) => [Buffer.from(key, "hex").toString("latin1"), value]),
     );
