@@ -17,6 +17,7 @@ import { leaveNoTrace } from "../kit/no-trace.ts";
 import { clientKeys, serviceKeys } from "../kit/over.ts";
 import { Random } from "../kit/random.ts";
 import { RawPeer } from "../kit/raw-peer.ts";
+import { rejection } from "../kit/rejection.ts";
 import { Scratch } from "../kit/scratch.ts";
 import { until } from "../kit/until.ts";
 import vectors from "../vectors/seals.json" with { type: "json" };
@@ -29,10 +30,10 @@ setDefaultTimeout(120_000);
 
 const seed = Number(process.env["EARSHOT_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
 
-async function rejection(promise: Promise<Connection>): Promise<IpcError> {
-  const outcome = await promise.catch((error: unknown) => error);
-  expect(outcome).toMatchObject({ name: "IpcError", service: "pong" });
-  return outcome as IpcError;
+async function refusal(promise: Promise<Connection>): Promise<IpcError> {
+  const error = await rejection(promise);
+  expect(error.service).toBe("pong");
+  return error;
 }
 
 /** Runs all, some at once. */
@@ -81,12 +82,12 @@ describe("a bit that is turned", () => {
         length = bytes.length;
         return [flipped(bytes, 0)];
       });
-    await rejection(stage.through());
+    await refusal(stage.through());
     expect(length).toBeGreaterThan(80);
     const codes = new Set<string>();
     eachBit(stage, way, 0);
     await each(length * 8, async () => {
-      const error = await rejection(stage.through());
+      const error = await refusal(stage.through());
       codes.add(error.code);
       expect(error.message).toContain('no sealed connection to "pong"');
     });
@@ -330,11 +331,11 @@ describe("who has not the keys", () => {
     await using stage = await SealedStage.open();
     await using other = await stage.direct();
     const { peer } = stage.seal;
-    const unknown = await rejection(stage.direct({ seal: { keys: keyPair(), peer } }));
+    const unknown = await refusal(stage.direct({ seal: { keys: keyPair(), peer } }));
     expect(unknown.code).toBe("ECONNREFUSED");
     expect(unknown.message).toContain("not among those that are allowed here");
     const wrong = keyPair().publicKey;
-    const mistaken = await rejection(stage.direct({ seal: { keys: clientKeys, peer: wrong } }));
+    const mistaken = await refusal(stage.direct({ seal: { keys: clientKeys, peer: wrong } }));
     expect(mistaken.code).toBe("ECONNREFUSED");
     expect(mistaken.message).toContain("compare the public keys");
     expect(stage.troubles.map(({ reason, pid }) => [reason, pid])).toEqual([
@@ -359,7 +360,7 @@ describe("who has not the keys", () => {
       { rundir, seal: { keys: impostor, allow: [clientKeys.publicKey] } },
     );
     const seal = { keys: clientKeys, peer: serviceKeys.publicKey };
-    await rejection(connect("pong", { rundir, seal }));
+    await refusal(connect("pong", { rundir, seal }));
     // One that knows whom the client means, and answers all the same.
     await using __ = await serve(
       "liar",
@@ -462,7 +463,7 @@ describe("who does not say what is to be said", () => {
       void connection.send(new Uint8Array(strangerBytesMax + 1));
     await using _ = await serve("pong", { open }, { rundir });
     const seal = { keys: clientKeys, peer: serviceKeys.publicKey };
-    const error = await rejection(connect("pong", { rundir, seal }));
+    const error = await refusal(connect("pong", { rundir, seal }));
     expect(error.message).toContain("it ended the connection (message_too_long)");
   });
 

@@ -3,18 +3,11 @@
 import { describe, expect, test } from "bun:test";
 import { KeyPair, keyPair, loadKeys, saveKeys } from "../../src/crypto/index.ts";
 import type { ConnectOptions, Handlers, ServeOptions } from "../../src/index.ts";
-import {
-  bind,
-  Context,
-  connect,
-  Descriptor,
-  IpcError,
-  offerTakeover,
-  serve,
-} from "../../src/index.ts";
+import { bind, Context, connect, Descriptor, offerTakeover, serve } from "../../src/index.ts";
 import { leaveNoCommand, run } from "../kit/command.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
 import { clientKeys, reached, served, serviceKeys } from "../kit/over.ts";
+import { rejection } from "../kit/rejection.ts";
 import { Scratch } from "../kit/scratch.ts";
 import { until } from "../kit/until.ts";
 
@@ -24,15 +17,6 @@ leaveNoCommand();
 const echo: Handlers = { message: (connection, message) => void connection.send(message.bytes) };
 const offer = served("sealed");
 const { seal } = reached("sealed");
-
-async function rejection(promise: Promise<unknown>): Promise<IpcError> {
-  const error = await promise.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  expect(error).toBeInstanceOf(IpcError);
-  return error as IpcError;
-}
 
 describe("serve and connect refuse", () => {
   test.each([

@@ -3,13 +3,14 @@
 import { describe, expect, test } from "bun:test";
 import { Asking } from "../../src/crypto/meeting.ts";
 import type { Connection, ConnectOptions, End, Handlers, Trouble } from "../../src/index.ts";
-import { bind, Context, connect, IpcError, inspect, list, serve } from "../../src/index.ts";
+import { bind, Context, connect, inspect, list, serve } from "../../src/index.ts";
 import { about, formatHello, parseAnswer } from "../../src/memory/hello.ts";
 import { kinds, memoryConstants } from "../../src/native/memory-layout.ts";
 import { earshot, leaveNoCommand, run, startService } from "../kit/command.ts";
 import { MemoryPeer } from "../kit/memory-peer.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
 import { clientKeys, isSealed, reached, served, serviceKeys } from "../kit/over.ts";
+import { rejection } from "../kit/rejection.ts";
 import { Scratch } from "../kit/scratch.ts";
 import { until } from "../kit/until.ts";
 
@@ -27,15 +28,6 @@ function transportOf(connection: Connection): "unix" | "memory" {
     expect(error).toMatchObject({ code: "ENOTSUP" });
     return "memory";
   }
-}
-
-async function rejection(promise: Promise<unknown>): Promise<IpcError> {
-  const error = await promise.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  expect(error).toBeInstanceOf(IpcError);
-  return error as IpcError;
 }
 
 describe("connect", () => {
