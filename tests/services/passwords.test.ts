@@ -402,27 +402,33 @@ test("as many clients as may be, in all and of one user, and the next is told so
   await strict.counts({ refused_busy: 0, refused_user: 1 });
 });
 
+/** As many clients as there is room for, each of which keeps something of its own, and what the next one was told. */
+async function openUntilRefused(stage: PasswordsStage) {
+  const clients: Passwords[] = [];
+  let refusal: unknown;
+  while (refusal === undefined && clients.length < 80) {
+    await stage.open().then(
+      (client) => clients.push(client),
+      (error) => {
+        refusal = error;
+      },
+    );
+  }
+  expect(refusal).toBeInstanceOf(PasswordsError);
+  expect(clients.length).toBeGreaterThan(5);
+  for (const [at, client] of clients.entries()) client.set(bytes("mine"), bytes(`${at}`));
+  for (const [at, client] of clients.entries())
+    expect(text(client.get(bytes("mine")))).toBe(`${at}`);
+  return { clients, refusal: refusal as PasswordsError };
+}
+
 isCounted(
   "no descriptors are left: who comes is told, the others go on, and there is room again",
   async () => {
     await using stage = new PasswordsStage();
     await stage.startIn('ulimit -n 80; exec "$@"');
-    const clients: Passwords[] = [];
-    let refused: unknown;
-    while (refused === undefined && clients.length < 80) {
-      await stage.open().then(
-        (client) => clients.push(client),
-        (error) => {
-          refused = error;
-        },
-      );
-    }
-    expect(refused).toBeInstanceOf(PasswordsError);
-    expect((refused as Error).message).toContain("no file descriptors are left");
-    expect(clients.length).toBeGreaterThan(5);
-    for (const [at, client] of clients.entries()) client.set(bytes("mine"), bytes(`${at}`));
-    for (const [at, client] of clients.entries())
-      expect(text(client.get(bytes("mine")))).toBe(`${at}`);
+    const { clients, refusal } = await openUntilRefused(stage);
+    expect(refusal.message).toContain("no file descriptors are left");
     clients.pop()!.close();
     await stage.counts({ clients: clients.length });
     clients.push(await stage.open());
@@ -444,23 +450,9 @@ isUser("another user, who may not lock memory, and has no more processes than he
     `exec setpriv ${words} prlimit --nproc=${usedBy(nobody) + 40} "$@"`,
     "--shared",
   );
-  const clients: Passwords[] = [];
-  let refused: unknown;
-  while (refused === undefined && clients.length < 80) {
-    await stage.open().then(
-      (client) => clients.push(client),
-      (error) => {
-        refused = error;
-      },
-    );
-  }
-  expect(refused).toBeInstanceOf(PasswordsError);
-  expect((refused as PasswordsError).status).toBe("unavailable");
-  expect((refused as Error).message).toMatch(/ulimit -u|ended before it began/);
-  expect(clients.length).toBeGreaterThan(5);
-  for (const [at, client] of clients.entries()) client.set(bytes("mine"), bytes(`${at}`));
-  for (const [at, client] of clients.entries())
-    expect(text(client.get(bytes("mine")))).toBe(`${at}`);
+  const { clients, refusal } = await openUntilRefused(stage);
+  expect(refusal.status).toBe("unavailable");
+  expect(refusal.message).toMatch(/ulimit -u|ended before it began/);
   // Forks work for him as well.
   expect(stage.daemon.stderr).not.toContain("forks do not work");
   // Nobody of his user may look into a copy.
