@@ -9,11 +9,29 @@ const c = std.c;
 
 const Fd = sys.Fd;
 
+/// What every test here begins with: where a process cannot be forked there is nothing to see. It is inline so that
+/// there nothing behind it is compiled, which is for Linux alone.
+inline fn open() error{SkipZigTest}!sys.System {
+    if (!process.available) return error.SkipZigTest;
+    return .{};
+}
+
+/// What a copy has to know of this process, as it is now.
+fn studied(system: *sys.System) !*inheritance.Inheritance {
+    const inherits = try std.testing.allocator.create(inheritance.Inheritance);
+    errdefer std.testing.allocator.destroy(inherits);
+    try inherits.study(system);
+    return inherits;
+}
+
 /// Runs `body` in a child, and returns what it exits with.
 fn inChild(comptime body: anytype, context: anytype) !u8 {
-    var system: sys.System = .{};
+    var system = try open();
     const pid = try process.fork(&system);
-    if (pid == 0) process.leave(body(context) catch 99);
+    if (pid == 0) {
+        var own: sys.System = .{};
+        process.leave(body(&own, context) catch 99);
+    }
     var status: c_int = 0;
     while (c.waitpid(pid, &status, 0) < 0) {}
     const word: u32 = @bitCast(status);
@@ -24,8 +42,7 @@ fn inChild(comptime body: anytype, context: anytype) !u8 {
 const Loop = struct { epoll: Fd, counter: Fd, watched: Fd, other: Fd };
 
 test "a copy has an epoll and an eventfd of its own, with the same registrations" {
-    if (!process.available) return error.SkipZigTest;
-    var system: sys.System = .{};
+    var system = try open();
     const pair = try system.pair();
     defer for (pair) |end| system.close(end);
     const loop: Loop = .{
@@ -38,26 +55,24 @@ test "a copy has an epoll and an eventfd of its own, with the same registrations
     defer system.close(loop.counter);
     try sys.epoll.add(&system, loop.epoll, loop.counter, sys.epoll.EPOLL.IN, 7);
     try sys.epoll.add(&system, loop.epoll, loop.watched, sys.epoll.EPOLL.IN, 1 << 40);
-    const inherits = try std.testing.allocator.create(inheritance.Inheritance);
+    const inherits = try studied(&system);
     defer std.testing.allocator.destroy(inherits);
-    try inherits.study(&system);
 
     const Child = struct {
-        fn run(given: anytype) !u8 {
-            var own: sys.System = .{};
+        fn run(own: *sys.System, given: anytype) !u8 {
             const kept = [_]Fd{ given.loop.watched, given.loop.other };
-            try given.inherits.keepOnly(&own, &kept);
-            try given.inherits.renew(&own, &kept);
+            try given.inherits.keepOnly(own, &kept);
+            try given.inherits.renew(own, &kept);
             const one: u64 = 1;
             if (c.write(given.loop.counter, std.mem.asBytes(&one), 8) != 8) return 1;
             var events: [4]sys.epoll.Event = undefined;
             var precise = true;
             // The counter is the copy's own, and so is what watches it.
-            if (try sys.epoll.wait(&own, given.loop.epoll, &events, 0, &precise) != 1) return 2;
+            if (try sys.epoll.wait(own, given.loop.epoll, &events, 0, &precise) != 1) return 2;
             if (events[0].data.u64 != 7) return 3;
             const part = [_]std.posix.iovec_const{.{ .base = "x", .len = 1 }};
             _ = own.send(given.loop.other, &part);
-            if (try sys.epoll.wait(&own, given.loop.epoll, &events, 0, &precise) != 2) return 4;
+            if (try sys.epoll.wait(own, given.loop.epoll, &events, 0, &precise) != 2) return 4;
             return 0;
         }
     };
@@ -70,17 +85,14 @@ test "a copy has an epoll and an eventfd of its own, with the same registrations
 }
 
 test "what a counter had counted a copy knows" {
-    if (!process.available) return error.SkipZigTest;
-    var system: sys.System = .{};
+    var system = try open();
     const counter = try process.createEventCounter(&system, 5, process.eventCounterFlags.nonblock);
     defer system.close(counter);
-    const inherits = try std.testing.allocator.create(inheritance.Inheritance);
+    const inherits = try studied(&system);
     defer std.testing.allocator.destroy(inherits);
-    try inherits.study(&system);
     const Child = struct {
-        fn run(given: anytype) !u8 {
-            var own: sys.System = .{};
-            try given.inherits.renew(&own, &.{});
+        fn run(own: *sys.System, given: anytype) !u8 {
+            try given.inherits.renew(own, &.{});
             var count: u64 = 0;
             if (c.read(given.counter, std.mem.asBytes(&count), 8) != 8) return 1;
             return if (count == 5) 0 else 2;
@@ -93,9 +105,8 @@ test "what a counter had counted a copy knows" {
 }
 
 test "a timer goes off in a copy as it does here" {
-    if (!process.available) return error.SkipZigTest;
+    var system = try open();
     const linux = std.os.linux;
-    var system: sys.System = .{};
     const timer: Fd = @intCast(linux.timerfd_create(.MONOTONIC, .{ .CLOEXEC = true, .NONBLOCK = true }));
     defer system.close(timer);
     const soon: linux.itimerspec = .{
@@ -103,14 +114,12 @@ test "a timer goes off in a copy as it does here" {
         .it_value = .{ .sec = 0, .nsec = 20 * std.time.ns_per_ms },
     };
     try std.testing.expectEqual(0, linux.timerfd_settime(timer, .{}, &soon, null));
-    const inherits = try std.testing.allocator.create(inheritance.Inheritance);
+    const inherits = try studied(&system);
     defer std.testing.allocator.destroy(inherits);
-    try inherits.study(&system);
     const Child = struct {
-        fn run(given: anytype) !u8 {
-            var own: sys.System = .{};
-            try given.inherits.renew(&own, &.{});
-            return expirations(&own, given.timer);
+        fn run(own: *sys.System, given: anytype) !u8 {
+            try given.inherits.renew(own, &.{});
+            return expirations(own, given.timer);
         }
 
         fn expirations(own: *sys.System, fd: Fd) !u8 {
@@ -127,17 +136,14 @@ test "a timer goes off in a copy as it does here" {
 }
 
 test "a copy keeps no descriptor but those it is to have" {
-    if (!process.available) return error.SkipZigTest;
-    var system: sys.System = .{};
+    var system = try open();
     const pairs = [_][2]Fd{ try system.pair(), try system.pair() };
     defer for (pairs) |pair| for (pair) |end| system.close(end);
-    const inherits = try std.testing.allocator.create(inheritance.Inheritance);
+    const inherits = try studied(&system);
     defer std.testing.allocator.destroy(inherits);
-    try inherits.study(&system);
     const Child = struct {
-        fn run(given: anytype) !u8 {
-            var own: sys.System = .{};
-            try given.inherits.keepOnly(&own, &.{given.pairs[1][0]});
+        fn run(own: *sys.System, given: anytype) !u8 {
+            try given.inherits.keepOnly(own, &.{given.pairs[1][0]});
             if (!own.isOpen(given.pairs[1][0])) return 1;
             for ([_]Fd{ given.pairs[0][0], given.pairs[0][1], given.pairs[1][1] }) |fd| if (own.isOpen(fd)) return 2;
             return 0;
@@ -147,8 +153,7 @@ test "a copy keeps no descriptor but those it is to have" {
 }
 
 test "threads are counted, and called by name" {
-    if (!process.available) return error.SkipZigTest;
-    var system: sys.System = .{};
+    var system = try open();
     var names: [256]u8 = undefined;
     var written: usize = 0;
     const before = try zygote.threads.list(&system, &names, &written);
@@ -171,8 +176,7 @@ test "threads are counted, and called by name" {
 }
 
 test "a child is reaped by its pidfd, and says how it ended" {
-    if (!process.available) return error.SkipZigTest;
-    var system: sys.System = .{};
+    var system = try open();
     const pid = try process.fork(&system);
     if (pid == 0) {
         while (true) _ = c.sched_yield();
@@ -189,8 +193,7 @@ test "a child is reaped by its pidfd, and says how it ended" {
 }
 
 test "who hangs on a lifeline dies when nobody holds its other end" {
-    if (!process.available) return error.SkipZigTest;
-    var system: sys.System = .{};
+    var system = try open();
     const ends = system.pipe(4096) orelse return error.NoPipe;
     const pid = try process.fork(&system);
     if (pid == 0) {
@@ -209,10 +212,8 @@ test "who hangs on a lifeline dies when nobody holds its other end" {
 }
 
 test "a process that gives files up has no more, and none of them back" {
-    if (!process.available) return error.SkipZigTest;
     const Child = struct {
-        fn run(_: anytype) !u8 {
-            var own: sys.System = .{};
+        fn run(own: *sys.System, _: anytype) !u8 {
             var limits: zygote.limits.Limits = .{
                 .memory_bytes = -1,
                 .cpu_seconds = -1,
@@ -222,9 +223,9 @@ test "a process that gives files up has no more, and none of them back" {
                 .no_new_privileges = 1,
                 .no_network = 0,
             };
-            try zygote.limits.apply(&own, limits);
+            try zygote.limits.apply(own, limits);
             limits.files = 1000;
-            try zygote.limits.apply(&own, limits);
+            try zygote.limits.apply(own, limits);
             for (0..8) |_| _ = own.pair() catch |failure| return if (failure == error.DescriptorLimit) 0 else 1;
             return 2;
         }
