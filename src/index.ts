@@ -8,15 +8,15 @@ export type { ConnectOptions, Reconnect } from "./ipc/connect.ts";
 export { connect } from "./ipc/connect.ts";
 export type { RequestOptions } from "./ipc/connection.ts";
 export { Connection } from "./ipc/connection.ts";
+export type { Peer } from "./ipc/context.ts";
+export { Context } from "./ipc/context.ts";
 export type {
   AdoptOptions,
   Allow,
   ContextOptions,
-  Peer,
   SendOptions,
   ServiceOptions,
-} from "./ipc/context.ts";
-export { Context } from "./ipc/context.ts";
+} from "./ipc/context-options.ts";
 export { Descriptor } from "./ipc/descriptor.ts";
 export { Event } from "./ipc/event.ts";
 export type { Converted, Format } from "./ipc/format.ts";

@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import { isatty } from "node:tty";
 import { loadKeys } from "../crypto/key-file.ts";
-import type { Allow } from "../ipc/context.ts";
+import type { Allow } from "../ipc/context-options.ts";
 import { u32Max } from "../ipc/numbers.ts";
 import type { ServiceSeal } from "../ipc/seal.ts";
 import { pollerKinds } from "../native/layout.ts";

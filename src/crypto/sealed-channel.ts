@@ -5,7 +5,8 @@
  */
 
 import type { Channel, ChannelEnd, ChannelOwner } from "../ipc/channel.ts";
-import type { Peer, SendOptions, Sent } from "../ipc/context.ts";
+import type { Peer, Sent } from "../ipc/context.ts";
+import type { SendOptions } from "../ipc/context-options.ts";
 import type { Descriptor } from "../ipc/descriptor.ts";
 import { numbersOf } from "../ipc/descriptor.ts";
 import type { InternetAddress } from "../ipc/internet-address.ts";

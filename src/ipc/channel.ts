@@ -6,7 +6,8 @@
 
 import type { IpcError } from "../native/errors.ts";
 import type { Reason } from "../native/layout.ts";
-import type { Peer, SendOptions, Sent } from "./context.ts";
+import type { Peer, Sent } from "./context.ts";
+import type { SendOptions } from "./context-options.ts";
 import type { Descriptor } from "./descriptor.ts";
 import type { InternetAddress } from "./internet-address.ts";
 import type { Message, Payload } from "./message.ts";

@@ -3,7 +3,8 @@
 import { codes, errorOf, IpcError, isClosed } from "../native/errors.ts";
 import { constants } from "../native/layout.ts";
 import type { Channel, ChannelEnd } from "./channel.ts";
-import type { Peer, SendOptions, Sent } from "./context.ts";
+import type { Peer, Sent } from "./context.ts";
+import type { SendOptions } from "./context-options.ts";
 import type { Descriptor } from "./descriptor.ts";
 import { numbersOf } from "./descriptor.ts";
 import type { ClientHandlers, End, Lost } from "./handlers.ts";

@@ -8,25 +8,33 @@ import type { Areas } from "../native/areas.ts";
 import { mapAreas } from "../native/areas.ts";
 import type { IpcError, Subject } from "../native/errors.ts";
 import { codes, errorOf, IpcError as Failure, systemFailure } from "../native/errors.ts";
-import type { PollerKind } from "../native/layout.ts";
 import {
   Address as AddressLayout,
-  ConnectOptions as ConnectLayout,
-  ContextOptions as ContextLayout,
   closeHow,
   constants,
   EventType,
   Failure as FailureLayout,
-  Limits as LimitsLayout,
   Peer as PeerLayout,
-  pollerKinds,
-  ServiceOptions as ServiceLayout,
   Statistics as StatisticsLayout,
 } from "../native/layout.ts";
 import type { IpcLibrary } from "../native/library.ts";
 import { ipcLibrary, own } from "../native/library.ts";
 import { Struct } from "../native/struct.ts";
 import type { Address } from "../native/symbols.ts";
+import type {
+  AdoptOptions,
+  ConnectOptions,
+  ContextOptions,
+  SendOptions,
+  ServiceOptions,
+} from "./context-options.ts";
+import {
+  fullBacklog,
+  nativeConnect,
+  nativeContext,
+  nativeLimits,
+  nativeService,
+} from "./context-options.ts";
 import { Converters } from "./converters.ts";
 import { Descriptor, numberOf, numbersOf } from "./descriptor.ts";
 import { Doorbell } from "./doorbell.ts";
@@ -37,66 +45,14 @@ import type { Format } from "./format.ts";
 import type { InternetAddress } from "./internet-address.ts";
 import { nativeAddress, readAddress } from "./internet-address.ts";
 import type { Limits } from "./limits.ts";
-import { fullLimits, putLimits } from "./limits.ts";
 import type { Inbox, Payload } from "./message.ts";
 import { bytesOf, memoryOf, sizeBound, stale } from "./message.ts";
-import { handleOf, ids, patience, textOf, u32Max, whole, within } from "./numbers.ts";
+import { handleOf, patience, textOf, u32Max, whole, within } from "./numbers.ts";
 import { Outbox } from "./outbox.ts";
-import { poisonedViews } from "./poison.ts";
 import type { RunDirectoryOptions } from "./run-directory.ts";
 import { nativeText, runDirectory } from "./run-directory.ts";
 import type { Statistics } from "./statistics.ts";
 import { readStatistics } from "./statistics.ts";
-
-export type ContextOptions = {
-  /** Default: EARSHOT_POLLER, else the system's best. */
-  poller?: PollerKind | undefined;
-  /**
-   * How long a wait looks for traffic before it sleeps, in nanoseconds. It looks only while that has been worth it,
-   * so an idle context costs nothing; 0 never looks. Default 50,000.
-   */
-  spin?: number | undefined;
-  /** Where names are looked up unless a call says otherwise. */
-  rundir?: string | undefined;
-};
-
-/** Who may connect: anyone, or by the numbers of users and of primary groups. */
-export type Allow = "anyone" | { users?: readonly number[]; groups?: readonly number[] };
-
-export type ServiceOptions = Limits &
-  RunDirectoryOptions & {
-    /** By what the kernel says of a peer, before its first byte is read. Default: the own user and root. */
-    allow?: Allow | undefined;
-    /** The socket's permission bits. Default 0o600, and 0o666 where others are allowed. */
-    mode?: number | undefined;
-    /** How many connections may wait to be accepted. Default 4096. */
-    backlog?: number | undefined;
-  };
-
-export type ConnectOptions = Limits &
-  RunDirectoryOptions & {
-    /**
-     * How long to wait, in milliseconds, while the service has no room for another connection. Default 5 s; 35 s for a
-     * service elsewhere, until there is a way to it.
-     */
-    timeout?: number | undefined;
-    /**
-     * Which services are elsewhere, and where: `NAME URI; …`. For those ipcd is asked, which finds the way; all others
-     * are here. Default IPC_NETWORK; "" for none.
-     */
-    network?: string | undefined;
-  };
-
-/** What `adopt` is told of a socket: limits for both kinds, and for one that listens who may connect. */
-export type AdoptOptions = Limits & {
-  allow?: Allow | undefined;
-};
-
-/** What goes along with a message. */
-export type SendOptions = {
-  /** At most 253. They stay the caller's, and may be closed when the call has returned. */
-  descriptors?: readonly (number | Descriptor)[] | undefined;
-};
 
 /** Who is at the other end, as the kernel saw it when the connection was made. */
 export type Peer = {
@@ -115,8 +71,6 @@ export type Sent = { result: number; messages: number; bytes: number };
 export const turnMs = 0.5;
 /** A service's queue of new connections is looked at so often, in milliseconds, while it is full. */
 export const busyRetryMs = 2;
-/** What a Unix socket takes at once with the system's default buffers: more would only wait in a queue. */
-const outboxBytes = 256 * 1024;
 const nsPerMs = 1e6;
 const forever = -1;
 const noCallback = 0 as Address;
@@ -164,18 +118,10 @@ export class Context implements Disposable {
   constructor(options: ContextOptions = {}) {
     this.#library = ipcLibrary();
     this.#rundir = options.rundir;
-    const given = new Struct(ContextLayout)
-      .set("poller", pollerNumber(options.poller))
-      .set("poison", poisonedViews ? 1 : 0)
-      .set("outbox_bytes", outboxBytes)
-      .set("spin_ns", options.spin === undefined ? -1 : within("spin", options.spin, 0, 1e12));
+    const given = nativeContext(options);
     const address = new BigUint64Array(1);
     const failure = new Struct(FailureLayout);
-    const result = this.#library.calls.earshot_ipc_context_open(
-      given.bytes,
-      address,
-      failure.bytes,
-    );
+    const result = this.#library.calls.earshot_ipc_context_open(given, address, failure.bytes);
     if (result < 0) throw errorOf(result, systemFailure(failure));
     this.#address = Number(address[0]) as Address;
     this.#areas = mapAreas(this.#library, this.#address);
@@ -307,17 +253,13 @@ export class Context implements Disposable {
    * stands for IPv4 as well, and who comes by that has an address of IPv4. Whoever they come from is let in: the kernel
    * knows of no user there.
    */
-  listen(
-    address: InternetAddress,
-    options: Limits & { backlog?: number | undefined } = {},
-  ): number {
-    const limits = new Struct(LimitsLayout);
-    putLimits(limits, fullLimits(options));
+  listen(address: InternetAddress, options: Limits & Pick<ServiceOptions, "backlog"> = {}): number {
+    const limits = nativeLimits(options);
     const handle = this.#library.calls.earshot_ipc_listen(
       this.#open(),
       nativeAddress(address).bytes,
-      whole("backlog", options.backlog ?? 4096, 1, 2 ** 31 - 1),
-      limits.bytes,
+      fullBacklog(options),
+      limits,
     );
     return this.#added(handle, { path: `${address.host} port ${address.port}` });
   }
@@ -327,12 +269,11 @@ export class Context implements Disposable {
    * How long that may take is for the caller to say, who closes it.
    */
   dial(address: InternetAddress, options: Limits = {}): number {
-    const limits = new Struct(LimitsLayout);
-    putLimits(limits, fullLimits(options));
+    const limits = nativeLimits(options);
     const handle = this.#library.calls.earshot_ipc_dial(
       this.#open(),
       nativeAddress(address).bytes,
-      limits.bytes,
+      limits,
     );
     return this.#added(handle);
   }
@@ -446,14 +387,13 @@ export class Context implements Disposable {
   /** Like `connect`, but here alone, and undefined while the service has no room for another connection. */
   tryConnect(name: string, options: ConnectOptions = {}): number | undefined {
     textOf("name", name);
-    const given = new Struct(ConnectLayout).set("shared", options.shared === true ? 1 : 0);
-    putLimits(given.within("limits", LimitsLayout), fullLimits(options));
+    const given = nativeConnect(options);
     const directory = this.#directory(options.rundir);
     const handle = this.#library.calls.earshot_ipc_connect(
       this.#open(),
       ...nativeText(directory),
       ...nativeText(name),
-      given.bytes,
+      given,
     );
     if (handle === codes.service_busy.number) return undefined;
     return this.#added(handle, { service: name, path: directory });
@@ -908,53 +848,11 @@ export function busy(name: string): IpcError {
   return errorOf(codes.service_busy.number, systemFailure(closed), { service: name });
 }
 
-function pollerNumber(option: PollerKind | undefined): number {
-  const kind = option ?? process.env["EARSHOT_POLLER"] ?? "";
-  if (kind === "") return 0;
-  if (Object.hasOwn(pollerKinds, kind)) return pollerKinds[kind as PollerKind];
-  const known = Object.keys(pollerKinds).join(", ");
-  throw new Failure("EINVAL", `EINVAL: there is no poller "${kind}"; there are: ${known}`);
-}
-
 /** A timeout as native code takes it: what has passed is now, and NaN would be any time at all. */
 function nsOf(timeout: number | undefined): number {
   if (timeout === undefined || timeout === Infinity) return forever;
   const ms = within("timeout", timeout, -Number.MAX_VALUE, Number.MAX_VALUE);
   return Math.trunc(Math.min(Math.max(0, ms) * nsPerMs, Number.MAX_SAFE_INTEGER));
-}
-
-function allowLists(allow: Allow | undefined) {
-  const everyone = allow === "anyone";
-  const users = everyone ? [] : ids("allow.users", allow?.users);
-  const groups = everyone ? [] : ids("allow.groups", allow?.groups);
-  if (allow !== undefined && !everyone && users.length + groups.length === 0) {
-    throw new Failure(
-      "EINVAL",
-      "EINVAL: allow names no user and no group, so that nobody could connect",
-    );
-  }
-  return {
-    everyone,
-    users: Uint32Array.from(users.length === 0 ? [0] : users),
-    usersCount: users.length,
-    groups: Uint32Array.from(groups.length === 0 ? [0] : groups),
-    groupsCount: groups.length,
-  };
-}
-
-/** What a service is made with, as native code takes it. */
-function nativeService(options: ServiceOptions) {
-  const allow = allowLists(options.allow);
-  const given = new Struct(ServiceLayout)
-    .set(
-      "mode",
-      whole("mode", options.mode ?? (options.allow === undefined ? 0o600 : 0o666), 0, 0o777),
-    )
-    .set("backlog", whole("backlog", options.backlog ?? 4096, 1, 2 ** 31 - 1))
-    .set("allow_everyone", allow.everyone ? 1 : 0)
-    .set("shared", options.shared === true ? 1 : 0);
-  putLimits(given.within("limits", LimitsLayout), fullLimits(options));
-  return [given.bytes, allow.users, allow.usersCount, allow.groups, allow.groupsCount] as const;
 }
 
 const nothing = new Uint8Array(1);

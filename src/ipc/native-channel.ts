@@ -3,7 +3,8 @@
 import { isClosed } from "../native/errors.ts";
 import { EventType } from "../native/layout.ts";
 import type { Carrier, ChannelOwner } from "./channel.ts";
-import type { Peer, SendOptions, Sent } from "./context.ts";
+import type { Peer, Sent } from "./context.ts";
+import type { SendOptions } from "./context-options.ts";
 import type { Descriptor } from "./descriptor.ts";
 import type { Event } from "./event.ts";
 import type { InternetAddress } from "./internet-address.ts";

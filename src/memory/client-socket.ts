@@ -4,7 +4,7 @@ import { keysOf } from "../crypto/key-pair.ts";
 import { Asking } from "../crypto/meeting.ts";
 import { connect as reach } from "../ipc/connect.ts";
 import type { Connection } from "../ipc/connection.ts";
-import type { ConnectOptions as IpcOptions } from "../ipc/context.ts";
+import type { ConnectOptions as IpcOptions } from "../ipc/context-options.ts";
 import type { Descriptor } from "../ipc/descriptor.ts";
 import type { End } from "../ipc/handlers.ts";
 import type { FullLimits } from "../ipc/limits.ts";

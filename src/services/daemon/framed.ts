@@ -5,7 +5,7 @@
 
 import { connect } from "../../ipc/connect.ts";
 import type { Connection } from "../../ipc/connection.ts";
-import type { ConnectOptions } from "../../ipc/context.ts";
+import type { ConnectOptions } from "../../ipc/context-options.ts";
 import type { ClientHandlers } from "../../ipc/handlers.ts";
 
 /**

@@ -1,7 +1,7 @@
 /** What is between Bun's HTTP server and the services: each request finds its service, and its way back. */
 
 import { connect } from "../../ipc/connect.ts";
-import type { ConnectOptions } from "../../ipc/context.ts";
+import type { ConnectOptions } from "../../ipc/context-options.ts";
 import { limitDefaults } from "../../ipc/limits.ts";
 import { Counters } from "../daemon/counters.ts";
 import type { Origins } from "../daemon/origins.ts";

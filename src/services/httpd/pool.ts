@@ -16,7 +16,7 @@
 
 import { connect } from "../../ipc/connect.ts";
 import type { Connection } from "../../ipc/connection.ts";
-import type { ConnectOptions } from "../../ipc/context.ts";
+import type { ConnectOptions } from "../../ipc/context-options.ts";
 import { Fifo } from "../../ipc/fifo.ts";
 import type { Asker } from "./asker.ts";
 import type { Exchange } from "./exchange.ts";

@@ -8,7 +8,7 @@
  */
 
 import { networkInterfaces } from "node:os";
-import type { ConnectOptions } from "../../ipc/context.ts";
+import type { ConnectOptions } from "../../ipc/context-options.ts";
 import { Fifo } from "../../ipc/fifo.ts";
 import type { End } from "../../ipc/handlers.ts";
 import { limitDefaults } from "../../ipc/limits.ts";

@@ -9,7 +9,7 @@
  */
 
 import type { Connection } from "../../ipc/connection.ts";
-import type { ConnectOptions } from "../../ipc/context.ts";
+import type { ConnectOptions } from "../../ipc/context-options.ts";
 import { limitDefaults } from "../../ipc/limits.ts";
 import type { Uri } from "../../ipc/uri.ts";
 import type { Address } from "../daemon/address.ts";

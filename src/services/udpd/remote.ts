@@ -8,7 +8,7 @@
 
 import { connect } from "../../ipc/connect.ts";
 import type { Connection } from "../../ipc/connection.ts";
-import type { ConnectOptions } from "../../ipc/context.ts";
+import type { ConnectOptions } from "../../ipc/context-options.ts";
 import type { End } from "../../ipc/handlers.ts";
 import type { Message } from "../../ipc/message.ts";
 import type { Address } from "../daemon/address.ts";

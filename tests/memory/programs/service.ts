@@ -1,7 +1,7 @@
 /** A service that is reached through memory, in a process of its own. */
 
 import type { End } from "../../../src/index.ts";
-import type { Allow } from "../../../src/ipc/context.ts";
+import type { Allow } from "../../../src/ipc/context-options.ts";
 import {
   type ServerConnection,
   type ServerOptions,
