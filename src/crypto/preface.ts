@@ -1,19 +1,10 @@
 /** What two ends say to each other before they talk sealed, which is no message of their owners'. */
 
 import type { Channel } from "../ipc/channel.ts";
+import { add, noCount } from "../ipc/count.ts";
 import { constants } from "../native/layout.ts";
 
 const headerBytes = constants.header_bytes;
-
-export type Count = { messages: number; bytes: number };
-
-export const noCount = (): Count => ({ messages: 0, bytes: 0 });
-
-/** So many messages more, of so many bytes with their headers. */
-export function add(count: Count, messages: number, bytes: number): void {
-  count.messages += messages;
-  count.bytes += bytes;
-}
 
 export class Preface {
   readonly sent = noCount();

@@ -7,6 +7,7 @@
 import type { Channel, ChannelEnd, ChannelOwner } from "../ipc/channel.ts";
 import type { Peer, Sent } from "../ipc/context.ts";
 import type { SendOptions } from "../ipc/context-options.ts";
+import { add, type Count, noCount } from "../ipc/count.ts";
 import type { Descriptor } from "../ipc/descriptor.ts";
 import { numbersOf } from "../ipc/descriptor.ts";
 import type { InternetAddress } from "../ipc/internet-address.ts";
@@ -23,7 +24,7 @@ import { broken, cutOff } from "./broken.ts";
 import { helloBytesMax, strangerBytesMax } from "./hello.ts";
 import { sealKinds } from "./kinds.ts";
 import type { Agreed } from "./meeting.ts";
-import { add, type Count, noCount, type Preface } from "./preface.ts";
+import type { Preface } from "./preface.ts";
 
 const headerBytes = constants.header_bytes;
 const noFailure = { errno: 0, syscall: 0, detail: 0 };

@@ -8,6 +8,7 @@ import type { IpcError } from "../native/errors.ts";
 import type { Reason } from "../native/layout.ts";
 import type { Peer, Sent } from "./context.ts";
 import type { SendOptions } from "./context-options.ts";
+import type { Count } from "./count.ts";
 import type { Descriptor } from "./descriptor.ts";
 import type { InternetAddress } from "./internet-address.ts";
 import type { Message, Payload } from "./message.ts";
@@ -19,7 +20,7 @@ export type ChannelEnd = {
   readonly errno: number;
   /** What was wrong, where the reason alone does not tell. */
   readonly error?: IpcError | undefined;
-  readonly lost: { readonly messages: number; readonly bytes: number };
+  readonly lost: Readonly<Count>;
 };
 
 /** Who is told what happens on a channel. What is told throws nothing. */

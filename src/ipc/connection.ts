@@ -5,6 +5,7 @@ import { constants } from "../native/layout.ts";
 import type { Channel, ChannelEnd } from "./channel.ts";
 import type { Peer, Sent } from "./context.ts";
 import type { SendOptions } from "./context-options.ts";
+import { add, type Count, noCount } from "./count.ts";
 import type { Descriptor } from "./descriptor.ts";
 import { numbersOf } from "./descriptor.ts";
 import type { ClientHandlers, End, Lost } from "./handlers.ts";
@@ -16,6 +17,7 @@ import { bytesOf, type Message, sizeBound } from "./message.ts";
 import { patience } from "./numbers.ts";
 import { Requests } from "./requests.ts";
 import type { Statistics } from "./statistics.ts";
+import { noStatistics } from "./statistics.ts";
 import { Unread } from "./unread.ts";
 
 const headerBytes = constants.header_bytes;
@@ -58,7 +60,7 @@ export class Connection implements AsyncDisposable {
   /** Sending failed, and the Disconnection that says why is on its way. */
   #broken = false;
   /** Messages handed over when what they were to go through had ended already. */
-  #tooLate = { messages: 0, bytes: 0 };
+  #tooLate = noCount();
   /** Bytes that wait in the channel, as last heard, and that it was given since. */
   #queued = 0;
   #scheduled = 0;
@@ -67,9 +69,9 @@ export class Connection implements AsyncDisposable {
   #heldBytes = 0;
   #peer: Peer = { uid: 0, gid: 0, pid: 0 };
   /** What the channel was given to send, as much of it as is known to be with the kernel, and what was handed over. */
-  #taken = { messages: 0, bytes: 0 };
-  #sent = { messages: 0, bytes: 0 };
-  #received = { messages: 0, bytes: 0 };
+  #taken = noCount();
+  #sent = noCount();
+  #received = noCount();
   /** The last, while there is no channel. */
   #statistics: Statistics | undefined;
   /** @internal Set by whoever made it: how to find the service again, if it is to be found. */
@@ -180,19 +182,14 @@ export class Connection implements AsyncDisposable {
   }
 
   /** The figures of a connection whose channel has ended. */
-  #figures(sent: { messages: number; bytes: number }, lost: Lost): Statistics {
+  #figures(sent: Count, lost: Lost): Statistics {
     return {
+      ...noStatistics(),
       messagesReceived: this.#received.messages,
       messagesSent: sent.messages,
       bytesReceived: this.#received.bytes,
       bytesSent: sent.bytes,
-      queuedBytes: 0,
       messagesLost: lost.messages,
-      connectionsAccepted: 0,
-      connectionsMade: 0,
-      connectionsOpen: 0,
-      descriptors: 0,
-      reasons: {},
     };
   }
 
@@ -387,9 +384,9 @@ export class Connection implements AsyncDisposable {
     this.#peer = channel.peer;
     this.#queued = 0;
     this.#broken = false;
-    this.#taken = { messages: 0, bytes: 0 };
-    this.#sent = { messages: 0, bytes: 0 };
-    this.#received = { messages: 0, bytes: 0 };
+    this.#taken = noCount();
+    this.#sent = noCount();
+    this.#received = noCount();
     this.#statistics = undefined;
     channel.open(this);
     if (this.#paused || this.#unread.paused) this.#readOrNot();
@@ -419,15 +416,13 @@ export class Connection implements AsyncDisposable {
       this.#broken = true;
       // The channel counts what it could not take, unless it had its end made out before these came.
       if (this.#channel?.over === true) {
-        this.#tooLate.messages += messages;
-        this.#tooLate.bytes += bytes;
+        add(this.#tooLate, messages, bytes);
         return;
       }
       if (result !== endedCode) return;
     }
     const taken = this.#taken;
-    taken.messages += messages;
-    taken.bytes += bytes;
+    add(taken, messages, bytes);
     if (result !== 0) return;
     this.#sent.messages = taken.messages;
     this.#sent.bytes = taken.bytes;
@@ -435,8 +430,7 @@ export class Connection implements AsyncDisposable {
 
   /** @internal */
   onMessage(message: Message): void {
-    this.#received.messages += 1;
-    this.#received.bytes += headerBytes + message.length;
+    add(this.#received, 1, headerBytes + message.length);
     if (this.#closedNow) return;
     if (this.#requests.answer(message)) return;
     const { message: handler } = this.#handlers;
@@ -469,7 +463,7 @@ export class Connection implements AsyncDisposable {
       bytes: unsent.bytes + this.#tooLate.bytes,
       requests: this.#requests.fail(this.#resetError(reason, error), kept),
     };
-    this.#tooLate = { messages: 0, bytes: 0 };
+    this.#tooLate = noCount();
     const sent = {
       messages: this.#taken.messages - unsent.messages,
       bytes: this.#taken.bytes - unsent.bytes,

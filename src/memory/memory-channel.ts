@@ -9,6 +9,7 @@
 import type { Channel, ChannelOwner } from "../ipc/channel.ts";
 import type { Peer, Sent } from "../ipc/context.ts";
 import type { SendOptions } from "../ipc/context-options.ts";
+import { add, noCount } from "../ipc/count.ts";
 import type { Descriptor } from "../ipc/descriptor.ts";
 import { numbersOf } from "../ipc/descriptor.ts";
 import { Fifo } from "../ipc/fifo.ts";
@@ -57,9 +58,9 @@ export class MemoryChannel implements Channel, SocketOwner {
   #why: Reason | undefined;
   #end: End | undefined;
   #inbox: Inbox | undefined;
-  readonly #received = { messages: 0, bytes: 0 };
-  readonly #sent = { messages: 0, bytes: 0 };
-  readonly #lost = { messages: 0, bytes: 0 };
+  readonly #received = noCount();
+  readonly #sent = noCount();
+  readonly #lost = noCount();
   /** @internal Told when it is over, with its last figures. */
   onOver: ((figures: Statistics) => void) | undefined;
 
@@ -142,8 +143,7 @@ export class MemoryChannel implements Channel, SocketOwner {
   }
 
   #lose(total: number): number {
-    this.#lost.messages += 1;
-    this.#lost.bytes += total;
+    add(this.#lost, 1, total);
     return codes.ended.number;
   }
 
@@ -159,8 +159,7 @@ export class MemoryChannel implements Channel, SocketOwner {
   }
 
   #note(total: number): void {
-    this.#sent.messages += 1;
-    this.#sent.bytes += total;
+    add(this.#sent, 1, total);
   }
 
   readonly #telling: Sent = { result: 0, messages: 0, bytes: 0 };
@@ -304,8 +303,7 @@ export class MemoryChannel implements Channel, SocketOwner {
       for (const descriptor of descriptors) descriptor.close();
       return;
     }
-    this.#received.messages += 1;
-    this.#received.bytes += headerBytes + bytes.length;
+    add(this.#received, 1, headerBytes + bytes.length);
     const inbox = isPassed || bytes.length === 0 ? undefined : this.#inboxOf(bytes);
     const arrival = descriptors.length === 0 ? undefined : new Arrival(descriptors);
     owner.onMessage(
@@ -342,8 +340,7 @@ export class MemoryChannel implements Channel, SocketOwner {
 
   #finish(): void {
     const { errno, error } = this.#end!;
-    this.#lost.messages += this.#queue.length;
-    this.#lost.bytes += this.#queued;
+    add(this.#lost, this.#queue.length, this.#queued);
     this.#queue.take(this.#queue.length);
     this.#queued = 0;
     // It was not in order for this side then.

@@ -8,6 +8,7 @@
 import type { Agreed } from "../crypto/meeting.ts";
 import type { Connection } from "../ipc/connection.ts";
 import type { Peer } from "../ipc/context.ts";
+import { add } from "../ipc/count.ts";
 import type { Descriptor } from "../ipc/descriptor.ts";
 import type { End } from "../ipc/handlers.ts";
 import type { Message } from "../ipc/message.ts";
@@ -496,7 +497,6 @@ export class Side implements Watched {
 
 /** The other side is gone, while what it had still written is handed out. */
 function lose({ lost }: End, bytes: number): boolean {
-  lost.messages += 1;
-  lost.bytes += bytes;
+  add(lost, 1, bytes);
   return true;
 }
