@@ -12,28 +12,24 @@ import type { SendOptions } from "../ipc/context-options.ts";
 import { add, noCount } from "../ipc/count.ts";
 import type { Descriptor } from "../ipc/descriptor.ts";
 import { numbersOf } from "../ipc/descriptor.ts";
-import { Fifo } from "../ipc/fifo.ts";
 import type { End } from "../ipc/handlers.ts";
 import type { InternetAddress } from "../ipc/internet-address.ts";
 import type { FullLimits } from "../ipc/limits.ts";
 import type { Inbox, Payload } from "../ipc/message.ts";
-import { bytesOf, Message, stale } from "../ipc/message.ts";
+import { bytesOf, Message } from "../ipc/message.ts";
 import { timerMsMax } from "../ipc/numbers.ts";
 import type { Statistics } from "../ipc/statistics.ts";
 import { noStatistics } from "../ipc/statistics.ts";
 import { codes, errorOf, IpcError, isClosed } from "../native/errors.ts";
-import { constants, type Reason } from "../native/layout.ts";
+import type { Reason } from "../native/layout.ts";
+import { Arrival } from "./arrival.ts";
 import type { MemorySocket } from "./memory-socket.ts";
+import { headerBytes, Queue } from "./queue.ts";
 import type { Side, SocketOwner } from "./side.ts";
 
-/** A message counts with as many bytes as it would have over a socket. */
-const headerBytes = constants.header_bytes;
 const noFailure = { errno: 0, syscall: 0, detail: 0 };
 
 const nothing = new Uint8Array(0);
-
-/** A message for which there was no room in the ring; how many descriptors were sent ahead of it. */
-type Queued = { bytes: Uint8Array; attached: number };
 
 export class MemoryChannel implements Channel, SocketOwner {
   readonly peer: Peer;
@@ -46,10 +42,7 @@ export class MemoryChannel implements Channel, SocketOwner {
   readonly #side: Side;
   readonly #limits: FullLimits;
   #owner: ChannelOwner | undefined;
-  readonly #queue = new Fifo<Queued>();
-  #queued = 0;
-  /** Descriptors that went ahead of messages in the queue. */
-  #ahead = 0;
+  readonly #queue = new Queue();
   /** The queue was over its mark, and the owner waits for it to drain. */
   #pressed = false;
   #closing = false;
@@ -126,20 +119,18 @@ export class MemoryChannel implements Channel, SocketOwner {
         this.#note(total);
         return 0;
       }
-      if (this.#queued + total > this.#limits.queueBytesMax) this.#pump();
+      if (this.#queue.bytes + total > this.#limits.queueBytesMax) this.#pump();
     } catch (error) {
       // The other side is gone, or wrote what it may not; its end is on its way.
       if (isClosed(error)) return this.#lose(total);
       throw error;
     }
-    if (this.#queued + total > this.#limits.queueBytesMax) return this.#overflow(total);
+    if (this.#queue.bytes + total > this.#limits.queueBytesMax) return this.#overflow(total);
     // What is the caller's may change when this has returned.
     const kept = typeof payload === "string" ? bytes : new Uint8Array(bytes);
     this.#queue.push({ bytes: kept, attached });
-    this.#queued += total;
-    this.#ahead += attached;
-    if (this.#queued > this.#limits.queueBytesHigh) this.#pressed = true;
-    return this.#queued;
+    if (this.#queue.bytes > this.#limits.queueBytesHigh) this.#pressed = true;
+    return this.#queue.bytes;
   }
 
   #lose(total: number): number {
@@ -177,10 +168,10 @@ export class MemoryChannel implements Channel, SocketOwner {
     const numbers = Array.from(numbersOf(options.descriptors ?? []));
     if (this.#end !== undefined) throw this.#failure("ended");
     if (numbers.length > 0) {
-      const waiting = this.#ahead + this.#side.attached;
+      const waiting = this.#queue.attached + this.#side.attached;
       if (waiting + numbers.length > this.#limits.descriptorsHeld)
         throw this.#failure("descriptors_too_many");
-      if (this.#queued + bytes.length + headerBytes > this.#limits.queueBytesMax) this.#pump();
+      if (this.#queue.bytes + bytes.length + headerBytes > this.#limits.queueBytesMax) this.#pump();
       this.#checkRoom(bytes.length + headerBytes);
       this.#side.attach(numbers);
     }
@@ -192,7 +183,7 @@ export class MemoryChannel implements Channel, SocketOwner {
 
   /** Once its descriptors were sent a message is not refused any more. */
   #checkRoom(total: number): void {
-    if (this.#queued + total <= this.#limits.queueBytesMax) return;
+    if (this.#queue.bytes + total <= this.#limits.queueBytesMax) return;
     if (this.#overflow(total) === codes.queue_full.number) throw this.#failure("queue_full");
     throw this.#failure("ended");
   }
@@ -204,7 +195,7 @@ export class MemoryChannel implements Channel, SocketOwner {
   flush(): void {
     if (this.#queue.length === 0) return;
     this.#pumpQuietly();
-    this.#tell(this.#end === undefined ? this.#queued : codes.ended.number, 0);
+    this.#tell(this.#end === undefined ? this.#queue.bytes : codes.ended.number, 0);
     // It is told later, as it is told everything.
     if (this.#hasDrained()) setImmediate(() => this.#relieve());
   }
@@ -226,22 +217,19 @@ export class MemoryChannel implements Channel, SocketOwner {
     for (let next = this.#queue.peek(); next !== undefined; next = this.#queue.peek()) {
       if (this.#end !== undefined || !this.#side.put(next.bytes, next.attached)) return;
       this.#queue.shift();
-      const total = next.bytes.length + headerBytes;
-      this.#queued -= total;
-      this.#ahead -= next.attached;
-      this.#note(total);
+      this.#note(next.bytes.length + headerBytes);
     }
   }
 
   #hasDrained(): boolean {
-    return this.#pressed && this.#queued <= this.#limits.queueBytesHigh / 2;
+    return this.#pressed && this.#queue.bytes <= this.#limits.queueBytesHigh / 2;
   }
 
   #relieve(): void {
     if (!this.#hasDrained() || this.#end !== undefined || this.#closing) return;
     this.#pressed = false;
-    this.#tell(this.#queued, 0);
-    this.#owner?.onDrain(this.#queued);
+    this.#tell(this.#queue.bytes, 0);
+    this.#owner?.onDrain(this.#queue.bytes);
   }
 
   // ---- asking ----
@@ -260,7 +248,7 @@ export class MemoryChannel implements Channel, SocketOwner {
       messagesSent: this.#sent.messages,
       bytesReceived: this.#received.bytes,
       bytesSent: this.#sent.bytes,
-      queuedBytes: this.#queued,
+      queuedBytes: this.#queue.bytes,
       messagesLost: this.#lost.messages,
       connectionsOpen: isOver ? 0 : 1,
       descriptors: isOver ? 0 : 1,
@@ -323,9 +311,9 @@ export class MemoryChannel implements Channel, SocketOwner {
   }
 
   onRoom(): void {
-    const queued = this.#queued;
+    const queued = this.#queue.bytes;
     this.#pumpQuietly();
-    if (this.#queued < queued) this.#tell(this.#queued, 0);
+    if (this.#queue.bytes < queued) this.#tell(this.#queue.bytes, 0);
     this.#relieve();
     if (this.#closing && this.#queue.length === 0) this.#shut();
   }
@@ -340,37 +328,13 @@ export class MemoryChannel implements Channel, SocketOwner {
 
   #finish(): void {
     const { errno, error } = this.#end!;
-    add(this.#lost, this.#queue.length, this.#queued);
-    this.#queue.take(this.#queue.length);
-    this.#queued = 0;
+    add(this.#lost, this.#queue.length, this.#queue.bytes);
+    this.#queue.clear();
     // It was not in order for this side then.
     if (this.#end!.reason === "peer_closed" && this.#lost.messages > 0)
       this.#end = { ...this.#end!, reason: "peer_reset" };
     const { reason } = this.#end!;
     this.#owner?.onEnd({ reason, errno, error, lost: this.#lost });
     this.onOver?.(this.figures());
-  }
-}
-
-/** Descriptors that came with a message: closed when it was handed out, unless somebody took them over. */
-class Arrival {
-  readonly #descriptors: readonly Descriptor[];
-  #isTaken = false;
-  #isOver = false;
-
-  constructor(descriptors: readonly Descriptor[]) {
-    this.#descriptors = descriptors;
-  }
-
-  readonly take = (): readonly Descriptor[] => {
-    if (this.#isOver) throw stale("descriptors of a message are");
-    this.#isTaken = true;
-    return this.#descriptors;
-  };
-
-  over(): void {
-    this.#isOver = true;
-    if (this.#isTaken) return;
-    for (const descriptor of this.#descriptors) descriptor.close();
   }
 }
