@@ -14,13 +14,14 @@ import { patience, textOf } from "../ipc/numbers.ts";
 import type { Caller, ClientSeal } from "../ipc/seal.ts";
 import type { IpcErrorCode } from "../native/errors.ts";
 import { IpcError } from "../native/errors.ts";
+import { recordBytesMax, strangerLimits } from "./carrier-limits.ts";
 import { about, formatHello, helloBytesMax, parseAnswer } from "./hello.ts";
 import type { KeyPair } from "./key-pair.ts";
 import { keysOf } from "./key-pair.ts";
 import { type Agreed, Asking } from "./meeting.ts";
 import { Preface } from "./preface.ts";
 import { parsePublicKey } from "./public-key.ts";
-import { recordBytesMax, SealedChannel, strangerLimits } from "./sealed-channel.ts";
+import { SealedChannel } from "./sealed-channel.ts";
 
 const timeoutMs = 5000;
 

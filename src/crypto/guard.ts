@@ -18,6 +18,7 @@ import { noStatistics, sumOf } from "../ipc/statistics.ts";
 import type { Offerer } from "../ipc/transport.ts";
 import { IpcError } from "../native/errors.ts";
 import type { Reason } from "../native/layout.ts";
+import { recordBytesMax, strangerLimits } from "./carrier-limits.ts";
 import type { Refusal } from "./hello.ts";
 import {
   about,
@@ -32,7 +33,7 @@ import { keysOf } from "./key-pair.ts";
 import { type Agreed, answer, checkProof } from "./meeting.ts";
 import { Preface } from "./preface.ts";
 import { parsePublicKey } from "./public-key.ts";
-import { recordBytesMax, SealedChannel, strangerLimits } from "./sealed-channel.ts";
+import { SealedChannel } from "./sealed-channel.ts";
 
 /** Far longer than a hello and a proof take, over whatever network; so long a stranger may hold a connection. */
 const timeoutMs = 5000;

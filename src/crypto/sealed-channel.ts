@@ -7,21 +7,19 @@
 import type { Channel, ChannelEnd, ChannelOwner } from "../ipc/channel.ts";
 import type { Peer, Sent } from "../ipc/context.ts";
 import type { SendOptions } from "../ipc/context-options.ts";
-import { add, type Count, noCount } from "../ipc/count.ts";
 import type { Descriptor } from "../ipc/descriptor.ts";
 import { numbersOf } from "../ipc/descriptor.ts";
 import type { InternetAddress } from "../ipc/internet-address.ts";
-import type { FullLimits, Limits } from "../ipc/limits.ts";
+import type { FullLimits } from "../ipc/limits.ts";
 import type { Message, Payload } from "../ipc/message.ts";
 import { bytesOf } from "../ipc/message.ts";
 import type { Statistics } from "../ipc/statistics.ts";
-import { noStatistics } from "../ipc/statistics.ts";
 import { codes, errorOf, IpcError, isClosed } from "../native/errors.ts";
 import { constants, type Reason } from "../native/layout.ts";
 import type { Seal } from "../native/seal.ts";
 import { tagBytes } from "../native/seal.ts";
 import { broken, cutOff } from "./broken.ts";
-import { helloBytesMax, strangerBytesMax } from "./hello.ts";
+import { Figures } from "./figures.ts";
 import { sealKinds } from "./kinds.ts";
 import type { Agreed } from "./meeting.ts";
 import type { Preface } from "./preface.ts";
@@ -32,35 +30,8 @@ const noFailure = { errno: 0, syscall: 0, detail: 0 };
 const keptBytesMax = 1024 * 1024;
 /** What all channels of this thread write their records into, each of which is handed on before there is another. */
 let room = new Uint8Array(64 * 1024);
-/** No more fits into a number of the limits. */
-const unboundedBytes = 2 ** 40;
 
 const nothing = new Uint8Array();
-/** What says that this side ends: a message of no bytes, and a record of none. */
-const farewell = { messages: 2, bytes: 2 * headerBytes + tagBytes } as const;
-
-/** How long the messages of the channel beneath may be once it is agreed on how to seal. */
-export function recordBytesMax({ messageBytesMax }: FullLimits): number {
-  const longest = Math.max(messageBytesMax + tagBytes, helloBytesMax);
-  return Math.min(longest, constants.message_bytes_limit);
-}
-
-/**
- * What the channel beneath has to be made with, until then. Its queue is bounded here: a record that it refused would be
- * missing at the other end.
- */
-export function strangerLimits({ queueBytesHigh, ...limits }: FullLimits): Limits {
-  return {
-    messageBytesMax: strangerBytesMax,
-    connectionsMax: limits.connectionsMax,
-    queueBytesHigh,
-    queueBytesMax: unboundedBytes,
-    queuePolicy: "close",
-    stallTimeout: limits.stallTimeout,
-    drainTimeout: limits.drainTimeout,
-    descriptors: undefined,
-  };
-}
 
 export class SealedChannel implements Channel, ChannelOwner {
   readonly movable = false;
@@ -68,22 +39,15 @@ export class SealedChannel implements Channel, ChannelOwner {
   readonly #beneath: Channel;
   readonly #seal: Seal;
   readonly #limits: FullLimits;
-  readonly #preface: Preface;
+  readonly #figures: Figures;
   readonly #service: string;
   #owner: ChannelOwner | undefined;
   /** Bytes that wait beneath, as last heard, or a few more; and that it was given since. */
   #queued = 0;
   #scheduled = 0;
-  /** Messages of all kinds that are known to wait no more. */
-  #sent = 0;
   /** The queue was over its mark, and the owner waits for it to drain. */
   #pressed = false;
-  /** What the channel beneath has taken of the owner's, and what came; and what was not even given to it. */
-  readonly #handed = noCount();
-  readonly #received = noCount();
-  readonly #refused = noCount();
-  /** This side has said that it ends, and is just doing so. */
-  #hasLeft = false;
+  /** This side is just saying that it ends. */
   #leaving = false;
   /** The other side is about to say that it ends, and has. */
   #endsNext = false;
@@ -107,7 +71,7 @@ export class SealedChannel implements Channel, ChannelOwner {
     this.#beneath = beneath;
     this.#seal = seal;
     this.#limits = limits;
-    this.#preface = preface;
+    this.#figures = new Figures(preface);
     beneath.open(this);
   }
 
@@ -183,7 +147,7 @@ export class SealedChannel implements Channel, ChannelOwner {
     if (refused !== undefined) throw this.#failure(refused);
     const record = this.#record(bytes);
     const queued = this.#give(() => this.#beneath.write(record, options));
-    add(this.#handed, 1, total);
+    this.#figures.hand(1, total);
     this.#hear(queued);
     return this.#queued;
   }
@@ -217,7 +181,7 @@ export class SealedChannel implements Channel, ChannelOwner {
   /** A code if so many bytes more cannot be taken. */
   #refuse(total: number): number | undefined {
     if (this.#end !== undefined) {
-      add(this.#refused, 1, total);
+      this.#figures.refuse(total);
       return codes.ended.number;
     }
     const { queueBytesMax, queuePolicy } = this.#limits;
@@ -230,7 +194,7 @@ export class SealedChannel implements Channel, ChannelOwner {
       this.#pressed = true;
       return codes.queue_full.number;
     }
-    add(this.#refused, 1, total);
+    this.#figures.refuse(total);
     this.#break("queue_limit");
     return codes.ended.number;
   }
@@ -258,7 +222,7 @@ export class SealedChannel implements Channel, ChannelOwner {
     const plain = bytes - messages * tagBytes;
     this.#scheduled = Math.max(0, this.#scheduled - plain);
     // Those that come when its end is made out are the owner's to count.
-    if (result >= 0 || !this.#beneath.over) add(this.#handed, messages, plain);
+    if (result >= 0 || !this.#beneath.over) this.#figures.hand(messages, plain);
     if (result >= 0) this.#hear(result);
     this.#tell(result < 0 ? result : this.#queued, messages, plain);
   }
@@ -266,31 +230,19 @@ export class SealedChannel implements Channel, ChannelOwner {
   /** So many bytes wait beneath. How many messages those are is asked for only where the mark may lie in between. */
   #hear(queued: number): void {
     const { queueBytesHigh } = this.#limits;
-    if (queued === 0) this.#sent = this.#handedInAll;
-    const least = queued - (this.#handedInAll - this.#sent) * tagBytes;
+    const least = this.#figures.leastOf(queued);
     const isClear = queued <= queueBytesHigh || least > queueBytesHigh;
     this.#queued = isClear ? queued : this.#queuedNow(queued);
     if (this.#queued > queueBytesHigh) this.#pressed = true;
   }
 
-  get #handedInAll(): number {
-    return this.#preface.sent.messages + this.#handed.messages;
-  }
-
   #queuedNow(otherwise: number): number {
     try {
-      return this.#plainQueue(this.#beneath.statistics());
+      return this.#figures.queueOf(this.#beneath.statistics());
     } catch (error) {
       if (isClosed(error)) return otherwise;
       throw error;
     }
-  }
-
-  /** What waits without what the seal has added to each of those that wait. */
-  #plainQueue({ queuedBytes, messagesSent, messagesLost }: Statistics): number {
-    this.#sent = messagesSent;
-    const waiting = Math.max(0, this.#handedInAll - messagesSent - messagesLost);
-    return Math.max(0, queuedBytes - waiting * tagBytes);
   }
 
   onDrain(queuedBytes: number): void {
@@ -325,13 +277,13 @@ export class SealedChannel implements Channel, ChannelOwner {
       this.#break("malformed", broken(this.#service, error));
       return;
     }
-    add(this.#received, 1, headerBytes + length);
+    this.#figures.receive(headerBytes + length);
     this.#owner.onMessage(message.beginning(length));
   }
 
   /** The other side says that it ends, in two messages. */
   #hearEnd({ bytes, length }: Message): void {
-    this.#preface.heard(length);
+    this.#figures.hearEnd(length);
     try {
       if (this.#hasEnded) throw untimely();
       if (this.#endsNext) {
@@ -358,15 +310,14 @@ export class SealedChannel implements Channel, ChannelOwner {
 
   /** Says that this side ends, behind all that was sent; nothing where something of that is to be lost. */
   #say(now: boolean): void {
-    const isOver = this.#hasLeft || this.#why !== undefined || this.#end !== undefined;
+    const isOver = this.#figures.hasLeft || this.#why !== undefined || this.#end !== undefined;
     if (isOver) return;
     this.#beneath.flush();
     if (now && this.#waits) return;
     const record = new Uint8Array(tagBytes);
     this.#seal.seal(sealKinds.end, nothing, record);
-    this.#hasLeft = true;
     this.#leaving = true;
-    add(this.#preface.sent, farewell.messages, farewell.bytes);
+    this.#figures.leave();
     for (const bytes of [nothing, record]) this.#beneath.schedule(bytes, false);
     this.#beneath.flush();
     this.#leaving = false;
@@ -387,76 +338,27 @@ export class SealedChannel implements Channel, ChannelOwner {
     if (reason === "peer_closed" && !this.#hasEnded) {
       this.#why ??= { reason: "truncated", error: broken(this.#service, cutOff) };
     }
-    this.#end = { reason, errno, ...this.#why, lost: this.#lost(end) };
+    this.#end = { reason, errno, ...this.#why, lost: this.#figures.lostOf(end.lost) };
     this.#seal.close();
     this.onOver?.(reason, this.#end.reason);
     this.#owner?.onEnd(this.#end);
-  }
-
-  /**
-   * What is lost is what was handed over last: that this side ends, before that messages of the owner's, and before
-   * those what was said first.
-   */
-  #lost({ lost }: ChannelEnd): Count {
-    const handed = this.#handed;
-    const refused = this.#refused;
-    const unsaid = this.#hasLeft ? Math.min(lost.messages, farewell.messages) : 0;
-    const messages = lost.messages - unsaid;
-    const bytes = lost.bytes - unsaid * headerBytes - (unsaid > 0 ? tagBytes : 0);
-    const isMore = messages > handed.messages;
-    const plain = isMore ? handed.bytes : Math.max(0, bytes - messages * tagBytes);
-    return {
-      messages: Math.min(messages, handed.messages) + refused.messages,
-      bytes: plain + refused.bytes,
-    };
   }
 
   // ---- asking ----
 
   statistics(): Statistics {
     if (this.#end !== undefined) throw this.#failure(codes.ended.number);
-    return this.#figuresNow();
-  }
-
-  #figuresNow(): Statistics {
-    const figures = this.#beneath.statistics();
-    const { sent, received } = this.#preface;
-    const messagesSent = Math.max(0, figures.messagesSent - sent.messages);
-    const messagesReceived = Math.max(0, figures.messagesReceived - received.messages);
-    return {
-      ...figures,
-      messagesSent,
-      bytesSent: Math.max(0, figures.bytesSent - sent.bytes - messagesSent * tagBytes),
-      messagesReceived,
-      bytesReceived: Math.max(
-        0,
-        figures.bytesReceived - received.bytes - messagesReceived * tagBytes,
-      ),
-      queuedBytes: this.#plainQueue(figures),
-    };
+    return this.#figures.of(this.#beneath.statistics());
   }
 
   /** @internal The same, whether it is over or not. */
   figures(): Statistics {
     try {
-      if (this.#end === undefined) return this.#figuresNow();
+      if (this.#end === undefined) return this.#figures.of(this.#beneath.statistics());
     } catch (error) {
       if (!isClosed(error)) throw error;
     }
-    const lost = this.#end?.lost ?? this.#refused;
-    const sent = this.#handed;
-    const gone = {
-      messages: lost.messages - this.#refused.messages,
-      bytes: lost.bytes - this.#refused.bytes,
-    };
-    return {
-      ...noStatistics(),
-      messagesReceived: this.#received.messages,
-      bytesReceived: this.#received.bytes,
-      messagesSent: sent.messages - gone.messages,
-      bytesSent: sent.bytes - gone.bytes,
-      messagesLost: lost.messages,
-    };
+    return this.#figures.last(this.#end?.lost);
   }
 }
 

@@ -1,0 +1,32 @@
+/** What a channel that sealed messages go over has to be made with, and may carry once it is agreed on how to seal. */
+
+import type { FullLimits, Limits } from "../ipc/limits.ts";
+import { constants } from "../native/layout.ts";
+import { tagBytes } from "../native/seal.ts";
+import { helloBytesMax, strangerBytesMax } from "./hello.ts";
+
+/** No more fits into a number of the limits. */
+const unboundedBytes = 2 ** 40;
+
+/** How long the messages of the channel beneath may be once it is agreed on how to seal. */
+export function recordBytesMax({ messageBytesMax }: FullLimits): number {
+  const longest = Math.max(messageBytesMax + tagBytes, helloBytesMax);
+  return Math.min(longest, constants.message_bytes_limit);
+}
+
+/**
+ * What the channel beneath has to be made with, until then. Its queue is bounded here: a record that it refused would be
+ * missing at the other end.
+ */
+export function strangerLimits({ queueBytesHigh, ...limits }: FullLimits): Limits {
+  return {
+    messageBytesMax: strangerBytesMax,
+    connectionsMax: limits.connectionsMax,
+    queueBytesHigh,
+    queueBytesMax: unboundedBytes,
+    queuePolicy: "close",
+    stallTimeout: limits.stallTimeout,
+    drainTimeout: limits.drainTimeout,
+    descriptors: undefined,
+  };
+}
