@@ -23,9 +23,10 @@ import { noStatistics } from "../ipc/statistics.ts";
 import { codes, errorOf, IpcError, isClosed } from "../native/errors.ts";
 import type { Reason } from "../native/layout.ts";
 import { Arrival } from "./arrival.ts";
+import type { SocketOwner } from "./audience.ts";
 import type { MemorySocket } from "./memory-socket.ts";
 import { headerBytes, Queue } from "./queue.ts";
-import type { Side, SocketOwner } from "./side.ts";
+import type { Side } from "./side.ts";
 
 const noFailure = { errno: 0, syscall: 0, detail: 0 };
 

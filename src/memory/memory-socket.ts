@@ -15,8 +15,9 @@ import type { Payload } from "../ipc/message.ts";
 import { bytesOf } from "../ipc/message.ts";
 import { patience } from "../ipc/numbers.ts";
 import { IpcError } from "../native/errors.ts";
+import type { Told } from "./audience.ts";
 import type { Hold } from "./hold.ts";
-import { Side, type Told } from "./side.ts";
+import { Side } from "./side.ts";
 
 export abstract class MemorySocket implements AsyncDisposable {
   /** @internal */

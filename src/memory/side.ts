@@ -9,11 +9,10 @@ import type { Agreed } from "../crypto/meeting.ts";
 import type { Connection } from "../ipc/connection.ts";
 import type { Peer } from "../ipc/context.ts";
 import { add } from "../ipc/count.ts";
-import type { Descriptor } from "../ipc/descriptor.ts";
 import type { End } from "../ipc/handlers.ts";
 import type { Message } from "../ipc/message.ts";
 import { IpcError } from "../native/errors.ts";
-import { call, hand, tell } from "./calling.ts";
+import { Audience, type SocketOwner, type Told } from "./audience.ts";
 import { Farewell, nothingLost, senseless } from "./farewell.ts";
 import { hub, type Watched } from "./hub.ts";
 import type { Incoming } from "./incoming.ts";
@@ -22,37 +21,16 @@ import { sendDescriptors, Unsent } from "./outgoing.ts";
 import { Corrupt } from "./ring.ts";
 import { closeRings, type Rings, stalled, Traffic } from "./traffic.ts";
 
-/** What users have given to be told. */
-export type Told = {
-  readonly service: string;
-  /** Whether there is anybody to be told of messages. */
-  readonly hears: boolean;
-  data(bytes: Uint8Array): void | Promise<void>;
-  drain(): void | Promise<void>;
-  /** False if nobody wants to know. */
-  error(error: unknown): boolean;
-  close(end: End): void | Promise<void>;
-};
-
-/** Who is told instead: it makes a connection of `serve` or `connect` of a socket. */
-export type SocketOwner = {
-  /** `isPassed`: the bytes are the message's own, and good for ever. The descriptors are the owner's. */
-  onData(bytes: Uint8Array, isPassed: boolean, descriptors: readonly Descriptor[]): void;
-  onRoom(): void;
-  onEnd(end: End): void;
-};
-
 /** So many messages are handed out before others have their turn. */
 const workMax = 256;
 
 export class Side implements Watched {
-  readonly #told: Told;
+  readonly #audience: Audience;
   #link: Connection | undefined;
   /** With the key that it has shown to be its own. */
   #peer: Peer | undefined;
   /** It is there while messages can come or go. */
   #traffic: Traffic | undefined;
-  #owner: SocketOwner | undefined;
   readonly #farewell = new Farewell();
   readonly #ended = Promise.withResolvers<End>();
   #end: End | undefined;
@@ -63,7 +41,7 @@ export class Side implements Watched {
   #working = false;
 
   constructor(told: Told) {
-    this.#told = told;
+    this.#audience = new Audience(told);
   }
 
   // ---- asking ----
@@ -116,15 +94,11 @@ export class Side implements Watched {
 
   /** The other side is gone, and what it had still written is to be read: there is nobody to write to. */
   get #isForsaken(): boolean {
-    return this.#over !== undefined && !this.#hears;
-  }
-
-  get #hears(): boolean {
-    return this.#owner !== undefined || this.#told.hears;
+    return this.#over !== undefined && !this.#audience.hears;
   }
 
   get #listens(): boolean {
-    return this.#hears && !this.#paused && !this.#closing && this.#traffic !== undefined;
+    return this.#audience.hears && !this.#paused && !this.#closing && this.#traffic !== undefined;
   }
 
   // ---- writing ----
@@ -235,7 +209,7 @@ export class Side implements Watched {
 
   /** From now on `owner` is told, and nothing is lost to it that came before. */
   give(owner: SocketOwner): void {
-    this.#owner = owner;
+    this.#audience.give(owner);
     if (this.#end !== undefined) owner.onEnd(this.#end);
     else if (this.#over === undefined) this.listen();
     else if (!this.#working) this.#windUp(this.#over);
@@ -281,7 +255,7 @@ export class Side implements Watched {
     this.#link = link;
     if (agreed !== undefined) this.#peer = { ...link.peer, publicKey: agreed.publicKey };
     this.#traffic = new Traffic(link, rings, settings, agreed?.seal, () => this.#stalled());
-    this.#owner?.onRoom();
+    this.#audience.begin();
     hub.watch(this);
   }
 
@@ -332,8 +306,9 @@ export class Side implements Watched {
   /** Hands out what the other side had still written; what is to be read is kept until it was. */
   #windUp(over: End): void {
     try {
-      while (this.#hears && this.#handOut() > 0);
-      const waits = !this.#hears && !this.#closing && this.#traffic?.incoming.hasMore === true;
+      while (this.#audience.hears && this.#handOut() > 0);
+      const waits =
+        !this.#audience.hears && !this.#closing && this.#traffic?.incoming.hasMore === true;
       if (!waits) this.#conclude(over);
     } catch (error) {
       this.#failed(error);
@@ -343,7 +318,7 @@ export class Side implements Watched {
   /** All that the other side had written was handed out, unless this one closes. Throws `Corrupt` if that was not all. */
   #conclude(over: End): void {
     const seal = this.#closing ? undefined : this.#traffic?.seal;
-    const { service } = this.#told;
+    const { service } = this.#audience;
     this.#finish(seal === undefined ? over : this.#farewell.unsealed(over, service, seal));
   }
 
@@ -384,14 +359,13 @@ export class Side implements Watched {
     try {
       if (this.#over === undefined && outgoing.regained()) {
         count += 1;
-        this.#tellRoom();
+        this.#audience.room();
       }
       while (count < workMax && this.#listens) {
         const bytes = incoming.take();
         if (bytes === undefined) break;
         count += 1;
-        if (this.#owner === undefined) hand(this.#told.data, bytes, this.#threw);
-        else this.#owner.onData(bytes, incoming.isPassed, incoming.descriptors);
+        this.#audience.message(bytes, incoming);
         if (this.#traffic === undefined) break;
         incoming.unshow();
         incoming.releaseSome();
@@ -408,15 +382,10 @@ export class Side implements Watched {
     return count;
   }
 
-  #tellRoom(): void {
-    if (this.#owner === undefined) call(() => this.#told.drain(), this.#threw);
-    else this.#owner.onRoom();
-  }
-
   // ---- what goes wrong ----
 
   refuse(): never {
-    const { service } = this.#told;
+    const { service } = this.#audience;
     const text = `ECLOSED: the memory socket of "${service}" is ${this.#state()}`;
     throw new IpcError("ECLOSED", text, { service });
   }
@@ -430,7 +399,7 @@ export class Side implements Watched {
   tooLong(bytes: number, hint = ""): IpcError {
     const { messageBytesMax, outgoing } = this.#traffic!;
     const most = Math.min(messageBytesMax, hint === "" ? Infinity : outgoing.ringBytesMax);
-    const { service } = this.#told;
+    const { service } = this.#audience;
     return new IpcError(
       "EMSGSIZE",
       `EMSGSIZE: a message of ${bytes} bytes for "${service}"; ${most} are allowed${hint || " (messageBytesMax)"}`,
@@ -454,12 +423,12 @@ export class Side implements Watched {
 
   #corrupt(cause: Corrupt): void {
     if (this.#end !== undefined) return;
-    const { service } = this.#told;
+    const { service } = this.#audience;
     const text = `EMALFORMED: the memory socket of "${service}" was closed: ${cause.message}`;
     const error = new IpcError("EMALFORMED", text, { service, cause });
     void this.#link?.close({ now: true });
     // It is no fault of this program: who does not want to know hears of it with the end.
-    this.#tell(error, false);
+    this.#audience.error(error, false);
     this.#finish({ reason: cause.reason, errno: 0, error, lost: nothingLost() });
   }
 
@@ -471,7 +440,7 @@ export class Side implements Watched {
     }
     if (!(error instanceof Corrupt)) return error;
     this.#corrupt(error);
-    const { service } = this.#told;
+    const { service } = this.#audience;
     const text = `ECLOSED: the memory socket of "${service}" was closed: ${error.message}`;
     return new IpcError("ECLOSED", text, { service, cause: error });
   }
@@ -483,15 +452,8 @@ export class Side implements Watched {
     const traffic = this.#traffic;
     this.#traffic = undefined;
     traffic?.close();
-    this.#owner?.onEnd(end);
-    call(() => this.#told.close(end), this.#threw);
+    this.#audience.end(end);
     this.#ended.resolve(end);
-  }
-
-  readonly #threw = (error: unknown): void => this.#tell(error, true);
-
-  #tell(error: unknown, isOurs: boolean): void {
-    tell(() => this.#told.error(error), error, isOurs);
   }
 }
 
