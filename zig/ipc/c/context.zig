@@ -10,8 +10,10 @@ const sys = @import("sys");
 const argument = @import("library").argument;
 const codes = @import("code.zig");
 const options = @import("options.zig");
+const places = @import("place.zig");
 const Code = codes.Code;
 const Handle = ipc.handle.Handle;
+const Place = places.Place;
 const memory = @import("memory.zig");
 const allocator = memory.allocator;
 
@@ -286,9 +288,7 @@ pub fn serve(
     const context = Context.enter(given) catch |failure| return codes.of(failure);
     const system = &context.inner.system;
     const settings: options.ServiceOptions = if (service_options) |pointer| pointer.* else .{};
-    const path = argument.list(u8, directory_path, directory_bytes) catch |failure|
-        return context.fail(failure, 0);
-    const name_given = argument.list(u8, name, name_bytes) catch |failure|
+    const place = Place.of(directory_path, directory_bytes, name, name_bytes) catch |failure|
         return context.fail(failure, 0);
     const allow = options.allowOf(&settings, users, users_count, groups, groups_count) catch |failure|
         return context.fail(failure, 0);
@@ -297,23 +297,23 @@ pub fn serve(
         return context.fail(error.InvalidArgument, 0);
     // Before anything is made that a refusal would leave behind.
     if (!settings.limits.valid() or !allow.valid()) return context.fail(error.InvalidArgument, 0);
-    if (ipc.name.find(name_given)) |fault| return context.fail(error.NameInvalid, @intFromEnum(fault));
+    if (ipc.name.find(place.name)) |fault| return context.fail(error.NameInvalid, @intFromEnum(fault));
 
-    var directory = ipc.RunDirectory.open(system, path, .{
+    var directory = ipc.RunDirectory.open(system, place.path, .{
         .make = true,
         .shared = settings.shared != 0,
-        .name_bytes = name_given.len,
+        .name_bytes = place.name.len,
     }) catch |failure|
-        return context.fail(failure, options.directoryDetail(system, failure, path, name_given));
+        return context.fail(failure, place.directoryDetail(system, failure));
     defer directory.close(system);
     var owner: i32 = 0;
-    var claim = ipc.Claim.make(system, &directory, name_given, .{
+    var claim = ipc.Claim.make(system, &directory, place.name, .{
         .mode = @intCast(settings.mode),
         .backlog = backlog,
         .owner = &owner,
     }) catch |failure| return context.fail(failure, switch (failure) {
         error.AlreadyServed => owner,
-        else => options.nameDetail(failure, &directory, name_given),
+        else => places.nameDetail(failure, &directory, place.name),
     });
     // Claiming asks the system for things that may well not be there.
     system.failure = .{};
@@ -338,19 +338,17 @@ pub fn connect(
     const context = Context.enter(given) catch |failure| return codes.of(failure);
     const system = &context.inner.system;
     const settings: options.ConnectOptions = if (connect_options) |pointer| pointer.* else .{};
-    const path = argument.list(u8, directory_path, directory_bytes) catch |failure|
-        return context.fail(failure, 0);
-    const name_given = argument.list(u8, name, name_bytes) catch |failure|
+    const place = Place.of(directory_path, directory_bytes, name, name_bytes) catch |failure|
         return context.fail(failure, 0);
     if (!settings.limits.valid()) return context.fail(error.InvalidArgument, 0);
 
-    var directory = ipc.RunDirectory.open(system, path, .{
+    var directory = ipc.RunDirectory.open(system, place.path, .{
         .shared = settings.shared != 0,
     }) catch |failure|
-        return context.fail(failure, options.directoryDetail(system, failure, path, name_given));
+        return context.fail(failure, place.directoryDetail(system, failure));
     defer directory.close(system);
-    const fd = ipc.claim.connectTo(system, &directory, name_given) catch |failure|
-        return context.fail(failure, options.nameDetail(failure, &directory, name_given));
+    const fd = ipc.claim.connectTo(system, &directory, place.name) catch |failure|
+        return context.fail(failure, places.nameDetail(failure, &directory, place.name));
     system.failure = .{};
     const handle = context.inner.addConnection(fd, settings.limits) catch |failure| {
         const met = system.failure;

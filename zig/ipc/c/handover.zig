@@ -7,9 +7,11 @@ const sys = @import("sys");
 const argument = @import("library").argument;
 const codes = @import("code.zig");
 const options = @import("options.zig");
+const places = @import("place.zig");
 const Context = @import("context.zig").Context;
 const Handle = ipc.handle.Handle;
 const Limits = ipc.connection.Limits;
+const Place = places.Place;
 
 /// What of all that may not be available is not, for whoever puts it in words.
 const carries_none_detail = 1;
@@ -77,16 +79,14 @@ pub fn takeOver(
     const settings: options.ServiceOptions = if (service_options) |pointer| pointer.* else .{};
     const allow = options.allowOf(&settings, users, users_count, groups, groups_count) catch |failure|
         return context.fail(failure, 0);
-    const path = argument.list(u8, directory_path, directory_bytes) catch |failure|
-        return context.fail(failure, 0);
-    const name_given = argument.list(u8, name, name_bytes) catch |failure|
+    const place = Place.of(directory_path, directory_bytes, name, name_bytes) catch |failure|
         return context.fail(failure, 0);
     if (!settings.limits.valid() or !allow.valid()) return context.fail(error.InvalidArgument, 0);
-    var directory = ipc.RunDirectory.open(system, path, .{ .shared = settings.shared != 0 }) catch |failure|
-        return context.fail(failure, options.directoryDetail(system, failure, path, name_given));
+    var directory = ipc.RunDirectory.open(system, place.path, .{ .shared = settings.shared != 0 }) catch |failure|
+        return context.fail(failure, place.directoryDetail(system, failure));
     defer directory.close(system);
-    const claim = ipc.Claim.takeOver(system, &directory, name_given, descriptor, lock) catch |failure|
-        return context.fail(failure, options.nameDetail(failure, &directory, name_given));
+    const claim = ipc.Claim.takeOver(system, &directory, place.name, descriptor, lock) catch |failure|
+        return context.fail(failure, places.nameDetail(failure, &directory, place.name));
     const handle = context.inner.addService(claim, settings.limits, allow) catch |failure| {
         // The name stays with who has it, and the descriptors with the caller.
         var opened = claim.directory;

@@ -6,7 +6,9 @@ const sys = @import("sys");
 const argument = @import("library").argument;
 const codes = @import("code.zig");
 const options = @import("options.zig");
+const places = @import("place.zig");
 const Context = @import("context.zig").Context;
+const Place = places.Place;
 
 /// A handle of what IPC_NETWORK, or what is in its place, has at `name`.
 pub fn lookup(
@@ -25,35 +27,33 @@ pub fn lookup(
     if (reason_out) |out| out[0] = 0;
     const system = &context.inner.system;
     const settings: options.ConnectOptions = if (connect_options) |pointer| pointer.* else .{};
-    const path = argument.list(u8, directory_path, directory_bytes) catch |failure|
-        return context.fail(failure, 0);
-    const name_given = argument.list(u8, name, name_bytes) catch |failure|
+    const place = Place.of(directory_path, directory_bytes, name, name_bytes) catch |failure|
         return context.fail(failure, 0);
     const network_given = argument.list(u8, network, network_bytes) catch |failure|
         return context.fail(failure, 0);
     if (!settings.limits.valid()) return context.fail(error.InvalidArgument, 0);
     const variable = if (network == null) ipc.lookup.variableOf(system) else network_given;
-    const is_elsewhere = switch (ipc.lookup.whereIs(name_given, variable)) {
+    const is_elsewhere = switch (ipc.lookup.whereIs(place.name, variable)) {
         .here => false,
         .elsewhere => true,
         .broken => |broken| return context.fail(error.NetworkInvalid, @intCast(broken.entry)),
     };
     const until_ns = if (timeout_ns < 0) null else system.monotonic() +| @as(u64, @intCast(timeout_ns));
 
-    var directory = ipc.RunDirectory.open(system, path, .{
+    var directory = ipc.RunDirectory.open(system, place.path, .{
         .shared = settings.shared != 0,
     }) catch |failure|
-        return context.fail(failure, options.directoryDetail(system, failure, path, name_given));
+        return context.fail(failure, place.directoryDetail(system, failure));
     defer directory.close(system);
     var reason: ipc.lookup.Reason = .{};
     const found = if (is_elsewhere)
-        ipc.lookup.find(system, &directory, name_given, variable, until_ns, &reason)
+        ipc.lookup.find(system, &directory, place.name, variable, until_ns, &reason)
     else
-        ipc.lookup.connectTo(system, &directory, name_given, until_ns);
+        ipc.lookup.connectTo(system, &directory, place.name, until_ns);
     const fd = found catch |failure| {
         if (failure == error.NoWay) return refuse(context, &reason, reason_out);
-        const asked = if (is_elsewhere) ipc.lookup.service else name_given;
-        return context.fail(failure, options.nameDetail(failure, &directory, asked));
+        const asked = if (is_elsewhere) ipc.lookup.service else place.name;
+        return context.fail(failure, places.nameDetail(failure, &directory, asked));
     };
     system.failure = .{};
     const handle = context.inner.adopt(fd, settings.limits, .{}) catch |failure| {

@@ -3,7 +3,6 @@
 const ipc = @import("ipc");
 const sys = @import("sys");
 const argument = @import("library").argument;
-const codes = @import("code.zig");
 
 /// How a context is made.
 pub const ContextOptions = extern struct {
@@ -100,26 +99,3 @@ pub const Inspection = extern struct {
         unknown = 3,
     };
 };
-
-/// The number that explains a run directory's fault: its owner, its mode, the length of the path.
-pub fn directoryDetail(system: *sys.System, failure: ipc.run_directory.OpenError, path: []const u8, name: []const u8) i64 {
-    switch (failure) {
-        error.Owner, error.Writable => {
-            const met = system.failure;
-            defer system.failure = met;
-            const stat = system.statPath(path) catch return 0;
-            return if (failure == error.Owner) stat.uid else stat.mode;
-        },
-        error.PathTooLong => return @intCast(path.len + "/".len + name.len),
-        else => return 0,
-    }
-}
-
-/// The number that explains a name's fault: the rule, or the length of the path.
-pub fn nameDetail(failure: codes.Error, directory: *const ipc.RunDirectory, name: []const u8) i64 {
-    return switch (failure) {
-        error.NameInvalid => @intFromEnum(ipc.name.find(name).?),
-        error.PathTooLong => @intCast(directory.socketPathBytes(name)),
-        else => 0,
-    };
-}

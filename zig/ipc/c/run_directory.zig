@@ -6,6 +6,8 @@ const sys = @import("sys");
 const argument = @import("library").argument;
 const codes = @import("code.zig");
 const options = @import("options.zig");
+const places = @import("place.zig");
+const Place = places.Place;
 
 /// The caller may hand over the variables, since its runtime may keep an environment of its own: an
 /// empty one counts as unset. For one that it leaves out, the process's own is taken. Returns the
@@ -63,20 +65,18 @@ pub fn inspect(
     const met = failure_out orelse &unwanted;
     met.* = .{};
     const inspection = out orelse return codes.of(error.InvalidArgument);
-    const path = argument.list(u8, directory_path, directory_bytes) catch |failure|
+    const place = Place.of(directory_path, directory_bytes, name, name_bytes) catch |failure|
         return codes.of(failure);
-    const name_given = argument.list(u8, name, name_bytes) catch |failure|
-        return codes.of(failure);
-    var directory = ipc.RunDirectory.open(&system, path, .{
+    var directory = ipc.RunDirectory.open(&system, place.path, .{
         .shared = shared != 0,
     }) catch |failure| {
-        const detail = options.directoryDetail(&system, failure, path, name_given);
+        const detail = place.directoryDetail(&system, failure);
         met.* = .of(system.failure, detail);
         return codes.of(failure);
     };
     defer directory.close(&system);
-    const found = ipc.claim.inspect(&system, &directory, name_given) catch |failure| {
-        met.* = .of(system.failure, options.nameDetail(failure, &directory, name_given));
+    const found = ipc.claim.inspect(&system, &directory, place.name) catch |failure| {
+        met.* = .of(system.failure, places.nameDetail(failure, &directory, place.name));
         return codes.of(failure);
     };
     inspection.* = .{
