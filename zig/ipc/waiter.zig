@@ -272,8 +272,20 @@ pub const Waiter = struct {
     }
 };
 
+/// What a waiter that watches the other end notices.
+fn sendByte(system: *sys.System, fd: sys.Fd) !void {
+    const part = [_]std.posix.iovec_const{.{ .base = "x", .len = 1 }};
+    try std.testing.expectEqual(sys.Sent{ .bytes = 1 }, system.send(fd, &part));
+}
+
 const Counter = struct {
     var rings: std.atomic.Value(u32) = .init(0);
+
+    /// Begins to count, from nothing, how often the waiter calls.
+    fn start(waiter: *Waiter) !void {
+        rings.store(0, .release);
+        try waiter.start(std.testing.allocator, .{ .callback = &ring });
+    }
 
     fn ring() callconv(.c) void {
         _ = rings.fetchAdd(1, .acq_rel);
@@ -298,14 +310,12 @@ test "it calls once for what it was armed with, for a deadline, and never after 
     var system: sys.System = .{};
     const pair = try system.pair();
     defer for (pair) |fd| system.close(fd);
-    Counter.rings.store(0, .release);
     var waiter: Waiter = undefined;
-    try waiter.start(std.testing.allocator, .{ .callback = &Counter.ring });
+    try Counter.start(&waiter);
     errdefer waiter.stop();
     const descriptors = [_]sys.PollFd{.{ .fd = pair[0], .events = sys.POLL.IN, .revents = 0 }};
     try waiter.arm(&descriptors, null);
-    const part = [_]std.posix.iovec_const{.{ .base = "x", .len = 1 }};
-    try std.testing.expectEqual(sys.Sent{ .bytes = 1 }, system.send(pair[1], &part));
+    try sendByte(&system, pair[1]);
     try Counter.wait(1);
     try waiter.arm(&.{}, system.monotonic() + std.time.ns_per_ms);
     try Counter.wait(2);
@@ -355,8 +365,7 @@ test "a bell that is a descriptor has one byte for each arming, and the owner ma
     var waiter: Waiter = undefined;
     try waiter.start(std.testing.allocator, .{ .descriptor = bell[0] });
     defer waiter.stop();
-    const part = [_]std.posix.iovec_const{.{ .base = "x", .len = 1 }};
-    try std.testing.expectEqual(sys.Sent{ .bytes = 1 }, system.send(watched[1], &part));
+    try sendByte(&system, watched[1]);
     const descriptors = [_]sys.PollFd{.{ .fd = watched[0], .events = sys.POLL.IN, .revents = 0 }};
     for (0..3) |_| {
         try waiter.arm(&descriptors, null);
@@ -373,13 +382,11 @@ test "with a latch it calls once for each arming, for a deadline that came soone
     var system: sys.System = .{};
     const pair = try system.pair();
     defer for (pair) |fd| system.close(fd);
-    Counter.rings.store(0, .release);
     var waiter: Waiter = undefined;
-    try waiter.start(std.testing.allocator, .{ .callback = &Counter.ring });
+    try Counter.start(&waiter);
     errdefer waiter.stop();
     try waiter.armOne(pair[0], null);
-    const part = [_]std.posix.iovec_const{.{ .base = "x", .len = 1 }};
-    try std.testing.expectEqual(sys.Sent{ .bytes = 1 }, system.send(pair[1], &part));
+    try sendByte(&system, pair[1]);
     try Counter.wait(1);
     // Ready all along, yet one call for one arming.
     try waiter.armOne(pair[0], null);
@@ -407,9 +414,8 @@ test "no arming is missed, whatever the thread is doing meanwhile" {
     var system: sys.System = .{};
     const pair = try system.pair();
     defer for (pair) |fd| system.close(fd);
-    Counter.rings.store(0, .release);
     var waiter: Waiter = undefined;
-    try waiter.start(std.testing.allocator, .{ .callback = &Counter.ring });
+    try Counter.start(&waiter);
     defer waiter.stop();
     var prng: std.Random.DefaultPrng = .init(std.testing.random_seed);
     for (1..500) |count| {
@@ -435,9 +441,8 @@ test "what is closed while it sleeps ends for the peer when the rest is renewed,
     defer system.close(closed[1]);
     const kept = try system.pair();
     defer for (kept) |fd| system.close(fd);
-    Counter.rings.store(0, .release);
     var waiter: Waiter = undefined;
-    try waiter.start(std.testing.allocator, .{ .callback = &Counter.ring });
+    try Counter.start(&waiter);
     defer waiter.stop();
     const descriptors = [_]sys.PollFd{
         .{ .fd = kept[0], .events = sys.POLL.IN, .revents = 0 },
@@ -450,7 +455,6 @@ test "what is closed while it sleeps ends for the peer when the rest is renewed,
     waiter.renew(descriptors[0..1]);
     var ended = [_]sys.PollFd{.{ .fd = closed[1], .events = sys.POLL.IN, .revents = 0 }};
     try std.testing.expectEqual(@as(usize, 1), try system.poll(&ended, 10 * std.time.ns_per_s));
-    const part = [_]std.posix.iovec_const{.{ .base = "x", .len = 1 }};
-    try std.testing.expectEqual(sys.Sent{ .bytes = 1 }, system.send(kept[1], &part));
+    try sendByte(&system, kept[1]);
     try Counter.wait(1);
 }
