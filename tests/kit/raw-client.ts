@@ -1,10 +1,11 @@
 /** A TCP client that knows no protocol: it writes what it is told to, reads or does not, and leaves as it likes. */
 
 import { until } from "./until.ts";
+import { Unwritten } from "./unwritten.ts";
 
 export class RawClient implements Disposable {
   #socket!: Bun.Socket<undefined>;
-  #unwritten: Uint8Array[] = [];
+  readonly #unwritten = new Unwritten();
   #ended = false;
   #receivedBytes = 0;
   /** What has come, as bytes in a string; without `keeps` nothing of it. */
@@ -49,7 +50,7 @@ export class RawClient implements Disposable {
 
   /** Bytes that the kernel has not taken yet. */
   get unwrittenBytes(): number {
-    return this.#unwritten.reduce((sum, bytes) => sum + bytes.length, 0);
+    return this.#unwritten.bytes;
   }
 
   write(bytes: Uint8Array | string): void {
@@ -84,15 +85,6 @@ export class RawClient implements Disposable {
   }
 
   #write(): void {
-    while (this.#unwritten.length > 0 && !this.#ended) {
-      const first = this.#unwritten[0]!;
-      const count = this.#socket.write(first);
-      if (count < 0) return;
-      if (count < first.length) {
-        this.#unwritten[0] = first.subarray(count);
-        return;
-      }
-      this.#unwritten.shift();
-    }
+    if (!this.#ended) this.#unwritten.writeTo(this.#socket);
   }
 }

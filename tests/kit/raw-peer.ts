@@ -2,13 +2,14 @@
 
 import { FrameCutter } from "./frames.ts";
 import { until } from "./until.ts";
+import { Unwritten } from "./unwritten.ts";
 
 type RawSocket = Bun.Socket<undefined>;
 
 export class RawPeer implements Disposable {
   readonly #cutter = new FrameCutter();
   #socket!: RawSocket;
-  #unwritten: Uint8Array[] = [];
+  readonly #unwritten = new Unwritten();
   #ended = false;
 
   /** Connects to the socket at `path`. With `reads: false` it takes no byte before `read`. */
@@ -51,7 +52,7 @@ export class RawPeer implements Disposable {
 
   /** Bytes that the kernel has not taken yet. */
   get unwrittenBytes(): number {
-    return this.#unwritten.reduce((sum, bytes) => sum + bytes.length, 0);
+    return this.#unwritten.bytes;
   }
 
   /** Hands over bytes to be written in this order; they go as the other side makes room. */
@@ -64,7 +65,7 @@ export class RawPeer implements Disposable {
   async written(): Promise<void> {
     await until("a peer's bytes are written", () => {
       this.#write();
-      return this.#ended || this.#unwritten.length === 0;
+      return this.#ended || this.#unwritten.bytes === 0;
     });
   }
 
@@ -98,15 +99,6 @@ export class RawPeer implements Disposable {
   }
 
   #write(): void {
-    while (this.#unwritten.length > 0 && !this.#ended) {
-      const first = this.#unwritten[0]!;
-      const count = this.#socket.write(first);
-      if (count < 0) return;
-      if (count < first.length) {
-        this.#unwritten[0] = first.subarray(count);
-        return;
-      }
-      this.#unwritten.shift();
-    }
+    if (!this.#ended) this.#unwritten.writeTo(this.#socket);
   }
 }

@@ -7,6 +7,7 @@
 
 import { join } from "./frames.ts";
 import { until } from "./until.ts";
+import { Unwritten } from "./unwritten.ts";
 
 export const opcodes = {
   continuation: 0,
@@ -81,7 +82,7 @@ export class RawWebSocket implements Disposable {
   #unreadBytes = 0;
   /** Bytes that make it worth looking for a frame. */
   #wanted = 2;
-  #unwritten: Uint8Array[] = [];
+  readonly #unwritten = new Unwritten();
   #ended = false;
   #stopsReading = false;
 
@@ -152,7 +153,7 @@ export class RawWebSocket implements Disposable {
   }
 
   get unwrittenBytes(): number {
-    return this.#unwritten.reduce((sum, bytes) => sum + bytes.length, 0);
+    return this.#unwritten.bytes;
   }
 
   write(bytes: Uint8Array): void {
@@ -168,7 +169,7 @@ export class RawWebSocket implements Disposable {
   async written(): Promise<void> {
     await until("a remote's bytes are written", () => {
       this.#write();
-      return this.#ended || this.#unwritten.length === 0;
+      return this.#ended || this.#unwritten.bytes === 0;
     });
   }
 
@@ -264,16 +265,7 @@ export class RawWebSocket implements Disposable {
   }
 
   #write(): void {
-    while (this.#unwritten.length > 0 && !this.#ended) {
-      const first = this.#unwritten[0]!;
-      const count = this.#socket.write(first);
-      if (count < 0) return;
-      if (count < first.length) {
-        this.#unwritten[0] = first.subarray(count);
-        return;
-      }
-      this.#unwritten.shift();
-    }
+    if (!this.#ended) this.#unwritten.writeTo(this.#socket);
   }
 }
 
