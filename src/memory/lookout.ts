@@ -13,8 +13,11 @@ import { loop } from "../ipc/loop.ts";
 import { yieldProcessor } from "../native/shared-memory.ts";
 import type { Incoming } from "./incoming.ts";
 
-/** The end of the other side is not heard of for so long. Beside it, what waking by a frame costs more is little. */
-const wordMs = 1;
+/**
+ * The end of the other side is not heard of for so long. Beside it, what waking by a frame costs more is little; and it is
+ * longer than a tick of the system's clock, so that a sleep hardly ever has to set the timer of the processor.
+ */
+const wordMs = 5;
 const roundsPerClock = 32;
 const nsPerMs = 1e6;
 
@@ -38,10 +41,13 @@ export class Lookout {
 
   /** Whether that was ended by a message. */
   #sleepsOnWord(incoming: Incoming, until: number): boolean {
+    const mayLook = this.#spinMs > 0;
+    // To look at the clock takes longer than to write a message.
+    if (!mayLook && until === Infinity) return incoming.sleep(wordMs);
     const since = performance.now();
     const ms = Math.min(wordMs, until - since);
     const hasWoken = ms > 0 && incoming.sleep(ms);
-    this.#linger.slept(performance.now() - since);
+    if (mayLook) this.#linger.slept(performance.now() - since);
     return hasWoken;
   }
 
