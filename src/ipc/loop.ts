@@ -204,7 +204,7 @@ export class Loop {
     if (this.#over) return;
     this.context.flush();
     if (this.#listeners.size === 0) return;
-    if (!this.context.hasBell && this.context.fill(restMs) > 0) {
+    if (this.#rests()) {
       this.soon();
       return;
     }
@@ -217,6 +217,11 @@ export class Loop {
     const bell = this.#bell();
     if (bell === undefined) setTimeout(wake, lookMs);
     else bell.arm(wake);
+  }
+
+  /** Whether something comes within a moment, for which no bell is made. */
+  #rests(): boolean {
+    return !this.context.hasBell && !this.elsewhere && this.context.fill(restMs) > 0;
   }
 
   /** Undefined where the system has nothing left for one. Then somebody has to look, until it has. */

@@ -41,12 +41,16 @@ async function prepare(): Promise<ServiceModule> {
     );
   }
   provideIdentity();
-  await part("rehearse()", () => rehearse(module));
+  const rehearsed = async (rounds?: number) => {
+    if (module.rehearse === undefined) await rehearse(module, rounds);
+    else await part("rehearse()", () => rehearse(module, rounds));
+  };
+  await rehearsed();
   // What is garbage now would be garbage in each clone.
   gcAndSweep();
   gcAndSweep();
   // A collection has memory given out anew from wherever there is some; clones go on where this has begun, side by side.
-  await part("rehearse()", () => rehearse(module, 1));
+  await rehearsed(1);
   if (settings.mode === "fork") await settled(checkThreads);
   if (settings.mode === "fork") await settled(() => checkDescriptors(settings.module, before));
   say({ kind: "ready", warmMs: performance.now() - begun });

@@ -4,9 +4,10 @@ import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { IpcError } from "../../src/index.ts";
+import { Zygote } from "../../src/zygote/index.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
 import { until } from "../kit/until.ts";
-import { ask, canFork, failure, modes, start } from "./stage.ts";
+import { ask, canFork, failure, modes, services, start } from "./stage.ts";
 
 leaveNoTrace();
 
@@ -27,6 +28,17 @@ describe.each(modes)("%s", (mode) => {
     expect(error).toContain("EMFILE");
     const other = await zygote.clone();
     expect(await ask<number>(other, "open", 128)).toBe(128);
+  });
+
+  test("files: with none left it is served all the same", async () => {
+    const module = join(services, "greedy.ts");
+    await using zygote = await Zygote.start({ module, mode });
+    const clone = await zygote.clone({ limits: { files: 64 } });
+    for (let round = 0; round < 3; round += 1) {
+      // It goes to sleep, for which there is nothing left that could wake it.
+      await Bun.sleep(20);
+      expect((await clone.connection.request("still there?")).text()).toBe("still there?");
+    }
   });
 
   test.skipIf(!canFork)("cpu: it is killed when it has used so much", async () => {
