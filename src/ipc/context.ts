@@ -96,6 +96,8 @@ export class Context implements Disposable {
   readonly #rundir: string | undefined;
   #address: Address | undefined;
   #doorbell: Doorbell | undefined;
+  /** The other end of a bell that has no thread yet. */
+  #ringer: Descriptor | undefined;
   #iterated = false;
   /** `events()` sleeps, and what it sleeps on was settled before it fell asleep. */
   #asleep = false;
@@ -677,21 +679,44 @@ export class Context implements Disposable {
     return event;
   }
 
-  /** @internal */
+  /** @internal Whether there is a bell, and a thread that rings it. */
   get hasBell(): boolean {
-    return this.#doorbell !== undefined;
+    return this.#doorbell !== undefined && this.#ringer === undefined;
   }
 
   /** @internal Made when it is first asked for. */
   bell(): Doorbell {
-    this.#doorbell ??= new Doorbell(
+    this.#doorbell ??= this.#bellOf(
       this.#checked(this.#library.calls.earshot_ipc_bell(this.#open())),
-      () =>
-        this.#address === undefined
-          ? 1
-          : this.#checked(this.#library.calls.earshot_ipc_arm(this.#address, noCallback)),
     );
     return this.#doorbell;
+  }
+
+  /**
+   * @internal A bell whose thread comes when it is first armed, as a process that is to be forked can have none. Returns its
+   * two ends.
+   */
+  async quietBell(): Promise<readonly [number, number]> {
+    const [end, ringer] = this.pair();
+    const ends = [end.number, ringer.number] as const;
+    this.#ringer = ringer;
+    this.#doorbell = this.#bellOf(end.take());
+    await this.#doorbell.ready;
+    return ends;
+  }
+
+  #bellOf(descriptor: number): Doorbell {
+    return new Doorbell(descriptor, () => {
+      if (this.#address === undefined) return 1;
+      if (this.#ringer !== undefined) this.#giveThread(this.#ringer);
+      return this.#checked(this.#library.calls.earshot_ipc_arm(this.#address, noCallback));
+    });
+  }
+
+  #giveThread(ringer: Descriptor): void {
+    this.#checked(this.#library.calls.earshot_ipc_bell_on(this.#open(), ringer.number));
+    ringer.take();
+    this.#ringer = undefined;
   }
 
   /** Lets the next wait, or the one that `events()` sleeps in, return at once, though nothing has happened. */
@@ -808,6 +833,7 @@ export class Context implements Disposable {
     this.#errors = [];
     this.#converters?.close();
     this.#doorbell?.close();
+    this.#ringer?.close();
   }
 
   [Symbol.dispose](): void {

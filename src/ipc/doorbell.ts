@@ -22,10 +22,16 @@ export class Doorbell {
     this.#socket = adopt(descriptor, () => this.ring());
   }
 
+  /** Resolves when Bun polls it. */
+  get ready(): Promise<unknown> {
+    return this.#socket;
+  }
+
   /** Calls `ring` back once when the context has something to report. Replaces who waited before. Holds nothing open. */
   arm(ring: () => void): void {
+    const isDue = this.#arm() === 1;
     this.#waiting = ring;
-    if (this.#arm() === 1) queueMicrotask(() => this.ring());
+    if (isDue) queueMicrotask(() => this.ring());
   }
 
   /** Resolves when there is something to report, or the signal aborts. */

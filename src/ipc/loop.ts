@@ -17,7 +17,6 @@ import { IpcError, isClosed } from "../native/errors.ts";
 import { EventType } from "../native/layout.ts";
 import type { Sent } from "./context.ts";
 import { Context, turnMs } from "./context.ts";
-import type { Doorbell } from "./doorbell.ts";
 import type { Event } from "./event.ts";
 import { Hold } from "./hold.ts";
 import { Linger } from "./linger.ts";
@@ -214,9 +213,8 @@ export class Loop {
       linger.slept(performance.now() - since);
       this.#turn();
     };
-    const bell = this.#bell();
-    if (bell === undefined) setTimeout(wake, lookMs);
-    else bell.arm(wake);
+    // Where the system has nothing left for a bell somebody has to look.
+    if (!this.#arm(wake)) setTimeout(wake, lookMs);
   }
 
   /** Whether something comes within a moment, for which no bell is made. */
@@ -224,13 +222,14 @@ export class Loop {
     return !this.context.hasBell && !this.elsewhere && this.context.fill(restMs) > 0;
   }
 
-  /** Undefined where the system has nothing left for one. Then somebody has to look, until it has. */
-  #bell(): Doorbell | undefined {
+  /** False if there is no bell, and none to be had. */
+  #arm(wake: () => void): boolean {
     try {
-      return this.context.bell();
+      this.context.bell().arm(wake);
+      return true;
     } catch (error) {
-      if (error instanceof IpcError) return undefined;
-      throw error;
+      if (this.context.hasBell || !(error instanceof IpcError)) throw error;
+      return false;
     }
   }
 
@@ -255,6 +254,8 @@ export class Loop {
 }
 
 let shared: Loop | undefined;
+/** By `beginLoop`. */
+let begun: { loop: Loop; ends: readonly [number, number] } | undefined;
 
 /** The loop of this thread. */
 export function loop(): Loop {
@@ -263,11 +264,16 @@ export function loop(): Loop {
 }
 
 /**
- * Begins the loop of this thread, for a process that was forked a moment ago and is to answer soon: what wakes it up costs
- * it a thread and a socket, and is not there before it sleeps for the first time.
+ * Begins the loop of this thread, if it has none, for a process that is forked before that first sleeps: until then it has no
+ * thread. Returns the two ends of what will wake it.
  */
-export function beginLoop(): void {
-  shared ??= new Loop();
+export async function beginLoop(): Promise<readonly [number, number]> {
+  if (begun === undefined || shared !== begun.loop) {
+    const loop = new Loop();
+    shared = loop;
+    begun = { loop, ends: await loop.context.quietBell() };
+  }
+  return begun.ends;
 }
 
 /**

@@ -32,6 +32,7 @@ export const ipcSymbols = {
   earshot_ipc_next: call("i32", "pointer", "i64", "bytes", "bytes"),
   earshot_ipc_flush: call("i32", "pointer", "u32"),
   earshot_ipc_bell: call("i32", "pointer"),
+  earshot_ipc_bell_on: call("i32", "pointer", "i32"),
   earshot_ipc_arm: call("i32", "pointer", "function"),
   earshot_ipc_ring: call("void", "pointer"),
   earshot_ipc_serve: call(

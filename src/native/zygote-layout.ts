@@ -10,13 +10,15 @@ export const orphans = { end: 0, keep: 1 } as const;
 export const reportKinds = { forked: 0, failed: 1, ended: 2 } as const;
 
 export const ZygoteSettings = {
-  size: 24,
+  size: 32,
   fields: {
     control: [0, 4],
     lifeline: [4, 4],
     grace_ns: [8, 8],
     orphans: [16, 4],
-    padding: [20, 4],
+    near: [20, 4],
+    far: [24, 4],
+    padding: [28, 4],
   },
 } as const;
 

@@ -76,6 +76,8 @@ export type ZygoteOptions = {
   lifeline: number;
   graceMs: number;
   orphans: Orphans;
+  /** Both ends of a socket pair, which each clone has anew under the same numbers. */
+  pair: readonly [number, number];
 };
 
 /** What a clone is told of itself: its end of its connection, and whether it was forked before it is known what for. */
@@ -89,7 +91,9 @@ export function serveForks(options: ZygoteOptions): Fork | undefined {
     .set("control", options.control)
     .set("lifeline", options.lifeline)
     .set("grace_ns", options.graceMs * 1e6)
-    .set("orphans", orphanKinds[options.orphans]);
+    .set("orphans", orphanKinds[options.orphans])
+    .set("near", options.pair[0])
+    .set("far", options.pair[1]);
   const clone = new Struct(ZygoteClone);
   const { earshot_zygote_serve: serve } = zygoteLibrary().calls;
   if (checked(serve(settings.bytes, clone.bytes), "the zygote") === 0) return undefined;

@@ -25,9 +25,14 @@ import { trial } from "./trial.ts";
 const connecting: ConnectOptions = { descriptors: { max: constants.descriptors_max } };
 
 /** What a clone has when it begins, but for its socket. There is no thread to it. */
-export function unborn(): Connection {
-  beginLoop();
-  return unattached("owner", connecting);
+export type Unborn = {
+  connection: Connection;
+  /** What its loop will be woken by: both ends. */
+  bell: readonly [number, number];
+};
+
+export async function unborn(): Promise<Unborn> {
+  return { bell: await beginLoop(), connection: unattached("owner", connecting) };
 }
 
 export type Birth = {
@@ -95,7 +100,7 @@ async function limit(
   const number = socket.take();
   const isFine = readCertificate(certificate).code === 0;
   if (!writeFrame(number, certificate) || !isFine) return undefined;
-  const link = unborn();
+  const { connection: link } = await unborn();
   attach(link, number, connecting);
   return { particulars, descriptors, link };
 }
@@ -131,7 +136,7 @@ export async function rehearse(module: ServiceModule, rounds = rehearsals): Prom
 
 /** Has a clone that was made ahead come by pages of its own where it will write. */
 export async function rehearseOnce(module: ServiceModule): Promise<void> {
-  const connection = unborn();
+  const { connection } = await unborn();
   const [own, other] = loop().context.pair();
   const left = Promise.withResolvers<void>();
   const owner = await connect("rehearsal", { descriptor: other });

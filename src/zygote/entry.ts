@@ -115,11 +115,12 @@ async function main(): Promise<void> {
   hold.release();
   if (settings.mode === "pool") {
     closeSync(places.control);
-    return await live({ module, connection: unborn(), socket: places.connection, graceMs, leave });
+    const { connection } = await unborn();
+    return await live({ module, connection, socket: places.connection, graceMs, leave });
   }
   follow(0);
-  const connection = unborn();
-  const fork = serve();
+  const { connection, bell } = await unborn();
+  const fork = serve(bell);
   if (fork === undefined) process.exit(0);
   renewIdentity(fork.pid);
   if (fork.ahead) await rehearseAhead(module);
@@ -136,13 +137,14 @@ async function rehearseAhead(module: ServiceModule): Promise<void> {
   clearTimeout(late);
 }
 
-function serve() {
+function serve(bell: readonly [number, number]) {
   try {
     return serveForks({
       control: places.control,
       lifeline: places.lifelineIn,
       graceMs,
       orphans: settings.orphans,
+      pair: bell,
     });
   } catch (error) {
     return complain(error);

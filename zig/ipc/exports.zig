@@ -42,6 +42,7 @@ pub const functions = face.functions ++ .{
     .{ "earshot_ipc_next", &context.next },
     .{ "earshot_ipc_flush", &context.flush },
     .{ "earshot_ipc_bell", &context.openBell },
+    .{ "earshot_ipc_bell_on", &context.openBellOn },
     .{ "earshot_ipc_arm", &context.arm },
     .{ "earshot_ipc_ring", &context.ring },
     .{ "earshot_ipc_serve", &context.serve },

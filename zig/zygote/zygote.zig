@@ -36,6 +36,9 @@ pub const Settings = extern struct {
     /// What clones are given to end by themselves when the owner is gone.
     grace_ns: i64,
     orphans: Orphans,
+    /// Both ends of a socket pair, which each clone has anew under the same numbers; 0 without.
+    near: Fd = 0,
+    far: Fd = 0,
     padding: u32 = 0,
 };
 
@@ -199,12 +202,25 @@ const Zygote = struct {
 
     fn settleDescriptors(zygote: *Zygote, connection: Fd) process.Error!void {
         const system = zygote.system;
-        var kept = [_]Fd{ connection, connection };
+        const pair = [_]Fd{ zygote.settings.near, zygote.settings.far };
+        var kept = [_]Fd{ connection, connection, connection, connection };
         if (zygote.settings.lifeline >= 0) kept[1] = try process.reopen(system, zygote.settings.lifeline);
+        if (pair[0] > 0) kept[2..].* = pair;
         try zygote.inherits.keepOnly(system, &kept);
+        if (pair[0] > 0) try renewPair(system, pair);
         try zygote.inherits.renew(system, &kept);
         // Owner and zygote may both have gone meanwhile.
         if (kept[1] != connection) try process.dieWith(system, kept[1]);
+    }
+
+    /// What one of all clones writes into the old one is for none of the others.
+    fn renewPair(system: *sys.System, numbers: [2]Fd) process.Error!void {
+        const fresh = system.pair() catch |failure| return switch (failure) {
+            error.DescriptorLimit => error.DescriptorLimit,
+            error.Unexpected => error.Unexpected,
+        };
+        defer for (fresh) |fd| system.close(fd);
+        for (fresh, numbers) |fd, number| try process.replace(system, fd, number);
     }
 
     /// The owner is gone: clones see that by their connections, and who has not ended in time is killed.

@@ -777,6 +777,13 @@ typedef void (*earshot_ipc_callback)(void);
 int32_t earshot_ipc_bell(earshot_ipc_context *context);
 
 /*
+ * The same by one end of a socket pair that the caller has made, for who has to poll the other end
+ * before there may be a thread, as before a fork. That end belongs to the context from then on, unless
+ * this fails.
+ */
+int32_t earshot_ipc_bell_on(earshot_ipc_context *context, int descriptor);
+
+/*
  * For a program with an event loop of its own, which must not block in earshot_ipc_wait: has a
  * thread sleep in its stead. Returns 1 if there is something to report or to send already, and then
  * nothing is waited for; else 0, and the callback is called once when there is something to report,

@@ -16,7 +16,7 @@
  *     {
  *         struct { uint32_t length; struct earshot_zygote_request request; } frame;
  *         union { char bytes[CMSG_SPACE(sizeof(int))]; struct cmsghdr header; } beside;
- *         struct earshot_zygote_settings settings = { 0, -1, 1000000000, EARSHOT_ZYGOTE_ORPHANS_END, 0 };
+ *         struct earshot_zygote_settings settings = { 0, -1, 1000000000, EARSHOT_ZYGOTE_ORPHANS_END, 0, 0, 0 };
  *         struct earshot_zygote_clone clone;
  *         struct iovec part = { &frame, sizeof frame };
  *         struct msghdr message;
@@ -128,6 +128,10 @@ struct earshot_zygote_settings {
     int64_t grace_ns;
     /* An earshot_zygote_orphans. */
     uint32_t orphans;
+    /* Both ends of a socket pair, which each clone has anew under the same numbers, watched by the same
+     * event loops: for what such a loop is woken by. 0 without. */
+    int32_t near;
+    int32_t far;
     uint32_t padding;
 };
 

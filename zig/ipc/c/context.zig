@@ -245,6 +245,14 @@ pub fn openBell(given: ?*Context) callconv(.c) i32 {
     return pair[1];
 }
 
+/// The same by one end of a pair that the caller has made, which becomes the waiter's.
+pub fn openBellOn(given: ?*Context, descriptor: sys.Fd) callconv(.c) i32 {
+    const context = Context.enter(given) catch |failure| return codes.of(failure);
+    if (context.waiter != null or descriptor < 0) return context.fail(error.InvalidArgument, 0);
+    context.startWaiter(.{ .descriptor = descriptor }) catch |failure| return context.fail(failure, 0);
+    return 0;
+}
+
 /// Returns 1 if there is something to report at once, so that nothing is waited for. A context with a bell takes no callback.
 pub fn arm(given: ?*Context, callback: ?ipc.waiter.Callback) callconv(.c) i32 {
     const context = Context.enter(given) catch |failure| return codes.of(failure);

@@ -201,19 +201,28 @@ static uint64_t count_descriptors(void)
 }
 
 /* What a context says it holds is what it holds, with a thread that waits in its stead as well. */
-static void count_what_is_held(uint32_t poller, int has_bell)
+static void count_what_is_held(uint32_t poller, int has_bell, int is_given)
 {
     earshot_ipc_context_options options = EARSHOT_IPC_CONTEXT_OPTIONS_DEFAULT;
     const uint64_t before = count_descriptors();
     struct earshot_ipc_statistics statistics;
     earshot_ipc_context *counted;
+    int pair[2];
     int rung = -1;
 
     options.poller = poller;
     MUST(earshot_ipc_context_open(&options, &counted, NULL) == 0);
     MUST(earshot_ipc_statistics(counted, 0, &statistics) == 0);
     MUST(statistics.descriptors == count_descriptors() - before);
-    if (has_bell) MUST((rung = earshot_ipc_bell(counted)) >= 0);
+    if (is_given) {
+        MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+        MUST(earshot_ipc_bell_on(counted, -1) == EARSHOT_IPC_CODE_INVALID_ARGUMENT);
+        MUST(earshot_ipc_bell_on(counted, pair[0]) == 0);
+        MUST(earshot_ipc_bell_on(counted, pair[0]) == EARSHOT_IPC_CODE_INVALID_ARGUMENT);
+        rung = pair[1];
+    } else if (has_bell) {
+        MUST((rung = earshot_ipc_bell(counted)) >= 0);
+    }
     MUST(earshot_ipc_arm(counted, has_bell ? NULL : ring_bell) == 0);
     MUST(earshot_ipc_statistics(counted, 0, &statistics) == 0);
     MUST(statistics.descriptors == count_descriptors() - before - has_bell);
@@ -625,8 +634,9 @@ static void converse(uint32_t poller)
     pass_time();
     let_a_thread_wait();
     end_what_is_slept_on();
-    count_what_is_held(poller, 0);
-    count_what_is_held(poller, 1);
+    count_what_is_held(poller, 0, 0);
+    count_what_is_held(poller, 1, 0);
+    count_what_is_held(poller, 1, 1);
     hold_to_less();
     keep_signals();
     do_wrong();

@@ -17,6 +17,17 @@ static void pair(int *ends)
     MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
 }
 
+/* What one clone writes into its pair no other one reads, and only what it has written itself. */
+static void use_own(const struct earshot_zygote_settings *settings)
+{
+    const pid_t own = getpid();
+    pid_t heard = 0;
+
+    MUST(write(settings->near, &own, sizeof own) == sizeof own);
+    MUST(read(settings->far, &heard, sizeof heard) == sizeof heard && heard == own);
+    MUST(recv(settings->far, &heard, sizeof heard, MSG_DONTWAIT) < 0);
+}
+
 /* What each clone does: gives files up, says so, and says it again when it is asked. */
 static int live(const struct earshot_zygote_clone *clone)
 {
@@ -42,17 +53,25 @@ static int be_zygote(int control, int lifeline, pid_t owner)
     struct earshot_zygote_settings settings;
     struct earshot_zygote_clone clone;
     int32_t result;
+    int own[2];
 
+    pair(own);
     memset(&settings, 0, sizeof settings);
     settings.control = control;
     settings.lifeline = lifeline;
     settings.grace_ns = 10000000;
     settings.orphans = EARSHOT_ZYGOTE_ORPHANS_END;
+    settings.near = own[0];
+    settings.far = own[1];
+    /* Of the pair that the zygote has, and no clone. */
+    MUST(write(own[0], own, sizeof own) == sizeof own);
     MUST(earshot_zygote_follow(owner) == 1);
     MUST(earshot_zygote_follow(0) == 1);
     result = earshot_zygote_serve(&settings, &clone);
     MUST(result >= 0);
-    return result == 1 ? live(&clone) : 0;
+    if (result != 1) return 0;
+    use_own(&settings);
+    return live(&clone);
 }
 
 static void send_with(int socket, void *bytes, size_t count, int descriptor)
