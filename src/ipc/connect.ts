@@ -107,19 +107,21 @@ export async function connect(name: string, options: ConnectOptions = {}): Promi
   return connection;
 }
 
-/** @internal All of a connection but its socket, which `attach` brings: for a process that is forked between the two. */
+/** @internal All of a connection but its socket, which `attachSocket` brings: for a process that is forked between the two. */
 export function unattached(name: string, options: ConnectOptions): Connection {
   return new Connection(name, options, fullLimits(options));
 }
 
-/** @internal Has it go on with a socket that was made elsewhere; what the socket carries is not sealed. */
-export function attach(
+/**
+ * @internal Has it go on with a socket that was made elsewhere, in the open; nobody is told yet that it is there (`opened`),
+ * so that what is sent first is not what a handler sends.
+ */
+export function attachSocket(
   connection: Connection,
   descriptor: number | Descriptor,
   options: ConnectOptions,
 ): void {
   connection.attach(adopt(descriptor, options));
-  connection.opened();
 }
 
 async function reach(name: string, options: ConnectOptions): Promise<Channel> {

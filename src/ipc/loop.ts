@@ -27,8 +27,9 @@ const lingerNs = 50_000;
 const lingerMs = lingerNs / 1e6;
 /** What comes so soon comes before a bell could be made; a process that lives for one answer needs none. */
 const restMs = 1;
-/** How often a loop that nothing can wake looks for traffic. */
-const lookMs = 10;
+/** How long a loop that nothing can wake waits until it looks for traffic: longer and longer, while there is none. */
+const lookMsMin = 5;
+const lookMsMax = 100;
 
 /** Who is told of the events of one handle. */
 export type Listener = {
@@ -49,13 +50,16 @@ export class Loop {
   /** Those that get the rest of the batch, and nothing after it. */
   readonly #leaving = new Set<number>();
   #turning = false;
-  /** Somebody looks for traffic elsewhere, so that nothing is waited for here. */
+  /** Somebody looks for traffic elsewhere, so that this thread is not held up here. */
   elsewhere = false;
   /** Somebody is being told of an event, whose message is a view of the batch. */
   #handing = false;
   #flushing = false;
   #again = false;
   #over = false;
+  /** Where there is no bell. */
+  #look: ReturnType<typeof setTimeout> | undefined;
+  #lookMs = lookMsMin;
 
   constructor() {
     this.context.onSent = (connection, sent) => {
@@ -85,13 +89,17 @@ export class Loop {
 
   remove(handle: number): void {
     this.#listeners.delete(handle);
-    if (this.#listeners.size === 0) this.#hold.release();
+    if (this.#listeners.size > 0) return;
+    this.#hold.release();
+    clearTimeout(this.#look);
+    this.#look = undefined;
   }
 
   /** Has no further turn, if nobody is told of anything. Returns whether that is so. */
   end(): boolean {
     if (this.#listeners.size > 0) return false;
     this.#over = true;
+    clearTimeout(this.#look);
     this.context.close();
     return true;
   }
@@ -176,6 +184,7 @@ export class Loop {
     this.#handing = true;
     try {
       for (let event = this.context.next(); event !== undefined; event = this.context.next()) {
+        this.#lookMs = lookMsMin;
         this.#hand(event);
       }
     } finally {
@@ -186,12 +195,12 @@ export class Loop {
   #fill(): number {
     const isSending = this.#hasSent || !this.context.outboxIsEmpty;
     this.#linger = isSending ? this.#afterSending : this.#afterReading;
-    const count = this.#look(this.#linger);
+    const count = this.#lookLonger(this.#linger);
     this.#hasSent = false;
     return count;
   }
 
-  #look(linger: Linger): number {
+  #lookLonger(linger: Linger): number {
     if (this.elsewhere || !linger.worthwhile) return this.context.fill(0);
     const count = this.context.fill(lingerMs, lingerNs);
     if (count > 0) linger.found();
@@ -213,13 +222,16 @@ export class Loop {
       linger.slept(performance.now() - since);
       this.#turn();
     };
+    clearTimeout(this.#look);
     // Where the system has nothing left for a bell somebody has to look.
-    if (!this.#arm(wake)) setTimeout(wake, lookMs);
+    this.#look = this.#arm(wake) ? undefined : setTimeout(wake, this.#lookMs);
+    this.#lookMs = Math.min(2 * this.#lookMs, lookMsMax);
   }
 
   /** Whether something comes within a moment, for which no bell is made. */
   #rests(): boolean {
-    return !this.context.hasBell && !this.elsewhere && this.context.fill(restMs) > 0;
+    const isNew = !this.context.hasBell && this.#look === undefined;
+    return isNew && !this.elsewhere && this.context.fill(restMs) > 0;
   }
 
   /** False if there is no bell, and none to be had. */

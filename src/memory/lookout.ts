@@ -13,17 +13,21 @@ import { loop } from "../ipc/loop.ts";
 import { yieldProcessor } from "../native/shared-memory.ts";
 import type { Incoming } from "./incoming.ts";
 
+/** Whatever else this thread is told of waits for so long. Beside it, what waking by a frame costs more is little. */
+const wordMs = 1;
 /**
- * The end of the other side is not heard of for so long. Beside it, what waking by a frame costs more is little; and it is
- * longer than a tick of the system's clock, so that a sleep hardly ever has to set the timer of the processor.
+ * And where messages come one after the other, for so long: longer than a tick of the system's clock, so that a sleep
+ * hardly ever has to set the timer of the processor, which takes longer than to wake somebody.
  */
-const wordMs = 5;
+const busyWordMs = 5;
 const roundsPerClock = 32;
 const nsPerMs = 1e6;
 
 export class Lookout {
   readonly #spinMs: number;
   readonly #linger: Linger;
+  /** The last sleep was ended by a message. */
+  #isBusy = false;
 
   /** Looks for a message for so many nanoseconds before it sleeps. */
   constructor(spinNs: number) {
@@ -43,12 +47,15 @@ export class Lookout {
   #sleepsOnWord(incoming: Incoming, until: number): boolean {
     const mayLook = this.#spinMs > 0;
     // To look at the clock takes longer than to write a message.
-    if (!mayLook && until === Infinity) return incoming.sleep(wordMs);
+    if (!mayLook && until === Infinity) {
+      this.#isBusy = incoming.sleep(this.#isBusy ? busyWordMs : wordMs);
+      return this.#isBusy;
+    }
     const since = performance.now();
-    const ms = Math.min(wordMs, until - since);
-    const hasWoken = ms > 0 && incoming.sleep(ms);
+    const ms = Math.min(this.#isBusy ? busyWordMs : wordMs, until - since);
+    this.#isBusy = ms > 0 && incoming.sleep(ms);
     if (mayLook) this.#linger.slept(performance.now() - since);
-    return hasWoken;
+    return this.#isBusy;
   }
 
   /** Whether there is a message within a short while. */

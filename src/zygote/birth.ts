@@ -9,7 +9,7 @@
  */
 
 import type { ConnectOptions } from "../ipc/connect.ts";
-import { attach, connect, unattached } from "../ipc/connect.ts";
+import { attachSocket, connect, unattached } from "../ipc/connect.ts";
 import type { Connection } from "../ipc/connection.ts";
 import { Descriptor } from "../ipc/descriptor.ts";
 import { beginLoop, endLoop, loop } from "../ipc/loop.ts";
@@ -18,11 +18,18 @@ import { applyLimits, otherThreads, readCertificate } from "../native/zygote.ts"
 import { renewIdentity } from "./identity.ts";
 import { isLimited } from "./limits.ts";
 import type { Particulars } from "./particulars.ts";
-import { decodeParticulars, encodeParticulars, writeFrame } from "./particulars.ts";
+import {
+  decodeParticulars,
+  encodeParticulars,
+  particularsBytesMax,
+  writeFrame,
+} from "./particulars.ts";
 import type { ServiceModule } from "./service-module.ts";
 import { trial } from "./trial.ts";
 
 const connecting: ConnectOptions = { descriptors: { max: constants.descriptors_max } };
+/** An owner is trusted with what it may tell. */
+const heard: ConnectOptions = { ...connecting, messageBytesMax: particularsBytesMax };
 
 /** What a clone has when it begins, but for its socket. There is no thread to it. */
 export type Unborn = {
@@ -41,14 +48,18 @@ export type Birth = {
   connection: Connection;
   /** Its end of the connection. */
   socket: number;
+  /** It says that it is ready before it is told what for. */
+  ahead: boolean;
   graceMs: number;
   /** Called with the code to end with. */
   leave(code: number): void;
 };
 
 /** Resolves when `serve` has returned; the process goes on until the connection has ended. */
-export async function live({ module, connection, socket, graceMs, leave }: Birth): Promise<void> {
-  attach(connection, socket, connecting);
+export async function live(birth: Birth): Promise<void> {
+  const { module, connection, graceMs, leave } = birth;
+  attachSocket(connection, birth.socket, heard);
+  if (birth.ahead) sayReady(connection);
   const begun = await begin(connection);
   // The owner has changed its mind, or is gone.
   if (begun === undefined) return leave(0);
@@ -70,6 +81,12 @@ export async function live({ module, connection, socket, graceMs, leave }: Birth
   served.resolve();
 }
 
+/** By what nobody takes for a certificate. */
+function sayReady(connection: Connection): void {
+  connection.send("");
+  loop().context.flush();
+}
+
 type Begun = { particulars: Particulars; descriptors: number[]; link: Connection };
 
 /** Hears what it is for, becomes that, and says so. Undefined if that is not to be, or nobody is there any more. */
@@ -87,21 +104,31 @@ async function begin(link: Connection): Promise<Begun | undefined> {
 }
 
 async function limit(
-  whole: Connection,
+  first: Connection,
   particulars: Particulars,
   descriptors: number[],
 ): Promise<Begun | undefined> {
-  const socket = whole.detach();
+  const { uid, gid, noNetwork } = particulars.limits;
+  const isSomebodyElse = uid !== undefined || gid !== undefined;
+  if (!loop().context.hasBell && !isSomebodyElse) {
+    const certificate = applyLimits(particulars.limits);
+    first.send(certificate);
+    loop().context.flush();
+    return readCertificate(certificate).code === 0
+      ? { particulars, descriptors, link: first }
+      : undefined;
+  }
+  const socket = first.detach();
   if (socket === undefined) return undefined;
-  await whole.ended;
+  await first.ended;
   endLoop();
-  if (particulars.limits.noNetwork === true) await beAlone();
+  if (noNetwork === true) await beAlone();
   const certificate = applyLimits(particulars.limits);
   const number = socket.take();
   const isFine = readCertificate(certificate).code === 0;
   if (!writeFrame(number, certificate) || !isFine) return undefined;
   const { connection: link } = await unborn();
-  attach(link, number, connecting);
+  attachSocket(link, number, heard);
   return { particulars, descriptors, link };
 }
 
@@ -149,6 +176,7 @@ export async function rehearseOnce(module: ServiceModule): Promise<void> {
     module: module.rehearse === undefined ? echo : module,
     connection,
     socket: own.take(),
+    ahead: false,
     graceMs: 0,
     leave: () => left.resolve(),
   }).catch(failed.reject);

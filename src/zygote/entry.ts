@@ -34,13 +34,8 @@ async function prepare(): Promise<ServiceModule> {
   const module = await loadModule(settings.module);
   const part = (name: string, run: () => void | Promise<void>) => tried(settings.module, name, run);
   await part("warm()", async () => module.warm?.());
-  if (!endLoop()) {
-    throw fault(
-      settings.module,
-      "has services or connections of earshot open after warm(); close them, and open in serve() what it needs",
-    );
-  }
-  provideIdentity();
+  expectNothingOpen("warm()");
+  tryIdentity();
   const rehearsed = async (rounds?: number) => {
     if (module.rehearse === undefined) await rehearse(module, rounds);
     else await part("rehearse()", () => rehearse(module, rounds));
@@ -51,10 +46,29 @@ async function prepare(): Promise<ServiceModule> {
   gcAndSweep();
   // A collection has memory given out anew from wherever there is some; clones go on where this has begun, side by side.
   await rehearsed(1);
+  expectNothingOpen("rehearse()");
   if (settings.mode === "fork") await settled(checkThreads);
   if (settings.mode === "fork") await settled(() => checkDescriptors(settings.module, before));
   say({ kind: "ready", warmMs: performance.now() - begun });
   return module;
+}
+
+function expectNothingOpen(after: string): void {
+  if (endLoop()) return;
+  throw fault(
+    settings.module,
+    `has services or connections of earshot open after ${after}; close them, and open in serve() what it needs`,
+  );
+}
+
+function tryIdentity(): void {
+  try {
+    provideIdentity();
+  } catch (cause) {
+    const what =
+      "has frozen process or performance, which say something else in each clone; leave them as they are";
+    throw fault(settings.module, what, cause);
+  }
 }
 
 const settleMs = 10;
@@ -87,10 +101,18 @@ function checkThreads(): void {
   if (threads.length === 0) return;
   throw fault(
     settings.module,
-    `has threads running after warm() (${[...new Set(threads)].join(", ")}), of which no fork has a copy, but perhaps a ` +
+    `has threads running after warm() or rehearse() (${[...new Set(threads)].join(", ")}), of which no fork has a copy, but perhaps a ` +
       "lock that one of them held. What starts them are asynchronous work with files (use readFileSync and the like), fetch, " +
       'DNS, workers, and connections of earshot: leave these to serve(), or start the zygote with mode: "pool"',
   );
+}
+
+/** More of it would not be read. */
+const stackMax = 64 * 1024;
+
+function stackOf(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !(error.cause instanceof Error)) return undefined;
+  return error.cause.stack?.slice(0, stackMax);
 }
 
 function complain(error: unknown): never {
@@ -99,7 +121,7 @@ function complain(error: unknown): never {
     kind: "fault",
     code: known?.code ?? "EUNKNOWN",
     message: error instanceof Error ? error.message : String(error),
-    stack: error instanceof Error && error.cause instanceof Error ? error.cause.stack : undefined,
+    stack: stackOf(error),
   });
   process.exit(1);
 }
@@ -116,25 +138,24 @@ async function main(): Promise<void> {
   if (settings.mode === "pool") {
     closeSync(places.control);
     const { connection } = await unborn();
-    return await live({ module, connection, socket: places.connection, graceMs, leave });
+    return await live({
+      module,
+      connection,
+      socket: places.connection,
+      ahead: false,
+      graceMs,
+      leave,
+    });
   }
   follow(0);
   const { connection, bell } = await unborn();
   const fork = serve(bell);
   if (fork === undefined) process.exit(0);
   renewIdentity(fork.pid);
-  if (fork.ahead) await rehearseAhead(module);
-  await live({ module, connection, socket: fork.connection, graceMs, leave });
-}
-
-/** It went well in the zygote; who does not come to its end here is of no use. */
-const rehearsalMsMax = 1000;
-
-async function rehearseAhead(module: ServiceModule): Promise<void> {
-  const late = setTimeout(() => process.exit(1), rehearsalMsMax);
-  // It is for speed alone.
-  await rehearseOnce(module).catch(() => undefined);
-  clearTimeout(late);
+  // Who fails here, as he did not in the zygote, is of no use; what he has begun would go on.
+  if (fork.ahead) await rehearseOnce(module).catch(() => leave(1));
+  const { connection: socket, ahead } = fork;
+  await live({ module, connection, socket, ahead, graceMs, leave });
 }
 
 function serve(bell: readonly [number, number]) {

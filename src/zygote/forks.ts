@@ -1,6 +1,8 @@
 /** Clones by forks: keeps a zygote running, and starts it again when it is lost. */
 
 import { setTimeout as sleep } from "node:timers/promises";
+import { connect } from "../ipc/connect.ts";
+import type { Descriptor } from "../ipc/descriptor.ts";
 import { IpcError } from "../native/errors.ts";
 import type { LaunchOptions } from "./launch.ts";
 import type { Blank, Source } from "./source.ts";
@@ -32,6 +34,9 @@ export class Forks implements Source {
   #zygote: Promise<ZygoteProcess>;
   #ready: Blank[] = [];
   #making = 0;
+  /** How many in a row have not come to be ready, and the time until others are made. */
+  #vain = 0;
+  #pausing: ReturnType<typeof setTimeout> | undefined;
   /** How often in a row it was lost within moments, or could not be started. */
   #failures = 0;
   restarts = 0;
@@ -48,23 +53,59 @@ export class Forks implements Source {
 
   /** Has as many wait as were asked for. */
   fill(): void {
-    if (this.#closing.signal.aborted) return;
+    if (this.#closing.signal.aborted || this.#pausing !== undefined) return;
     while (this.#ready.length + this.#making < this.#options.standby) void this.#makeReady();
   }
 
   async #makeReady(): Promise<void> {
     this.#making += 1;
     try {
-      const blank = await this.#fork(true);
-      const process = await blank.process;
-      if (this.#closing.signal.aborted) return blank.end.close();
+      const made = await this.#fork(true);
+      const end = await this.#readyEnd(made);
+      const process = await made.process;
+      const blank = { ...made, end };
+      this.#vain = 0;
       this.#ready.push(blank);
       void process.exited.then(() => this.#lost(blank));
     } catch {
-      // Who asks for a clone is told what is wrong.
+      // Who asks for a clone is told what is wrong. Another may meet with the same.
+      this.#pause();
     } finally {
       this.#making -= 1;
     }
+  }
+
+  /** Waits until it says that it is ready. Rejects if it does not, and it is gone then. */
+  async #readyEnd({ end, process }: Blank): Promise<Descriptor> {
+    const patience = AbortSignal.timeout(this.#options.launch.startTimeoutMs);
+    const signal = AbortSignal.any([this.#closing.signal, patience]);
+    const connection = await connect("clone", { descriptor: end, signal });
+    try {
+      const { done } = await connection[Symbol.asyncIterator]().next();
+      while (done !== true && connection.open) {
+        const own = connection.detach();
+        if (own !== undefined) return own;
+        // What came is being handed out.
+        await new Promise(setImmediate);
+      }
+      throw signal.reason ?? new IpcError("ECONNRESET", "ECONNRESET: it ended before it was ready");
+    } catch (error) {
+      void connection.close({ now: true });
+      void process.then((one) => one.kill("SIGKILL")).catch(() => undefined);
+      throw error;
+    }
+  }
+
+  #pause(): void {
+    const { first, most } = this.#options.restart;
+    const pauseMs = Math.min(first * 2 ** this.#vain, most);
+    this.#vain += 1;
+    clearTimeout(this.#pausing);
+    this.#pausing = setTimeout(() => {
+      this.#pausing = undefined;
+      this.fill();
+    }, pauseMs);
+    this.#pausing.unref();
   }
 
   #lost(blank: Blank): void {
@@ -130,6 +171,7 @@ export class Forks implements Source {
 
   async close(): Promise<void> {
     this.#closing.abort(new IpcError("ECLOSED", "ECLOSED: the zygote is closed"));
+    clearTimeout(this.#pausing);
     for (const { end } of this.#ready) end.close();
     this.#ready = [];
     const zygote = await this.#zygote.catch(() => undefined);

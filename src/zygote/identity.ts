@@ -29,6 +29,11 @@ export function provideIdentity(): void {
   // Its marks and measures go on by the zygote's clock.
   define(performance, "now", { value: () => ownClock() - beganMs, writable: true });
   define(performance, "timeOrigin", { get: () => ownOrigin + beganMs });
+  const ownJson = performance.toJSON.bind(performance);
+  define(performance, "toJSON", {
+    value: () => ({ ...(ownJson() as object), timeOrigin: ownOrigin + beganMs }),
+    writable: true,
+  });
 }
 
 /** `id` is what the process is known by now. The times of `performance` begin anew. */

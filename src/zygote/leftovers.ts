@@ -41,7 +41,7 @@ export function checkDescriptors(path: string, before: ReadonlyMap<number, strin
   const shown = left.map(([number, what]) => `${number} (${what})`).join(", ");
   throw fault(
     path,
-    `has left descriptors open after warm(), which no clone has: ${shown}. Close them, and open in serve() what it needs, ` +
+    `has left descriptors open after warm() or rehearse(), which no clone has: ${shown}. Close them, and open in serve() what it needs, ` +
       'or start the zygote with mode: "pool"',
   );
 }

@@ -5,6 +5,7 @@
  */
 
 import { deserialize, serialize } from "bun:jsc";
+import { IpcError } from "../native/errors.ts";
 import { constants } from "../native/layout.ts";
 import type { NativeLimits } from "../native/zygote.ts";
 import { writeBytes } from "../native/zygote.ts";
@@ -21,15 +22,21 @@ export type Particulars = {
 };
 
 const headerBytes = constants.header_bytes;
+/** What is longer is better written to a file, or sent when the clone is there. */
+export const particularsBytesMax = 256 * 1024 * 1024;
 
 /** Of a clone that is to be nothing in particular, which is told by an empty message. */
 const none: Particulars = { limits: {}, arguments: undefined, trial: false, certified: false };
 
-/** Throws what the structured clone algorithm does of what cannot be cloned. */
+/** Throws what the structured clone algorithm does of what cannot be cloned, and EMSGSIZE for what is too long. */
 export function encodeParticulars(particulars: Particulars): Uint8Array {
   const { limits, arguments: given, trial, certified } = particulars;
   const isPlain = !isLimited(limits) && given === undefined && !trial && !certified;
-  return isPlain ? new Uint8Array(0) : serialize(particulars, { binaryType: "nodebuffer" });
+  if (isPlain) return new Uint8Array(0);
+  const bytes = serialize(particulars, { binaryType: "nodebuffer" });
+  if (bytes.length <= particularsBytesMax) return bytes;
+  const text = `EMSGSIZE: the arguments of a clone are ${bytes.length} bytes; ${particularsBytesMax} are allowed`;
+  throw new IpcError("EMSGSIZE", `${text}; give it a descriptor of a file with them`);
 }
 
 export function decodeParticulars(bytes: Uint8Array): Particulars {

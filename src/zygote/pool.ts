@@ -87,7 +87,7 @@ export class Pool implements Source {
         const { exitCode: code, signalCode } = process;
         clone.ended({ code, signal: signalCode as NodeJS.Signals | null });
       });
-      return { end, process: Promise.resolve(clone) };
+      return { end, process: Promise.resolve(clone), ahead: true };
     } catch (error) {
       end.close();
       throw error;

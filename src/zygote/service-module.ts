@@ -27,8 +27,8 @@ export type ServiceModule = {
   /**
    * Runs after `warm`, and asks of `serve` what an owner asks first, over a connection like his: so what both of them need
    * is compiled before the first clone is made, and a clone that is made ahead has done it once already when it is taken.
-   * It runs a few times. That `serve` is given no arguments and no descriptors, and ends as in a clone, with its
-   * connection; what it changes, clones begin with.
+   * It runs a few times. That `serve` is given no arguments and no descriptors, and its connection ends; but no process does,
+   * so that what it has changed, or leaves running, as timers, is in each clone.
    *
    * @example
    * export async function rehearse(connection) { await connection.request("a word"); }
@@ -75,7 +75,19 @@ export function fault(path: string, what: string, cause?: unknown): IpcError {
   return new IpcError("EMODULE", `EMODULE: ${path} ${what}`, { path, cause });
 }
 
+/** More of it would not be read. */
+const toldMax = 4096;
+
 /** Anything can be thrown, and not all of it can be made a string. */
 function told(error: unknown): string {
-  return error instanceof Error ? `${error.name}: ${error.message}` : Bun.inspect(error);
+  try {
+    return textOf(error).slice(0, toldMax);
+  } catch {
+    return "what was thrown cannot be shown";
+  }
+}
+
+function textOf(error: unknown): string {
+  if (error instanceof Error) return `${error.name}: ${error.message}`;
+  return typeof error === "string" ? error : Bun.inspect(error);
 }

@@ -8,6 +8,8 @@ import type { Mode } from "./settings.ts";
 export type Blank = {
   /** The owner's end of its connection. */
   readonly end: Descriptor;
+  /** It has waited, and may have ended meanwhile without anybody having noticed yet: it is to say that it is there. */
+  readonly ahead: boolean;
   /** Rejects if it could not be made; what is sent to it before is not lost. */
   readonly process: Promise<CloneProcess>;
 };

@@ -70,7 +70,7 @@ export class ZygoteProcess {
     return !this.#over;
   }
 
-  /** Has one forked, which waits to be told what it is for. */
+  /** Has one forked, which waits to be told what it is for; `ahead`, it says first that it is ready. */
   blank(ahead: boolean): Blank {
     const [end, other] = loop().context.pair();
     // The system gives the lowest number that is free. Where a pidfd finds none the conversation with the zygote is over, and
@@ -84,7 +84,7 @@ export class ZygoteProcess {
     const process = this.#fork(other, ahead);
     // Whoever waits for it is told; and if nobody does, nobody needs to be.
     process.catch(() => undefined);
-    return { end, process };
+    return { end, process, ahead };
   }
 
   /** `end` is the clone's, and closed here. Rejects with why it could not be, ECONNRESET if the zygote has ended. */

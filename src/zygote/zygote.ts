@@ -3,10 +3,11 @@
 import { resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import type { ConnectOptions } from "../ipc/connect.ts";
-import { connect } from "../ipc/connect.ts";
+import { attachSocket, unattached } from "../ipc/connect.ts";
 import type { Connection } from "../ipc/connection.ts";
 import { Descriptor } from "../ipc/descriptor.ts";
+import type { ClientHandlers } from "../ipc/handlers.ts";
+import type { Limits } from "../ipc/limits.ts";
 import { patience, timerMsMax, whole, within } from "../ipc/numbers.ts";
 import { IpcError } from "../native/errors.ts";
 import type { Orphans } from "../native/zygote.ts";
@@ -56,7 +57,7 @@ export type CloneOptions = {
   descriptors?: readonly (number | Descriptor)[] | undefined;
   limits?: CloneLimits | undefined;
   /** Of the connection to the clone: its limits, and handlers. */
-  connection?: Omit<ConnectOptions, "descriptor" | "address" | "reconnect" | "raw"> | undefined;
+  connection?: (Omit<Limits, "raw"> & ClientHandlers) | undefined;
   signal?: AbortSignal | undefined;
 };
 
@@ -171,14 +172,15 @@ export class Zygote implements AsyncDisposable {
       arguments: options.arguments,
       trial: false,
     };
-    // One of a pool has waited for long, and may be about to end: it says that it is there.
-    const certified = isLimited(given.limits) || this.mode === "pool";
+    const limited = isLimited(given.limits);
     // What cannot be cloned is refused before anything is made.
-    const bytes = encodeParticulars({ ...given, certified });
+    const bytes = encodeParticulars({ ...given, certified: limited });
     for (let attempt = 1; ; attempt += 1) {
       try {
         const blank = await this.#source.take();
-        const begun = await begin(blank, bytes, certified, options, this.#graceMs);
+        const certified = limited || blank.ahead;
+        const told = certified === limited ? bytes : encodeParticulars({ ...given, certified });
+        const begun = await begin(blank, told, certified, options, this.#graceMs);
         return this.#hold(new Clone(begun.connection, begun.process, this.#graceMs));
       } catch (error) {
         // One that was lost before it had begun has done nothing that another could not do.
@@ -206,15 +208,23 @@ export class Zygote implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
+    await this.#inTime(Promise.allSettled(this.#beginning));
+    await this.#inTime(this.#endClones());
+    await this.#source.close();
     await Promise.allSettled(this.#beginning);
-    const ended = Promise.all([...this.#clones].map((clone) => clone.close()));
-    // A zygote that somebody has stopped does not say that they have; that it is gone says so too.
+    await this.#endClones();
+  }
+
+  async #endClones(): Promise<void> {
+    await Promise.all([...this.#clones].map((clone) => clone.close()));
+  }
+
+  /** A zygote that somebody has stopped does not say what has become of its clones; that it is gone says so too. */
+  async #inTime(promise: Promise<unknown>): Promise<void> {
     const waits = new AbortController();
     const patienceMs = Math.min(this.#graceMs + reportTimeoutMs, timerMsMax);
-    await Promise.race([ended, sleep(patienceMs, undefined, waits).catch(() => undefined)]);
+    await Promise.race([promise, sleep(patienceMs, undefined, waits).catch(() => undefined)]);
     waits.abort();
-    await this.#source.close();
-    await ended;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -355,10 +365,12 @@ async function begin(
   }: Pick<CloneOptions, "connection" | "descriptors" | "signal">,
   graceMs: number,
 ): Promise<Begun> {
-  const connection = await connect("clone", { ...link, descriptor: end });
+  const connection = unattached("clone", link);
+  attachSocket(connection, end, link);
   try {
     if (!certified) {
       connection.send(particulars, descriptors === undefined ? {} : { descriptors });
+      connection.opened();
       return { connection, process: await abortable(made, signal) };
     }
     const asked = connection.request(particulars, {
@@ -369,7 +381,10 @@ async function begin(
     // The one that fails first says why; the other follows.
     const [process, answer] = await Promise.all([made, asked]);
     const certificate = readCertificate(answer.copy().bytes);
-    if (certificate.code === 0) return { connection, process };
+    if (certificate.code === 0) {
+      connection.opened();
+      return { connection, process };
+    }
     throw zygoteErrorOf(certificate.code, "the limits of the clone", certificate);
   } catch (error) {
     await connection.close({ now: true });

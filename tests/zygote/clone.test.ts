@@ -8,7 +8,7 @@ import { leaveNoTrace } from "../kit/no-trace.ts";
 import { Scratch } from "../kit/scratch.ts";
 import { until } from "../kit/until.ts";
 import type { State } from "./stage.ts";
-import { ask, modes, services, start } from "./stage.ts";
+import { ask, failure, modes, services, start } from "./stage.ts";
 
 leaveNoTrace();
 
@@ -72,6 +72,37 @@ describe.each(modes)("%s", (mode) => {
     expect(await ask<string | null>(clone, "environment", "BUN_JSC_useConcurrentGC")).toBe(flag);
   });
 
+  test("what a handler sends as it opens comes after what the clone is told", async () => {
+    await using zygote = await start(mode);
+    const said = JSON.stringify({ command: "arguments" });
+    for (const limits of [undefined, { files: 64 }]) {
+      const answered = Promise.withResolvers<string>();
+      const clone = await zygote.clone({
+        arguments: "given",
+        limits,
+        connection: {
+          open: (connection) => void connection.send(said),
+          message: (_, message) => answered.resolve(message.text()),
+        },
+      });
+      expect(JSON.parse(await answered.promise)).toMatchObject({ value: "given" });
+      await clone.close();
+    }
+  });
+
+  test("it is given as much as its connection may carry, and more is refused", async () => {
+    await using zygote = await start(mode);
+    const large = "x".repeat(20 * 1024 * 1024);
+    const connection = { messageBytesMax: 64 * 1024 * 1024 };
+    const clone = await zygote.clone({ arguments: large, connection, limits: { files: 64 } });
+    expect(await ask<number>(clone, "length")).toBe(large.length);
+    expect(await failure(zygote.clone({ arguments: large }))).toMatchObject({ code: "EMSGSIZE" });
+    const tooLarge = new Uint8Array(300 * 1024 * 1024);
+    expect(await failure(zygote.clone({ arguments: tooLarge, connection }))).toMatchObject({
+      code: "EMSGSIZE",
+    });
+  });
+
   test("its serve() has been rehearsed, as its module says, and begins anew", async () => {
     const module = join(services, "rehearsed.ts");
     await using zygote = await Zygote.start({ module, mode, standby: 1 });
@@ -86,6 +117,21 @@ describe.each(modes)("%s", (mode) => {
       expect(given).toBe(how);
     }
   });
+
+  test.skipIf(mode === "pool")(
+    "one that cannot be rehearsed is made on request alone",
+    async () => {
+      const module = join(services, "shy.ts");
+      const restart = { first: 1, most: 10 };
+      await using zygote = await Zygote.start({ module, mode, standby: 2, restart });
+      for (let round = 0; round < 3; round += 1) {
+        await using clone = await zygote.clone();
+        expect((await clone.connection.request("hello")).text()).toBe("hello");
+        await Bun.sleep(30);
+        expect(zygote.statistics.standby).toBe(0);
+      }
+    },
+  );
 
   test.skipIf(mode === "pool")("it has no descriptors but those meant for it", async () => {
     await using zygote = await start(mode);

@@ -64,6 +64,22 @@ describe.each(modes)("%s", (mode) => {
     expect(await ask<number>(await zygote.clone(), "change")).toBe(1);
   });
 
+  test("and one that is killed in the moment it is asked for is as well", async () => {
+    await using zygote = await start(mode, { standby: 2 });
+    const first = await zygote.clone();
+    const { ppid } = await ask<State>(first, "state");
+    const parent = mode === "fork" ? ppid : process.pid;
+    const taken = new Set([first.pid]);
+    for (let round = 0; round < 10; round += 1) {
+      await until("two wait", () => zygote.statistics.standby === 2);
+      for (const pid of childrenOf(parent)) if (!taken.has(pid)) process.kill(pid, "SIGKILL");
+      const clone = await zygote.clone();
+      taken.add(clone.pid);
+      expect(await ask<number>(clone, "change")).toBe(1);
+      await clone.close();
+    }
+  });
+
   test("closing the zygote ends all of its clones", async () => {
     const zygote = await start(mode);
     const clones = await Promise.all([zygote.clone(), zygote.clone()]);

@@ -1,6 +1,7 @@
 /** What is read from a file or a pipe, of which nothing stays in memory but what is returned. */
 
 import { readSync } from "node:fs";
+import { isatty } from "node:tty";
 import { CommandError } from "../command.ts";
 
 const readBytes = 64 * 1024;
@@ -25,8 +26,11 @@ function readSome(descriptor: number, buffer: Uint8Array): number {
     } catch (error) {
       const { code = "" } = error as NodeJS.ErrnoException;
       if (code === "EAGAIN" || code === "EWOULDBLOCK") Bun.sleepSync(1);
-      else if (code === "EIO" || code === "EBADF") return 0;
-      else if (code !== "EINTR") throw error;
+      // A terminal that has hung up.
+      else if (code === "EIO" && isatty(descriptor)) return 0;
+      else if (code !== "EINTR") {
+        throw new CommandError(`the input cannot be read: ${(error as Error).message}`);
+      }
     }
   }
 }

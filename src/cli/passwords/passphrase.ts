@@ -13,6 +13,7 @@ const passphraseBytesMax = 1024;
 /** It may have more lines than the one that counts. */
 const fileBytesMax = 64 * 1024;
 const newline = 0x0a;
+const carriageReturn = 0x0d;
 
 export type Wanted = {
   readonly vault?: string | undefined;
@@ -78,7 +79,10 @@ function readPassphrase(file: string): Uint8Array {
       );
     }
     const end = bytes.indexOf(newline);
-    const passphrase = Uint8Array.from(end < 0 ? bytes : bytes.subarray(0, end));
+    const line = end < 0 ? bytes : bytes.subarray(0, end);
+    const passphrase = Uint8Array.from(
+      line.at(-1) === carriageReturn ? line.subarray(0, -1) : line,
+    );
     bytes.fill(0);
     return expectPassphrase(passphrase);
   } finally {

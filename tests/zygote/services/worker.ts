@@ -26,6 +26,7 @@ const commands: Commands = {
   state: () => ({ words: words.size, warmedBy, warmedAt, pid: process.pid, ppid: process.ppid }),
   change: () => ++changes,
   arguments: () => start.arguments,
+  length: () => (start.arguments as string).length,
   read: () => start.descriptors.map((each) => readFileSync(each.number, "utf8")),
   chance: () => ({
     math: [Math.random(), Math.random()],
