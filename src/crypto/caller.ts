@@ -7,10 +7,11 @@
 
 import type { Carrier, Channel, ChannelEnd, ChannelOwner } from "../ipc/channel.ts";
 import type { ConnectOptions } from "../ipc/connect.ts";
+import type { Deadline } from "../ipc/deadline.ts";
 import type { FullLimits, Limits } from "../ipc/limits.ts";
 import { fullLimits } from "../ipc/limits.ts";
 import type { Message } from "../ipc/message.ts";
-import { patience, textOf } from "../ipc/numbers.ts";
+import { textOf } from "../ipc/numbers.ts";
 import type { Caller, ClientSeal } from "../ipc/seal.ts";
 import type { IpcErrorCode } from "../native/errors.ts";
 import { IpcError } from "../native/errors.ts";
@@ -23,6 +24,7 @@ import { Preface } from "./preface.ts";
 import { parsePublicKey } from "./public-key.ts";
 import { SealedChannel } from "./sealed-channel.ts";
 
+/** Where nobody has said how long all of it may take: far longer than a hello and its answer do, over whatever network. */
 const timeoutMs = 5000;
 
 export class KeyedCaller implements Caller {
@@ -32,7 +34,8 @@ export class KeyedCaller implements Caller {
   readonly #keys: KeyPair;
   readonly #peer: string;
   readonly #about: string;
-  readonly #timeout: number | undefined;
+  /** There is no time that all of it may take. */
+  readonly #isUsual: boolean;
   readonly #signal: AbortSignal | undefined;
 
   constructor(name: string, options: ConnectOptions, seal: ClientSeal) {
@@ -49,20 +52,20 @@ export class KeyedCaller implements Caller {
     this.#keys = keysOf(keys);
     this.#peer = peer;
     this.#about = about(service === undefined ? name : textOf("seal.service", service));
-    this.#timeout = patience("timeout", options.timeout ?? timeoutMs);
+    this.#isUsual = options.timeout === undefined;
     this.#signal = options.signal;
     this.#limits = fullLimits(options);
     this.limits = strangerLimits(this.#limits);
   }
 
-  async meet(channel: Carrier): Promise<Channel> {
+  async meet(channel: Carrier, deadline: Deadline): Promise<Channel> {
     const asking = new Asking(this.#keys, this.#peer, this.#about);
     const make: Make = (agreed, preface) => {
       channel.limitMessages(recordBytesMax(this.#limits));
       return new SealedChannel(this.#name, channel, agreed, this.#limits, preface);
     };
     const asker = new Asker(this.#name, channel, asking, make);
-    return await asker.meet(this.#timeout, this.#signal);
+    return await asker.meet(this.#isUsual ? deadline.within(timeoutMs) : deadline, this.#signal);
   }
 }
 
@@ -86,12 +89,9 @@ class Asker implements ChannelOwner {
     this.#make = make;
   }
 
-  async meet(timeout: number | undefined, signal?: AbortSignal): Promise<SealedChannel> {
+  async meet(deadline: Deadline, signal?: AbortSignal): Promise<SealedChannel> {
     const abort = () => this.#fail(signal?.reason);
-    const late =
-      timeout === undefined
-        ? undefined
-        : setTimeout(() => this.#fail(this.#late(timeout)), timeout);
+    const late = deadline.expire((timeout) => this.#fail(this.#late(timeout)));
     signal?.addEventListener("abort", abort);
     try {
       this.#channel.open(this);

@@ -6,9 +6,10 @@ import type { Carrier, Channel } from "./channel.ts";
 import { Connection } from "./connection.ts";
 import { busy, busyRetryMs } from "./context.ts";
 import type { ConnectOptions as NativeOptions } from "./context-options.ts";
+import { Deadline } from "./deadline.ts";
 import type { Descriptor } from "./descriptor.ts";
 import { dial } from "./dial.ts";
-import { isElsewhere } from "./elsewhere.ts";
+import { isElsewhere, lookUpTimeoutMs } from "./elsewhere.ts";
 import type { ClientHandlers, End } from "./handlers.ts";
 import type { InternetAddress } from "./internet-address.ts";
 import { fullLimits } from "./limits.ts";
@@ -53,7 +54,8 @@ export type ConnectOptions = NativeOptions &
     /**
      * Seals what is sent, both ways, from end to end: nobody in between sees or changes anything, be it a daemon or
      * another machine. The service has to be served with a seal as well, and each end has to know the other's public
-     * key. `timeout` bounds how long it may take to agree.
+     * key. `timeout` bounds how long it may take to find the service and to agree, together; without one, 5 s are for
+     * finding it (35 s where ipcd is asked), of which no more than 5 s are for agreeing.
      */
     seal?: ClientSeal | undefined;
   };
@@ -124,14 +126,26 @@ export function attachSocket(
   connection.attach(adopt(descriptor, options));
 }
 
+/** Where the kernel makes it by itself: it has no room, or somebody is slow to agree. */
+const timeoutMs = 5000;
+
+/** All that it takes together, from now on. */
+function deadlineOf(name: string, options: ConnectOptions): Deadline {
+  const { address, descriptor, timeout } = options;
+  const isHere = address !== undefined || descriptor !== undefined || !isElsewhere(name, options);
+  return new Deadline(timeout ?? (isHere ? timeoutMs : lookUpTimeoutMs));
+}
+
 async function reach(name: string, options: ConnectOptions): Promise<Channel> {
   checkSealable(name, options);
+  const deadline = deadlineOf(name, options);
   const caller = await callerOf(name, options);
   // Memory sockets seal by themselves.
-  if (asksForMemory(name, options)) return await (await memory()).reach(name, options);
+  if (asksForMemory(name, options)) return await (await memory()).reach(name, options, deadline);
   const isHere = isFoundHere(name, options) && options.descriptor === undefined;
-  const found = isHere ? await findInMemory(name, options) : undefined;
-  return found ?? (await through(caller, options, (beneath) => reachSocket(name, beneath)));
+  const found = isHere ? await findInMemory(name, options, deadline) : undefined;
+  if (found !== undefined) return found;
+  return await through(caller, options, deadline, (given) => reachSocket(name, given, deadline));
 }
 
 /** Undefined where nothing is to be sealed. */
@@ -144,18 +158,24 @@ async function callerOf(name: string, options: ConnectOptions): Promise<Caller |
 async function through<Found extends Carrier | undefined>(
   caller: Caller | undefined,
   options: ConnectOptions,
+  deadline: Deadline,
   way: (options: ConnectOptions) => Promise<Found> | Found,
 ): Promise<Channel | Found> {
   if (caller === undefined) return await way(options);
   const channel = await way({ ...options, ...caller.limits });
-  return channel === undefined ? channel : await caller.meet(channel);
+  return channel === undefined ? channel : await caller.meet(channel, deadline);
 }
 
-async function reachSocket(name: string, options: ConnectOptions): Promise<Carrier> {
+async function reachSocket(
+  name: string,
+  options: ConnectOptions,
+  deadline: Deadline,
+): Promise<Carrier> {
   const { address, descriptor } = options;
   if (descriptor !== undefined) return adopt(descriptor, options);
-  if (address !== undefined) return new NativeChannel(await dial(name, address, options));
-  return isElsewhere(name, options) ? await lead(name, options) : await find(name, options);
+  if (address !== undefined) return new NativeChannel(await dial(name, address, options, deadline));
+  const isThere = isElsewhere(name, options);
+  return isThere ? await lead(name, options, deadline) : await find(name, options, deadline);
 }
 
 /** Whether its name is looked up in the run directory. */
@@ -181,13 +201,17 @@ function asksForMemory(name: string, options: ConnectOptions): boolean {
 }
 
 /** Undefined where it is not offered, or not to be had at once. */
-async function findInMemory(name: string, options: ConnectOptions): Promise<Channel | undefined> {
+async function findInMemory(
+  name: string,
+  options: ConnectOptions,
+  deadline: Deadline,
+): Promise<Channel | undefined> {
   if (options.transport === "unix" || options.raw === true) return undefined;
   if (!isInMemory(name, options)) return undefined;
   try {
-    // What is sealed has to be agreed on first, which takes more than a look.
-    const timeout = options.seal === undefined ? 0 : options.timeout;
-    return await (await memory()).reach(name, { ...options, timeout });
+    // What is sealed has to be agreed on first, which takes more than a look; and the socket is to have its time as well.
+    const patience = new Deadline(options.seal === undefined ? 0 : deadline.left / 2);
+    return await (await memory()).reach(name, options, patience);
   } catch {
     // Whatever is wrong with it, the socket is there as well, and says what is wrong with both.
     options.signal?.throwIfAborted();
@@ -200,19 +224,18 @@ function adopt(descriptor: number | Descriptor, options: ConnectOptions): Carrie
 }
 
 /** What ipcd leads to. */
-async function lead(name: string, options: ConnectOptions): Promise<Carrier> {
-  using found = await lookUp(connect, name, options);
+async function lead(name: string, options: ConnectOptions, deadline: Deadline): Promise<Carrier> {
+  using found = await lookUp(connect, name, options, deadline);
   return adopt(found, options);
 }
 
 /** Waits while the service has no room for another connection. */
-async function find(name: string, options: ConnectOptions): Promise<Carrier> {
-  const until = performance.now() + (patience("timeout", options.timeout ?? 5000) ?? Infinity);
+async function find(name: string, options: ConnectOptions, deadline: Deadline): Promise<Carrier> {
   while (true) {
     options.signal?.throwIfAborted();
     const found = findNow(name, options);
     if (found !== undefined) return found;
-    if (performance.now() >= until) throw busy(name);
+    if (deadline.left === 0) throw busy(name);
     await sleep(busyRetryMs);
   }
 }
@@ -256,10 +279,11 @@ async function findAgain(
 async function tryAgain(name: string, options: ConnectOptions): Promise<Channel | undefined> {
   try {
     if (options.transport !== "memory" && isFoundHere(name, options)) {
-      const found = await findInMemory(name, options);
+      const deadline = deadlineOf(name, options);
+      const found = await findInMemory(name, options, deadline);
       if (found !== undefined) return found;
       const caller = await callerOf(name, options);
-      return await through(caller, options, (beneath) => findNow(name, beneath));
+      return await through(caller, options, deadline, (given) => findNow(name, given));
     }
     // What it went on with is used up.
     return await reach(name, { ...options, descriptor: undefined });

@@ -3,14 +3,13 @@
 import { getSystemErrorName } from "node:util";
 import { IpcError } from "../native/errors.ts";
 import { EventType } from "../native/layout.ts";
+import type { Deadline } from "./deadline.ts";
 import type { Event } from "./event.ts";
 import type { InternetAddress } from "./internet-address.ts";
 import type { Limits } from "./limits.ts";
 import { loop } from "./loop.ts";
-import { patience } from "./numbers.ts";
 
 export type DialOptions = Limits & {
-  timeout?: number | undefined;
   signal?: AbortSignal | undefined;
 };
 
@@ -19,10 +18,10 @@ export function dial(
   name: string,
   address: InternetAddress,
   options: DialOptions,
+  deadline: Deadline,
 ): Promise<number> {
   const { promise, resolve, reject } = Promise.withResolvers<number>();
   const { signal } = options;
-  const timeout = patience("timeout", options.timeout ?? 5000);
   signal?.throwIfAborted();
   const current = loop();
   const handle = current.context.dial(address, options);
@@ -37,10 +36,7 @@ export function dial(
     reject(error);
   };
   const abort = () => giveUp(signal?.reason);
-  const timer =
-    timeout === undefined
-      ? undefined
-      : setTimeout(() => giveUp(late(name, address, timeout)), timeout);
+  const timer = deadline.expire((timeout) => giveUp(late(name, address, timeout)));
   signal?.addEventListener("abort", abort);
   current.add(handle, {
     onSent: () => undefined,

@@ -1,19 +1,11 @@
 /** How ipcd is asked for a service elsewhere on Bun's event loop. */
 
 import type { connect } from "./connect.ts";
+import type { Deadline } from "./deadline.ts";
 import type { Descriptor } from "./descriptor.ts";
 import type { LookUpOptions } from "./elsewhere.ts";
-import {
-  askingOptions,
-  Finding,
-  framed,
-  lookUpTimeoutMs,
-  noAnswer,
-  requestFor,
-  withoutIpcd,
-} from "./elsewhere.ts";
+import { askingOptions, Finding, framed, noAnswer, requestFor, withoutIpcd } from "./elsewhere.ts";
 import { lookupService } from "./lookup.ts";
-import { patience } from "./numbers.ts";
 
 /**
  * A connection to `name`; ipcd is reached by `connecting`. Rejects with ENETWORK and ipcd's reason, ETIMEDOUT, or the
@@ -23,18 +15,16 @@ export async function lookUp(
   connecting: typeof connect,
   name: string,
   options: LookUpOptions & { signal?: AbortSignal | undefined },
+  deadline: Deadline,
 ): Promise<Descriptor> {
   const { signal } = options;
-  const given = options.timeout ?? lookUpTimeoutMs;
-  const timeout = patience("timeout", given);
-  const until = performance.now() + given;
   using finding = new Finding(name);
   const { promise, resolve, reject } = Promise.withResolvers<Descriptor>();
   // It may be rejected before it is waited for.
   promise.catch(() => undefined);
   let isOver = false;
   const ipcd = await connecting(lookupService, {
-    ...askingOptions(options, given),
+    ...askingOptions(options, deadline.left),
     signal,
     message(_connection, message) {
       if (isOver) return;
@@ -48,10 +38,7 @@ export async function lookUp(
   }).catch((error: unknown) => {
     throw withoutIpcd(name, error);
   });
-  const late =
-    timeout === undefined
-      ? undefined
-      : setTimeout(() => reject(noAnswer(name, timeout)), Math.max(0, until - performance.now()));
+  const late = deadline.expire((timeout) => reject(noAnswer(name, timeout)));
   try {
     if (ipcd.open) ipcd.send(framed(requestFor(name, options)));
     return await promise;

@@ -7,6 +7,7 @@
 import { IpcError } from "../native/errors.ts";
 import type { Carrier, Channel } from "./channel.ts";
 import type { ConnectOptions } from "./connect.ts";
+import type { Deadline } from "./deadline.ts";
 import type { Limits } from "./limits.ts";
 import type { ServeOptions } from "./service.ts";
 import type { Statistics } from "./statistics.ts";
@@ -45,8 +46,8 @@ export type ServiceSeal = {
 export type Caller = {
   /** What the channel beneath has to be made with. */
   readonly limits: Limits;
-  /** Agrees with whoever is at the other end; the channel is closed if that fails. */
-  meet(channel: Carrier): Promise<Channel>;
+  /** Agrees with whoever is at the other end; the channel is closed if that fails, or has not come to pass by then. */
+  meet(channel: Carrier, deadline: Deadline): Promise<Channel>;
 };
 
 /** One service's part. */

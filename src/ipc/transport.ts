@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { IpcError } from "../native/errors.ts";
 import type { Channel } from "./channel.ts";
 import type { ConnectOptions } from "./connect.ts";
+import type { Deadline } from "./deadline.ts";
 import { textOf } from "./numbers.ts";
 import type { RunDirectoryOptions } from "./run-directory.ts";
 import { memoryEnding, runDirectory } from "./run-directory.ts";
@@ -34,7 +35,7 @@ export type Offerer = {
 };
 
 export type Transport = {
-  reach(name: string, options: ConnectOptions): Promise<Channel>;
+  reach(name: string, options: ConnectOptions, deadline: Deadline): Promise<Channel>;
   offer(name: string, options: ServeOptions, offerer: Offerer): Promise<Offer>;
 };
 

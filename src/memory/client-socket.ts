@@ -5,11 +5,12 @@ import { Asking } from "../crypto/meeting.ts";
 import { connect as reach } from "../ipc/connect.ts";
 import type { Connection } from "../ipc/connection.ts";
 import type { ConnectOptions as IpcOptions } from "../ipc/context-options.ts";
+import { Deadline } from "../ipc/deadline.ts";
 import type { Descriptor } from "../ipc/descriptor.ts";
 import type { End } from "../ipc/handlers.ts";
 import type { FullLimits } from "../ipc/limits.ts";
 import type { Message } from "../ipc/message.ts";
-import { patience, textOf } from "../ipc/numbers.ts";
+import { textOf } from "../ipc/numbers.ts";
 import { memoryEnding } from "../ipc/run-directory.ts";
 import type { OwnKeys } from "../ipc/seal.ts";
 import type { RingOption } from "../ipc/transport.ts";
@@ -120,13 +121,14 @@ export class ClientSocket extends MemorySocket {
     }
     const rings = ringSizes(options.ring);
     const settings = socketSettings(options);
-    const timeout = patience("timeout", options.timeout ?? 5000);
+    const deadline = new Deadline(options.timeout ?? 5000);
     const asking = askingOf(name, rings, options);
     const { rundir, shared, signal } = options;
     this.#connecting = true;
     this.#name = name;
     try {
-      await this.#connect({ rundir, shared, signal, timeout, rings, settings, asking });
+      const timeout = deadline.left;
+      await this.#connect({ rundir, shared, signal, timeout, rings, settings, asking }, deadline);
     } catch (error) {
       this.#connecting = false;
       throw error;
@@ -164,17 +166,14 @@ export class ClientSocket extends MemorySocket {
     this.side.fail(end);
   }
 
-  async #connect(call: Call): Promise<void> {
-    const { timeout, signal, rings, asking } = call;
+  async #connect(call: Call, deadline: Deadline): Promise<void> {
+    const { signal, rings, asking } = call;
     const begun = Promise.withResolvers<void>();
     // It may be over before anybody waits for it.
     begun.promise.catch(() => undefined);
     this.#abandon = begun.reject;
     const link = await this.#reach(call, begun.resolve, ({ error }) => begun.reject(error));
-    const late =
-      timeout === undefined
-        ? undefined
-        : setTimeout(() => begun.reject(this.#late(timeout)), timeout);
+    const late = deadline.expire((timeout) => begun.reject(this.#late(timeout)));
     try {
       link.send(formatHello({ rings, seal: asking?.asked }));
       await begun.promise;

@@ -1,8 +1,8 @@
 /** Shared memory as a way to a service: what `serve` and `connect` ask of it. */
 
 import type { Peer } from "../ipc/context.ts";
+import type { Deadline } from "../ipc/deadline.ts";
 import { fullLimits } from "../ipc/limits.ts";
-import { patience, timerMsMax } from "../ipc/numbers.ts";
 import { memoryEnding } from "../ipc/run-directory.ts";
 import type { ServeOptions } from "../ipc/service.ts";
 import type { Statistics } from "../ipc/statistics.ts";
@@ -104,9 +104,9 @@ export const memoryTransport: Transport = {
   },
 
   // As over a socket, it is there when the kernel has it, whenever the service comes to look.
-  async reach(name, options) {
+  async reach(name, options, deadline) {
     const limits = fullLimits(options);
-    const { rundir, shared, timeout, signal, ring, seal } = options;
+    const { rundir, shared, signal, ring, seal } = options;
     const socket = new ClientSocket(limits);
     signal?.throwIfAborted();
     // The connection waits for the signal itself.
@@ -114,13 +114,13 @@ export const memoryTransport: Transport = {
     const abort = () => dialing.abort(signal?.reason);
     signal?.addEventListener("abort", abort);
     try {
-      const given = { rundir, shared, timeout, signal: dialing.signal, ring };
+      const given = { rundir, shared, timeout: deadline.left, signal: dialing.signal, ring };
       if (seal === undefined) {
         await socket.dial(name, given, nothing, ({ end }) => socket.fail(end));
       } else {
         const { peer, service } = seal;
         const keys = { keys: seal.keys, peer, calls: service };
-        await dialSealed(socket, name, { ...given, ...keys }, options.timeout ?? sealTimeoutMs);
+        await dialSealed(socket, name, { ...given, ...keys }, deadline);
       }
     } catch (error) {
       throw named(name, error);
@@ -132,21 +132,21 @@ export const memoryTransport: Transport = {
 };
 
 const nothing = () => undefined;
-const sealTimeoutMs = 5000;
 
 /** Waits until it is agreed on how to seal: who is not let in is to know why. */
 async function dialSealed(
   socket: ClientSocket,
   name: string,
   given: DialOptions,
-  timeout: number,
+  deadline: Deadline,
 ): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   // It may be over before anybody waits for it.
   promise.catch(nothing);
-  const text = `ETIMEDOUT: "${name}" through memory said nothing within ${timeout} ms`;
-  const giveUp = () => reject(new IpcError("ETIMEDOUT", text, { service: name }));
-  const late = setTimeout(giveUp, patience("timeout", timeout) ?? timerMsMax);
+  const late = deadline.expire((timeout) => {
+    const text = `ETIMEDOUT: "${name}" through memory said nothing within ${timeout} ms`;
+    reject(new IpcError("ETIMEDOUT", text, { service: name }));
+  });
   const abort = () => reject(given.signal?.reason);
   given.signal?.addEventListener("abort", abort);
   let isLost = false;
