@@ -9,6 +9,7 @@ import { choice, count, flag, text, UsageError } from "../services/option.ts";
 import { commonOptions, readArguments, readWords } from "./arguments.ts";
 import { CommandError, help, run, status } from "./command.ts";
 import { Conversation, type Terms } from "./conversation.ts";
+import { endMs, FirstAnswer } from "./first-answer.ts";
 import { tell, writeAll } from "./output.ts";
 import { askInLoop, type Call, Talk } from "./talk.ts";
 
@@ -50,7 +51,8 @@ input it waits until as many answers as lines have come, or none has for the tim
 says, which is a failure; with --timeout 0 it does not wait.
 
 With --keys and --peer nobody between here and the service sees or changes what is sent, nor whoever
-carries it; the service has to be sealed as well, and to allow the public key of FILE.
+carries it; the service has to be sealed as well, and to allow the public key of FILE. Who speaks to
+a sealed service without them is told so, which is a failure.
 
 The service passwords is spoken to in commands: client passwords --help.`,
   options,
@@ -143,6 +145,13 @@ async function speakInLoop(
   return 0;
 }
 
+/** Whether there was one: what comes behind it is nobody's. */
+function printed([answer]: readonly Uint8Array[]): boolean {
+  if (answer === undefined) return false;
+  writeAll(1, Buffer.concat([answer, Buffer.from("\n")]));
+  return true;
+}
+
 /** Sends one message and prints its answer. */
 function ask(
   context: Context,
@@ -151,16 +160,21 @@ function ask(
   sentence: string,
   timeout: number | undefined,
 ): void {
+  const first = new FirstAnswer();
+  first.send(Buffer.from(sentence));
   context.schedule(connection, sentence);
   if (timeout !== undefined) context.timer(Math.min(timeout * nsPerMs, Number.MAX_SAFE_INTEGER));
   for (const event of context) {
     switch (event.type) {
       case EventType.MessageRx:
-        writeAll(1, Buffer.concat([event.message.bytes, Buffer.from("\n")]));
-        return;
+        if (printed(first.hear(event.message.bytes))) return;
+        context.timer(endMs * nsPerMs);
+        break;
       case EventType.Disconnection:
+        first.end(service);
         throw new CommandError(`"${service}" went away without an answer (${event.reason})`);
       case EventType.Timer:
+        if (printed(first.release())) return;
         throw new CommandError(`"${service}" did not answer within ${timeout} ms`);
       case EventType.Error:
         if (event.error !== undefined && !isClosed(event.error)) throw event.error;

@@ -14,6 +14,7 @@ import type { Event } from "../ipc/event.ts";
 import { isClosed } from "../native/errors.ts";
 import { EventType } from "../native/layout.ts";
 import { CommandError } from "./command.ts";
+import { FirstAnswer } from "./first-answer.ts";
 import { Lines } from "./lines.ts";
 import { writeAll } from "./output.ts";
 
@@ -52,6 +53,7 @@ export class Conversation {
   #queuedBytes = 0;
   /** Those of this batch, with their newlines. */
   #answers: Uint8Array[] = [];
+  readonly #first = new FirstAnswer();
 
   constructor(context: Context, service: string, connection: number, terms: Terms) {
     this.#context = context;
@@ -64,11 +66,16 @@ export class Conversation {
   /** Goes on to the end of input. Returns how many lines had no answer by then. */
   run(): number {
     this.#input = this.#context.external(standardInput);
-    while (this.#state !== "done") {
-      const events = this.#context.wait(this.#patience());
-      this.#batch(events);
-      if (this.#state === "sending") this.#afterSending(events.length > 0);
-      if (this.#state === "awaiting") this.#afterAwaiting(events.length > 0);
+    try {
+      while (this.#state !== "done") {
+        const events = this.#context.wait(this.#patience());
+        this.#batch(events);
+        if (this.#state === "sending") this.#afterSending(events.length > 0);
+        if (this.#state === "awaiting") this.#afterAwaiting(events.length > 0);
+      }
+    } finally {
+      this.#answer(this.#first.release());
+      this.#print();
     }
     return Math.max(0, this.#sent - this.#answered);
   }
@@ -89,7 +96,8 @@ export class Conversation {
   }
 
   #afterAwaiting(hasHappened: boolean): void {
-    if (!hasHappened || this.#answered >= this.#sent) this.#state = "done";
+    const hasAll = this.#answered >= this.#sent && !this.#first.held;
+    if (!hasHappened || hasAll) this.#state = "done";
   }
 
   #batch(events: Event[]): void {
@@ -97,16 +105,24 @@ export class Conversation {
       for (const event of events) this.#handle(event);
     } finally {
       // Their bytes are gone with the next wait.
-      if (this.#answers.length > 0) writeAll(standardOutput, Buffer.concat(this.#answers));
-      this.#answers = [];
+      this.#print();
     }
+  }
+
+  #print(): void {
+    if (this.#answers.length > 0) writeAll(standardOutput, Buffer.concat(this.#answers));
+    this.#answers = [];
+  }
+
+  #answer(answers: readonly Uint8Array[]): void {
+    for (const bytes of answers) this.#answers.push(bytes, newline);
+    this.#answered += answers.length;
   }
 
   #handle(event: Event): void {
     switch (event.type) {
       case EventType.MessageRx:
-        this.#answers.push(event.message.bytes, newline);
-        this.#answered += 1;
+        this.#answer(this.#first.hear(event.message.bytes));
         break;
       case EventType.External:
         this.#read();
@@ -118,6 +134,7 @@ export class Conversation {
         if (this.#state === "talking") this.#input ??= this.#context.external(standardInput);
         break;
       case EventType.Disconnection:
+        this.#first.end(this.#service);
         throw new CommandError(`"${this.#service}" is gone (${event.reason})`);
       case EventType.Error:
         if (event.error !== undefined && !isClosed(event.error)) throw event.error;
@@ -162,6 +179,7 @@ export class Conversation {
     for (const line of lines) {
       if (last !== undefined) this.#context.schedule(this.#connection, last);
       last = line;
+      this.#first.send(line);
       this.#sent += 1;
     }
     if (last === undefined) return;

@@ -8,7 +8,7 @@ import type { Connection } from "../ipc/connection.ts";
 import type { End } from "../ipc/handlers.ts";
 import type { ClientSeal } from "../ipc/seal.ts";
 import { isClosed } from "../native/errors.ts";
-import { CommandError } from "./command.ts";
+import { CommandError, saidOf } from "./command.ts";
 import type { Terms } from "./conversation.ts";
 import { Lines } from "./lines.ts";
 import { writeAll } from "./output.ts";
@@ -22,6 +22,11 @@ export type Call = {
   readonly transport: "unix" | "memory";
   readonly seal: ClientSeal | undefined;
 };
+
+/** What went wrong is said in words where there are some, as where it is sealed, and is not spoken to so. */
+function why({ reason, error }: End): string {
+  return error === undefined ? reason : `${reason}: ${saidOf(error)}`;
+}
 
 function print(bytes: Uint8Array): void {
   writeAll(1, Buffer.concat([bytes, newline]));
@@ -42,8 +47,8 @@ export async function askInLoop(
       resolve();
     },
     error: (_, error) => reject(error),
-    close: (_, { reason }) =>
-      reject(new CommandError(`"${service}" went away without an answer (${reason})`)),
+    close: (_, end) =>
+      reject(new CommandError(`"${service}" went away without an answer (${why(end)})`)),
   });
   const giveUp = () => reject(new CommandError(`"${service}" did not answer within ${timeout} ms`));
   const timer = timeout === undefined ? undefined : setTimeout(giveUp, timeout);
@@ -90,8 +95,8 @@ export class Talk {
     return Math.max(0, this.#sent - this.#answered);
   }
 
-  #gone({ reason }: End): CommandError {
-    return new CommandError(`"${this.#service}" is gone (${reason})`);
+  #gone(end: End): CommandError {
+    return new CommandError(`"${this.#service}" is gone (${why(end)})`);
   }
 
   #answer(bytes: Uint8Array): void {

@@ -67,6 +67,19 @@ export function parseAnswer(bytes: Uint8Array): { message: string } | { error: R
   throw new Error("the welcome of a sealed connection has a message, and this has none");
 }
 
+/** The refusal that a message is to the letter, as a service writes it; undefined for any other. */
+export function refusalIn(bytes: Uint8Array): Refusal | undefined {
+  try {
+    const said = parseAnswer(bytes);
+    if (!("error" in said)) return undefined;
+    return Buffer.compare(bytes, Buffer.from(formatRefusal(said.error))) === 0
+      ? said.error
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 function parse(bytes: Uint8Array, what: "hello" | "welcome"): Record<string, unknown> {
   const is = `the ${what} of a sealed connection is`;
   if (bytes.length > helloBytesMax) {

@@ -1,7 +1,10 @@
 /** `service --keys` and `client --keys`: what is sealed by hand, and what they say to whoever has not the keys. */
 
-import { expect, test } from "bun:test";
-import { earshot, leaveNoCommand, run, startService } from "../kit/command.ts";
+import { describe, expect, test } from "bun:test";
+import { formatRefusal } from "../../src/crypto/hello.ts";
+import type { Handlers } from "../../src/index.ts";
+import { serve } from "../../src/index.ts";
+import { Command, earshot, leaveNoCommand, run, startService } from "../kit/command.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
 import { Scratch } from "../kit/scratch.ts";
 
@@ -56,19 +59,120 @@ test.each([[[]], [["--memory"]]])(
     const mistaken = await speak(first, one, "hello");
     expect(mistaken).toMatchObject({ code: 1, stdout: "" });
     expect(mistaken.stderr).toContain("compare the public keys");
+    if (transport === "unix") {
+      const words = earshot("client", "pong");
+      await using typing = new Command(words, { rundir, keyboard: true });
+      typing.type("hello\n");
+      expect(await typing.whenEnded()).toMatchObject({ code: 1, stdout: "" });
+      expect(typing.stderr).toContain('"pong" is sealed');
+    }
     await pong.complains("was turned away");
     expect(pong.stderr).toContain("refused process ");
     expect(pong.stderr).toContain("(not_allowed)");
     // Who was let in has said that he leaves.
     expect(pong.stderr).not.toContain("truncated");
-    if (transport === "unix") {
-      const open = await run(earshot("client", "pong", "hello"), { rundir });
-      expect(open.stdout).toContain("this service is sealed: connect with seal");
+    for (const words of [["hello"], []]) {
+      const open = earshot("client", "pong", ...words, "--transport", transport);
+      const { code, stdout, stderr } = await run(open, { rundir, input: "one\ntwo\n" });
+      expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+      expect(stderr).toContain(
+        transport === "unix"
+          ? 'client: "pong" is sealed: say who you are with --keys FILE, and whom you mean with --peer KEY; it said: '
+          : "it is sealed here; connect with keys, and peer",
+      );
     }
     expect((await pong.end("SIGTERM")).code).toBe(0);
     expect(scratch.entries()).toEqual([]);
   },
 );
+
+describe("an answer of a service without a seal is printed", () => {
+  const refusal = formatRefusal({ code: "EPROTO", message: "this service is sealed" });
+  const oneAndEnd = (answer: string): Handlers => ({
+    message: (connection) => {
+      connection.send(answer);
+      void connection.close();
+    },
+  });
+  const echo: Handlers["message"] = (connection, { bytes }) => void connection.send(bytes);
+
+  test.each<[string, string, Handlers]>([
+    ["that is no refusal", "{}", oneAndEnd("{}")],
+    ["written otherwise than a refusal", `${refusal} `, oneAndEnd(`${refusal} `)],
+    ["of another version", '{"seal":2}', oneAndEnd('{"seal":2}')],
+    ["like a welcome", '{"seal":1,"message":""}', oneAndEnd('{"seal":1,"message":""}')],
+    [
+      "like a refusal, behind which it does not end",
+      refusal,
+      { message: (to) => void to.send(refusal) },
+    ],
+    [
+      "like a refusal, behind which comes more",
+      refusal,
+      {
+        message: (to) => {
+          to.send(refusal);
+          to.send("more");
+          void to.close();
+        },
+      },
+    ],
+  ])("%s", async (_, answer, handlers) => {
+    using scratch = new Scratch();
+    const { path: rundir } = scratch;
+    await using __ = await serve("pong", handlers, { rundir });
+    const ended = await run(earshot("client", "pong", "hello"), { rundir });
+    expect(ended).toMatchObject({ code: 0, stdout: `${answer}\n`, stderr: "" });
+  });
+
+  test("though it is a refusal, where that is what was sent", async () => {
+    using scratch = new Scratch();
+    const { path: rundir } = scratch;
+    const message: Handlers["message"] = (connection, { bytes }) => {
+      connection.send(bytes);
+      void connection.close();
+    };
+    await using _ = await serve("once", { message }, { rundir });
+    const ended = await run(earshot("client", "once", refusal), { rundir });
+    expect(ended).toMatchObject({ code: 0, stdout: `${refusal}\n`, stderr: "" });
+  });
+
+  test("to each line, be it a refusal", async () => {
+    using scratch = new Scratch();
+    const { path: rundir } = scratch;
+    await using _ = await serve("pong", { message: echo }, { rundir });
+    const sayIt: Handlers["message"] = (connection) => void connection.send(refusal);
+    await using __ = await serve("says", { message: sayIt }, { rundir });
+    const lines = (...each: string[]) => each.map((line) => `${line}\n`).join("");
+    for (const [name, input, answers] of [
+      ["pong", lines(refusal, "two"), lines(refusal, "two")],
+      ["pong", lines("one", refusal), lines("one", refusal)],
+      ["says", lines("one"), lines(refusal)],
+      ["says", lines("one", "two"), lines(refusal, refusal)],
+    ] as const) {
+      const ended = await run(earshot("client", name), { rundir, input });
+      expect(ended).toMatchObject({ code: 0, stdout: answers, stderr: "" });
+    }
+  });
+
+  test("to the lines before the end that looks like one", async () => {
+    using scratch = new Scratch();
+    const { path: rundir } = scratch;
+    let answers = ["one", refusal];
+    const message: Handlers["message"] = (connection) => {
+      connection.send(answers.shift()!);
+      if (answers.length === 0) void connection.close();
+    };
+    await using _ = await serve("pong", { message }, { rundir });
+    const ended = await run(earshot("client", "pong"), { rundir, input: "a\nb\n" });
+    expect(ended.stdout).toBe(`one\n${refusal}\n`);
+    expect(ended.stderr).not.toContain("is sealed");
+    answers = [refusal, "two"];
+    const other = await run(earshot("client", "pong"), { rundir, input: "a\nb\n" });
+    expect(other.stdout).toBe(`${refusal}\ntwo\n`);
+    expect(other.stderr).not.toContain("is sealed");
+  });
+});
 
 test.each([
   ["client", ["pong", "hello", "--keys", "FILE"], "a seal takes both, --keys FILE and --peer KEY"],

@@ -12,6 +12,7 @@ import {
   parseAnswer,
   parseHello,
   type Refusal,
+  refusalIn,
   version,
 } from "../../src/crypto/hello.ts";
 import { KeyPair } from "../../src/crypto/key-pair.ts";
@@ -42,6 +43,15 @@ test.each(vectors.refusals)("$what", ({ text, code, message }) => {
   const error = { code, message } as Refusal;
   expect(formatRefusal(error)).toBe(text);
   expect(parseAnswer(bytesOf(text))).toEqual({ error });
+  expect(refusalIn(bytesOf(text))).toEqual(error);
+  // Nobody else writes it so by chance.
+  for (const other of [` ${text}`, `${text}\n`, `\ufeff${text}`, text.replace(":", ": ")]) {
+    expect(refusalIn(bytesOf(other))).toBeUndefined();
+  }
+});
+
+test.each([...vectors.hellos, ...vectors.welcomes])("$what is no refusal", ({ text }) => {
+  expect(refusalIn(bytesOf(text))).toBeUndefined();
 });
 
 test.each(vectors.malformed)("$what is refused", (vector) => {
