@@ -32,7 +32,9 @@ pub fn AcceptorType(comptime Context: type) type {
                     }
                 };
             }
-            // There may be more; they come after everybody else.
+            // There may be more; they come after everybody else, and after those who have just come were heard. A flood of
+            // new ones would else grow faster than what they say is read, and who speaks at once wait behind all of it.
+            context.unheard = true;
             context.line(service);
         }
 

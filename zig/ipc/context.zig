@@ -126,6 +126,8 @@ pub fn ContextType(comptime World: type) type {
         hot: [hot_max]Handle = @splat(.none),
         hot_count: usize = 0,
         unpolled_batches: u32 = 0,
+        /// As many were accepted as may be in one go, and the poller has not been asked since who of them has spoken.
+        unheard: bool = false,
         spin_credit: u32 = 0,
         /// Until then others compute on the only processor, and nothing is looked for.
         contended_until_ns: u64 = 0,

@@ -54,7 +54,7 @@ pub fn WaitType(comptime Context: type) type {
             collect(context, start_ns);
             // Whoever goes to sleep at once would only find out that nothing is there yet.
             if (context.batch.events_count == 0 and timeout_ns == 0) context.readHot();
-            if (context.unpolled_batches >= unpolled_batches_max or
+            if (context.unheard or context.unpolled_batches >= unpolled_batches_max or
                 (context.batch.events_count == 0 and timeout_ns == 0)) poll(context, 0) catch |failure| {
                 // What the batch holds already would be lost; a failure that lasts shows in a later wait.
                 if (context.batch.events_count == 0) return failure;
@@ -130,6 +130,7 @@ pub fn WaitType(comptime Context: type) type {
         /// Asks the poller and puts what is ready in line.
         fn poll(context: *Context, timeout_ns: ?u64) WaitError!void {
             context.unpolled_batches = 0;
+            context.unheard = false;
             // What stands in line already is not waited for.
             const wait_ns = if (context.ready.len > 0) 0 else timeout_ns;
             const count = context.poller.wait(&context.poll_buffer, wait_ns) catch return error.Unexpected;

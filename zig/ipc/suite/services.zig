@@ -2,6 +2,7 @@
 
 const std = @import("std");
 const sys = @import("sys");
+const accept_max = @import("../acceptor.zig").accept_max;
 const ipc = @import("../ipc.zig");
 const Kind = @import("../poller/poller.zig").Kind;
 const rigs = @import("rig.zig");
@@ -79,6 +80,20 @@ pub fn Suite(comptime kind: Kind) type {
             for (clients) |client| try rig.feedMessage(client, "hello");
             try rig.until(.message_rx, clients.len);
             try expectEqual(clients.len, rig.countOf(.connection));
+        }
+
+        test "who comes in the middle of a flood is heard with those about him, and not behind all of it" {
+            var rig: Rig = undefined;
+            try rig.begin(kind);
+            defer rig.end();
+            _ = try rig.serve("pong", .{}, .{});
+            var clients: [10 * accept_max]sys.Fd = undefined;
+            for (&clients) |*client| client.* = try rig.connect("pong");
+            for (clients) |client| try rig.feedMessage(client, "hello");
+            while (rig.countOf(.message_rx) < clients.len) {
+                _ = try rig.wait(10 * std.time.ns_per_ms);
+                try expect(rig.countOf(.connection) - rig.countOf(.message_rx) <= 2 * accept_max);
+            }
         }
 
         test "without a descriptor accepting pauses and resumes, and nobody else notices" {
