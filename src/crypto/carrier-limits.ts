@@ -5,8 +5,9 @@ import { constants } from "../native/layout.ts";
 import { tagBytes } from "../native/seal.ts";
 import { helloBytesMax, strangerBytesMax } from "./hello.ts";
 
-/** No more fits into a number of the limits. */
+/** No more fits into the numbers of the limits. */
 const unboundedBytes = 2 ** 40;
+const unboundedConnections = 2 ** 31 - 1;
 
 /** How long the messages of the channel beneath may be once it is agreed on how to seal. */
 export function recordBytesMax({ messageBytesMax }: FullLimits): number {
@@ -16,12 +17,12 @@ export function recordBytesMax({ messageBytesMax }: FullLimits): number {
 
 /**
  * What the channel beneath has to be made with, until then. Its queue is bounded here: a record that it refused would be
- * missing at the other end.
+ * missing at the other end. And so are those who come: strangers take no place of those who are known.
  */
 export function strangerLimits({ queueBytesHigh, ...limits }: FullLimits): Limits {
   return {
     messageBytesMax: strangerBytesMax,
-    connectionsMax: limits.connectionsMax,
+    connectionsMax: unboundedConnections,
     queueBytesHigh,
     queueBytesMax: unboundedBytes,
     queuePolicy: "close",

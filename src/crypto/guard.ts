@@ -3,7 +3,7 @@
  * the service hears of him.
  *
  *     waiting ──hello──▶ welcomed ──proof──▶ accepted: the channel is a sealed one
- *        └──anything else, or nothing for too long──▶ turned away, counted and told of
+ *        └──anything else, nothing for too long, or too many who come after──▶ turned away, counted and told of
  */
 
 import type { Carrier, ChannelEnd, ChannelOwner } from "../ipc/channel.ts";
@@ -34,6 +34,7 @@ import { type Agreed, answer, checkProof } from "./meeting.ts";
 import { Preface } from "./preface.ts";
 import { parsePublicKey } from "./public-key.ts";
 import { SealedChannel } from "./sealed-channel.ts";
+import { full, pushedOut, Strangers } from "./strangers.ts";
 
 /** Far longer than a hello and a proof take, over whatever network; so long a stranger may hold a connection. */
 const timeoutMs = 5000;
@@ -46,6 +47,8 @@ export class KeyedGuard implements Guard {
   readonly #keys: KeyPair;
   readonly #allowed: ReadonlySet<string>;
   readonly #newcomers = new Set<Newcomer>();
+  /** Those of them who are not turned away. */
+  readonly #strangers = new Strangers<Newcomer>();
   readonly #channels = new Set<SealedChannel>();
   /** Of those that are over. */
   #past = noStatistics();
@@ -72,7 +75,9 @@ export class KeyedGuard implements Guard {
   }
 
   admit(channel: Carrier, to: Offerer): void {
-    this.#newcomers.add(new Newcomer(this, channel, to));
+    const newcomer = new Newcomer(this, channel, to);
+    this.#newcomers.add(newcomer);
+    this.#strangers.come(newcomer)?.giveWay();
   }
 
   /** @internal How long his messages may be who has a key that is allowed, be it that somebody says again what he said. */
@@ -85,9 +90,15 @@ export class KeyedGuard implements Guard {
     return answer(this.#keys, this.#allowed, parseHello(hello.bytes), about(this.#name));
   }
 
+  /** @internal What is left to him is to prove who he is. */
+  greet(newcomer: Newcomer): void {
+    this.#strangers.greet(newcomer)?.giveWay();
+  }
+
   /** @internal He has proved who he is. */
   accept(newcomer: Newcomer, to: Offerer): void {
     this.#newcomers.delete(newcomer);
+    this.#strangers.delete(newcomer);
     const { channel, agreed, preface } = newcomer;
     const sealed = new SealedChannel(this.#name, channel, agreed!, this.#full, preface);
     this.#channels.add(sealed);
@@ -102,6 +113,7 @@ export class KeyedGuard implements Guard {
 
   /** @internal */
   turnAway(reason: Reason, why: string, newcomer: Newcomer, to: Offerer): void {
+    this.#strangers.delete(newcomer);
     this.#add(reason, 1);
     this.tell(reason, why, newcomer, to);
   }
@@ -120,6 +132,7 @@ export class KeyedGuard implements Guard {
   /** @internal One with whom nothing was agreed on is over. */
   gone(newcomer: Newcomer, beneath: Reason): void {
     this.#newcomers.delete(newcomer);
+    this.#strangers.delete(newcomer);
     if (newcomer.isTurnedAway) this.#add(beneath, -1);
   }
 
@@ -192,9 +205,14 @@ class Newcomer implements ChannelOwner {
     try {
       const { message: welcome, agreed } = this.#guard.answer(message);
       this.agreed = agreed;
+      if (this.#to.isFull()) {
+        this.#turnAway("connections_limit", { code: "EBUSY", message: full });
+        return;
+      }
       // Before he can have anything to say.
       this.channel.limitMessages(this.#guard.recordBytesMax);
       this.#say(formatWelcome(welcome));
+      this.#guard.greet(this);
     } catch (error) {
       const isKeys = error instanceof IpcError;
       const why = error instanceof Error ? error.message.replace(/^E[A-Z]+: /, "") : String(error);
@@ -215,7 +233,17 @@ class Newcomer implements ChannelOwner {
       this.#turnAway("not_allowed", undefined, why);
       return;
     }
-    this.#guard.accept(this, this.#to);
+    // A welcome holds no place: whoever says an old hello again would have one.
+    if (this.#to.isFull()) this.#turnAway("connections_limit", undefined, full);
+    else this.#guard.accept(this, this.#to);
+  }
+
+  /** He has waited longest, and there are too many. */
+  giveWay(): void {
+    // Who is welcome takes whatever comes now for a record.
+    const refusal: Refusal = { code: "EBUSY", message: `${pushedOut}; try again` };
+    const isWelcome = this.agreed !== undefined;
+    this.#turnAway("connections_limit", isWelcome ? undefined : refusal, pushedOut);
   }
 
   #isLate(ms: number): void {

@@ -24,8 +24,11 @@ export const strangerBytesMax = 4 * helloBytesMax;
 export type Asked = { readonly key: string; readonly message: string };
 
 export type Refusal = {
-  /** EPROTO: it was no hello, or of another version. EKEY: the key is not one of those that may connect. */
-  readonly code: "EPROTO" | "EKEY";
+  /**
+   * EPROTO: it was no hello, or of another version. EKEY: the key is not one of those that may connect. EBUSY: there are
+   * as many connections as are allowed, or too many who have not shown who they are.
+   */
+  readonly code: "EPROTO" | "EKEY" | "EBUSY";
   readonly message: string;
 };
 

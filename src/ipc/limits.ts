@@ -14,7 +14,10 @@ import { whole, within } from "./numbers.ts";
 export type Limits = {
   /** The longest message, both ways. A peer that announces a longer one is dropped. Default 16 MiB. */
   messageBytesMax?: number | undefined;
-  /** Connections of one service; more are refused. Default 65,536. */
+  /**
+   * Connections of one service; more are refused. Of a sealed one only those count who have shown who they are. Default
+   * 65,536.
+   */
   connectionsMax?: number | undefined;
   /** Over this many queued bytes `send` returns false and a drain follows. Default 1 MiB. */
   queueBytesHigh?: number | undefined;

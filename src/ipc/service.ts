@@ -81,6 +81,7 @@ export class Service implements AsyncDisposable {
   /** Who lets in those that come by its socket, if it is sealed. */
   readonly #guard: Guard | undefined;
   readonly #offerer: Offerer = {
+    isFull: () => this.#isFull,
     accept: (channel) => this.#addOrNot(channel),
     trouble: (trouble) => this.#tell(trouble),
   };
@@ -258,9 +259,7 @@ export class Service implements AsyncDisposable {
 
   /** Natively only those are counted that came by its socket. */
   #addOrNot(channel: Channel): void {
-    const isFull =
-      this.#offer !== undefined && this.#connections.size >= this.#limits.connectionsMax;
-    if (!isFull) {
+    if (this.#offer === undefined || !this.#isFull) {
       this.#add(channel);
       return;
     }
@@ -268,6 +267,10 @@ export class Service implements AsyncDisposable {
     this.#turnedAway += 1;
     const { uid, pid } = channel.peer;
     this.#tell({ reason: "connections_limit", errno: 0, uid, pid });
+  }
+
+  get #isFull(): boolean {
+    return this.#connections.size >= this.#limits.connectionsMax;
   }
 
   #add(channel: Channel): Connection {

@@ -29,6 +29,8 @@ export type Offer = {
 
 /** Who has made an offer. */
 export type Offerer = {
+  /** Whether there are as many connections as are allowed. */
+  isFull(): boolean;
   accept(channel: Channel): void;
   /** Somebody was refused. */
   trouble(trouble: Trouble): void;

@@ -4,11 +4,14 @@
  *     waiting ──hello──▶ let in
  *        │       └──if it is sealed──▶ welcomed ──proof──▶ let in
  *        └──nothing in time, or what is no good──▶ refused ◀──┘
+ *
+ * Where it is sealed, those who are not in are bounded by themselves, and take up no places of those who are.
  */
 
 import { closeSync } from "node:fs";
 import type { KeyPair } from "../crypto/key-pair.ts";
 import { type Agreed, answer, checkProof } from "../crypto/meeting.ts";
+import { full, pushedOut, Strangers } from "../crypto/strangers.ts";
 import type { Connection } from "../ipc/connection.ts";
 import type { Peer } from "../ipc/context.ts";
 import type { Message } from "../ipc/message.ts";
@@ -46,6 +49,8 @@ const reasons = {
 
 /** Who is told. The rings and the seal are his from then on. */
 export type Host = {
+  /** Whether there are as many as may be. */
+  readonly full: boolean;
   enter(link: Connection, rings: Rings, agreed: Agreed | undefined): void;
   refused(peer: Peer, reason: Reason, refusal: Refusal, cause?: unknown): void;
 };
@@ -59,6 +64,7 @@ export class Door {
   readonly #settings: DoorSettings;
   readonly #waiting = new Map<Connection, ReturnType<typeof setTimeout> | undefined>();
   readonly #welcomed = new Map<Connection, Welcomed>();
+  readonly #strangers = new Strangers<Connection>();
 
   constructor(service: string, host: Host, settings: DoorSettings) {
     this.#service = service;
@@ -71,6 +77,14 @@ export class Door {
     const { helloMs } = this.#settings;
     const expire = () => this.#expire(link);
     this.#waiting.set(link, helloMs === undefined ? undefined : setTimeout(expire, helloMs));
+    // Without a seal whoever comes is let in, and none is a stranger.
+    if (this.#settings.keys === undefined) return;
+    this.#giveWay(this.#strangers.come(link));
+  }
+
+  /** Who has waited longest, where there are too many. */
+  #giveWay(oldest: Connection | undefined): void {
+    if (oldest !== undefined) this.#refuseForRoom(oldest, `${pushedOut}; try again`);
   }
 
   #expire(link: Connection): void {
@@ -95,6 +109,7 @@ export class Door {
   forget(link: Connection): boolean {
     clearTimeout(this.#waiting.get(link));
     const waited = this.#waiting.delete(link);
+    this.#strangers.delete(link);
     const welcomed = this.#welcomed.get(link);
     if (welcomed !== undefined) {
       this.#welcomed.delete(link);
@@ -143,6 +158,11 @@ export class Door {
     asked: RingSizes,
     sealed: { message: string; agreed: Agreed } | undefined,
   ): void {
+    if (sealed !== undefined && this.#host.full) {
+      sealed.agreed.seal.close();
+      this.#refuseForRoom(link, full);
+      return;
+    }
     const { most } = this.#settings;
     const sizes = { up: Math.min(asked.up, most.up), down: Math.min(asked.down, most.down) };
     let rings: Rings;
@@ -161,7 +181,10 @@ export class Door {
     }
     if (sealed === undefined) this.#enter(link, rings);
     // What somebody has recorded could be said again, but not proved.
-    else this.#welcomed.set(link, { rings, agreed: sealed.agreed });
+    else {
+      this.#welcomed.set(link, { rings, agreed: sealed.agreed });
+      this.#giveWay(this.#strangers.greet(link));
+    }
   }
 
   #prove(link: Connection, { rings, agreed }: Welcomed, message: Message): void {
@@ -171,6 +194,11 @@ export class Door {
       this.#refuse(link, { code: "EKEY", message: "it could not prove its public key" }, error);
       return;
     }
+    // A welcome holds no place: whoever says an old hello again would have one.
+    if (this.#host.full) {
+      this.#refuseForRoom(link, full);
+      return;
+    }
     this.#welcomed.delete(link);
     this.#enter(link, rings, agreed);
   }
@@ -178,6 +206,10 @@ export class Door {
   #enter(link: Connection, rings: Rings, agreed?: Agreed): void {
     this.forget(link);
     this.#host.enter(link, rings, agreed);
+  }
+
+  #refuseForRoom(link: Connection, why: string): void {
+    this.#refuse(link, { code: "EMFILE", message: why }, undefined, "connections_limit");
   }
 
   #refuse(

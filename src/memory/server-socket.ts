@@ -26,7 +26,10 @@ import type { Rings } from "./traffic.ts";
 
 export type ServerOptions = Pick<ServiceOptions, "rundir" | "shared" | "mode" | "backlog"> &
   SocketOptions & {
-    /** Clients at once; more are refused. Default 8192, which is also the most there can be. */
+    /**
+     * Clients at once; more are refused. With `keys` only those count who have shown who they are. Default 8192, which is
+     * also the most there can be.
+     */
     connectionsMax?: number | undefined;
     /** The largest rings that a client may ask for, in bytes: powers of two from 64 KiB to 1 GiB. Default 1 MiB. */
     ring?: RingOption | undefined;
@@ -70,6 +73,7 @@ export class ServerSocket implements AsyncDisposable {
   #service: Service | undefined;
   #name = "";
   #settings = socketSettings({});
+  #connectionsMax = connectionsMost;
   #onData: DataHandler | undefined;
   #door: Door | undefined;
   readonly #limits: FullLimits | undefined;
@@ -118,6 +122,7 @@ export class ServerSocket implements AsyncDisposable {
       throw new IpcError("EINVAL", `EINVAL: the server listens as "${this.#name}" already`);
     }
     const { ring, helloTimeout, messageBytesMax, spin, keys, allow, users, ...rest } = options;
+    this.#connectionsMax = Math.min(rest.connectionsMax ?? connectionsMost, connectionsMost);
     const door = new Door(name, this, {
       most: ringSizes(ring),
       helloMs: patience("helloTimeout", helloTimeout ?? 5000),
@@ -146,7 +151,8 @@ export class ServerSocket implements AsyncDisposable {
       },
       {
         ...rest,
-        connectionsMax: Math.min(rest.connectionsMax ?? connectionsMost, connectionsMost),
+        // Where it is sealed, the door sees to those who have still to show who they are, and to the rest.
+        connectionsMax: keys === undefined ? this.#connectionsMax : undefined,
         allow: users,
         drainTimeout: limits?.drainTimeout,
         messageBytesMax: helloBytesMax,
@@ -188,6 +194,11 @@ export class ServerSocket implements AsyncDisposable {
   }
 
   // ---- from the door ----
+
+  /** @internal */
+  get full(): boolean {
+    return this.#sockets.size >= this.#connectionsMax;
+  }
 
   /** @internal A client is let in. */
   enter(link: Connection, rings: Rings, agreed: Agreed | undefined): void {
