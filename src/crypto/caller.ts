@@ -138,7 +138,8 @@ class Asker implements ChannelOwner {
     }
     if (!("error" in said)) return said.message;
     const { code, message } = said.error;
-    throw this.#error("ECONNREFUSED", `it refused: ${message} (${code})`);
+    const isBusy = code === "EBUSY";
+    throw this.#error(isBusy ? code : "ECONNREFUSED", `it refused: ${message} (${code})`);
   }
 
   /** What a handshake says of itself, with whose it was. */

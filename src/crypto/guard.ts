@@ -34,7 +34,7 @@ import { type Agreed, answer, checkProof } from "./meeting.ts";
 import { Preface } from "./preface.ts";
 import { parsePublicKey } from "./public-key.ts";
 import { SealedChannel } from "./sealed-channel.ts";
-import { full, pushedOut, Strangers } from "./strangers.ts";
+import { crowded, full, pushedOut, Strangers } from "./strangers.ts";
 
 /** Far longer than a hello and a proof take, over whatever network; so long a stranger may hold a connection. */
 const timeoutMs = 5000;
@@ -88,6 +88,11 @@ export class KeyedGuard implements Guard {
   /** @internal */
   answer(hello: Message): { message: string; agreed: Agreed } {
     return answer(this.#keys, this.#allowed, parseHello(hello.bytes), about(this.#name));
+  }
+
+  /** @internal */
+  get canGreet(): boolean {
+    return this.#strangers.canGreet;
   }
 
   /** @internal What is left to him is to prove who he is. */
@@ -202,11 +207,15 @@ class Newcomer implements ChannelOwner {
       this.#turnAway("message_too_long", { code: "EPROTO", message: `${why}; ${advice}` });
       return;
     }
+    if (!this.#guard.canGreet) {
+      this.#turnAway("connections_limit", { code: "EBUSY", message: `${crowded}; try again` });
+      return;
+    }
     try {
       const { message: welcome, agreed } = this.#guard.answer(message);
       this.agreed = agreed;
       if (this.#to.isFull()) {
-        this.#turnAway("connections_limit", { code: "EBUSY", message: full });
+        this.#turnAway("connections_limit", { code: "EMFILE", message: full });
         return;
       }
       // Before he can have anything to say.

@@ -25,10 +25,10 @@ export type Asked = { readonly key: string; readonly message: string };
 
 export type Refusal = {
   /**
-   * EPROTO: it was no hello, or of another version. EKEY: the key is not one of those that may connect. EBUSY: there are
-   * as many connections as are allowed, or too many who have not shown who they are.
+   * EPROTO: it was no hello, or of another version. EKEY: the key is not one of those that may connect. EMFILE: there are
+   * as many connections as are allowed. EBUSY: there are too many who have not shown who they are; to be tried again.
    */
-  readonly code: "EPROTO" | "EKEY" | "EBUSY";
+  readonly code: "EPROTO" | "EKEY" | "EMFILE" | "EBUSY";
   readonly message: string;
 };
 

@@ -128,6 +128,8 @@ export function attachSocket(
 
 /** Where the kernel makes it by itself: it has no room, or somebody is slow to agree. */
 const timeoutMs = 5000;
+/** A few times what a handshake takes, so that others get through; more or less, for not all are to come back at once. */
+const crowdedRetryMs = 20;
 
 /** All that it takes together, from now on. */
 function deadlineOf(name: string, options: ConnectOptions): Deadline {
@@ -140,6 +142,31 @@ async function reach(name: string, options: ConnectOptions): Promise<Channel> {
   checkSealable(name, options);
   const deadline = deadlineOf(name, options);
   const caller = await callerOf(name, options);
+  while (true) {
+    try {
+      return await reachOnce(name, options, caller, deadline);
+    } catch (error) {
+      const pause = crowdedRetryMs * (0.5 + Math.random());
+      if (!isCrowded(error, options) || deadline.left <= pause) throw error;
+      await sleep(pause);
+      options.signal?.throwIfAborted();
+    }
+  }
+}
+
+/** Whether it is a sealed service where too many have come who have not shown who they are. */
+function isCrowded(error: unknown, { seal, descriptor }: ConnectOptions): boolean {
+  const isBusy = error instanceof IpcError && error.code === "EBUSY";
+  // What it was to go on with is used up.
+  return isBusy && seal !== undefined && descriptor === undefined;
+}
+
+async function reachOnce(
+  name: string,
+  options: ConnectOptions,
+  caller: Caller | undefined,
+  deadline: Deadline,
+): Promise<Channel> {
   // Memory sockets seal by themselves.
   if (asksForMemory(name, options)) return await (await memory()).reach(name, options, deadline);
   const isHere = isFoundHere(name, options) && options.descriptor === undefined;

@@ -242,7 +242,8 @@ export class ClientSocket extends MemorySocket {
     try {
       const said = parsed(message.bytes);
       if ("error" in said) {
-        throw this.#error("ECONNREFUSED", `${said.error.message} (${said.error.code})`);
+        const { code, message: why } = said.error;
+        throw this.#error(code === "EBUSY" ? code : "ECONNREFUSED", `${why} (${code})`);
       }
       const rings = mapped(descriptors, said.rings, asked);
       try {

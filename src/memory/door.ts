@@ -11,7 +11,7 @@
 import { closeSync } from "node:fs";
 import type { KeyPair } from "../crypto/key-pair.ts";
 import { type Agreed, answer, checkProof } from "../crypto/meeting.ts";
-import { full, pushedOut, Strangers } from "../crypto/strangers.ts";
+import { crowded, full, pushedOut, Strangers } from "../crypto/strangers.ts";
 import type { Connection } from "../ipc/connection.ts";
 import type { Peer } from "../ipc/context.ts";
 import type { Message } from "../ipc/message.ts";
@@ -45,6 +45,7 @@ const reasons = {
   EINVAL: "malformed",
   EMFILE: "descriptor_limit",
   EKEY: "not_allowed",
+  EBUSY: "connections_limit",
 } as const;
 
 /** Who is told. The rings and the seal are his from then on. */
@@ -84,7 +85,8 @@ export class Door {
 
   /** Who has waited longest, where there are too many. */
   #giveWay(oldest: Connection | undefined): void {
-    if (oldest !== undefined) this.#refuseForRoom(oldest, `${pushedOut}; try again`);
+    if (oldest === undefined) return;
+    this.#refuse(oldest, { code: "EBUSY", message: `${pushedOut}; try again` });
   }
 
   #expire(link: Connection): void {
@@ -135,6 +137,10 @@ export class Door {
       this.#refuse(link, { code: "EPROTO", message: (error as Error).message });
       return;
     }
+    if (hello.seal !== undefined && !this.#strangers.canGreet) {
+      this.#refuse(link, { code: "EBUSY", message: `${crowded}; try again` });
+      return;
+    }
     try {
       this.#answer(link, hello.rings, this.#sealed(hello));
     } catch (error) {
@@ -160,7 +166,7 @@ export class Door {
   ): void {
     if (sealed !== undefined && this.#host.full) {
       sealed.agreed.seal.close();
-      this.#refuseForRoom(link, full);
+      this.#refuseAsFull(link);
       return;
     }
     const { most } = this.#settings;
@@ -196,7 +202,7 @@ export class Door {
     }
     // A welcome holds no place: whoever says an old hello again would have one.
     if (this.#host.full) {
-      this.#refuseForRoom(link, full);
+      this.#refuseAsFull(link);
       return;
     }
     this.#welcomed.delete(link);
@@ -208,8 +214,8 @@ export class Door {
     this.#host.enter(link, rings, agreed);
   }
 
-  #refuseForRoom(link: Connection, why: string): void {
-    this.#refuse(link, { code: "EMFILE", message: why }, undefined, "connections_limit");
+  #refuseAsFull(link: Connection): void {
+    this.#refuse(link, { code: "EMFILE", message: full }, undefined, "connections_limit");
   }
 
   #refuse(

@@ -42,7 +42,7 @@ export type RingSizes = {
 export type Hello = { readonly rings: RingSizes; readonly seal?: Asked | undefined };
 export type Welcome = { readonly rings: RingSizes; readonly seal?: string | undefined };
 export type Refusal = {
-  readonly code: "EPROTO" | "EINVAL" | "EMFILE" | "EKEY";
+  readonly code: "EPROTO" | "EINVAL" | "EMFILE" | "EKEY" | "EBUSY";
   readonly message: string;
 };
 
