@@ -2,7 +2,6 @@
 
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { about, formatHello } from "../../src/crypto/hello.ts";
-import { saveKeys } from "../../src/crypto/key-file.ts";
 import { Asking } from "../../src/crypto/meeting.ts";
 import { strangersMax } from "../../src/crypto/strangers.ts";
 import type { Connection, Handlers, ServeOptions, Service, Trouble } from "../../src/index.ts";
@@ -10,7 +9,6 @@ import { connect, serve } from "../../src/index.ts";
 import * as memory from "../../src/memory/hello.ts";
 import { ServerSocket } from "../../src/memory/index.ts";
 import { Child } from "../kit/child.ts";
-import { earshot, leaveNoCommand, run } from "../kit/command.ts";
 import { frame } from "../kit/frames.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
 import { clientKeys, reached, served, serviceKeys, type Transport } from "../kit/over.ts";
@@ -20,7 +18,6 @@ import { Scratch } from "../kit/scratch.ts";
 import { until } from "../kit/until.ts";
 
 leaveNoTrace();
-leaveNoCommand();
 setDefaultTimeout(60_000);
 
 /** A sealed pong that gives strangers all the time they like, and where they come to. */
@@ -167,7 +164,7 @@ describe.each(["sealed", "sealed memory"] as const)("over %s", (transport) => {
     expect(stage.service.statistics().descriptors).toBeLessThan(3 * strangersMax);
   });
 
-  test("a flood of them keeps no friend out who comes by the command", async () => {
+  test("a flood of them keeps no friend out who is a process of his own", async () => {
     await using stage = await Stage.open(transport);
     const program = new URL("programs/strangers.ts", import.meta.url);
     const said = [frame(helloOf(transport)).slice(0, 20).toBase64(), ""];
@@ -175,16 +172,9 @@ describe.each(["sealed", "sealed memory"] as const)("over %s", (transport) => {
     await flood.ask("flood", 2 * strangersMax);
     const come = () => flood.ask("come") as Promise<number>;
     await until("there are more than may be", async () => (await come()) > 2 * strangersMax);
-    using files = new Scratch();
-    saveKeys(files.join("keys"), clientKeys);
-    const words = ["pong", "hello", "--keys", files.join("keys")];
-    const how = transport === "sealed memory" ? ["--transport", "memory"] : [];
-    const command = earshot("client", ...words, `--peer=${serviceKeys.publicKey}`, ...how);
-    expect(await run(command, { rundir: stage.rundir })).toMatchObject({
-      code: 0,
-      stdout: "hello\n",
-      stderr: "",
-    });
+    const friends = new URL("programs/friends.ts", import.meta.url);
+    await using other = await Child.start(friends, { rundir: stage.rundir, transport });
+    expect(await other.ask("come", 3)).toEqual(["hello"]);
   });
 
   test("more friends at once than strangers there may be are all served", async () => {
