@@ -306,6 +306,9 @@ export class Context implements Disposable {
    * events tell how many bytes came, and left, at which end. Messages of the two that an iteration has not come to yet
    * go along.
    *
+   * What can be read needs another that can be written, or it throws EBADF. Between two that have one direction each,
+   * and from a file to a connection that was paused before (which is not read then), bytes go one way.
+   *
    * With a format, `other` speaks something of its own, and `one` messages.
    */
   switch(one: number, other: number, format: Format = {}): number {
@@ -324,7 +327,7 @@ export class Context implements Disposable {
           "descriptors that wait to be sent on one of them could not go along",
       );
     }
-    this.#added(handle);
+    this.#added(handle, { ends: [one, other] });
     if (format.in !== undefined || format.out !== undefined) this.#convertAt(handle, format);
     return handle;
   }

@@ -45,6 +45,7 @@ export const codes = {
   network_invalid: { number: -34, code: "ENETWORK" },
   no_way: { number: -35, code: "ENETWORK" },
   timed_out: { number: -36, code: "ETIMEDOUT" },
+  not_writable: { number: -37, code: "EBADF" },
   directory_missing: { number: -40, code: "ENOENT" },
   directory_link: { number: -41, code: "ELOOP" },
   not_directory: { number: -42, code: "ENOTDIR" },
@@ -97,6 +98,8 @@ export type Subject = {
   path?: string | undefined;
   /** One of somebody else's, that was to be watched. */
   descriptor?: number | undefined;
+  /** The two that were to be bound. */
+  ends?: readonly [number, number] | undefined;
 };
 
 /** What the system said in the failed call. */
@@ -281,6 +284,15 @@ const texts: Record<CodeName, (subject: Subject, failure: SystemFailure) => stri
     `ipcd found no way to ${service(subject)}; start what it should lead to, or choose another URI`,
   timed_out: (subject) =>
     `${service(subject)} was not reached in the time that was given; try again, or wait longer`,
+  not_writable: ({ ends }, { detail }) => {
+    const [bad, good] = detail === 1 ? [1, 0] : [0, 1];
+    const only = ends === undefined ? "one of the two" : `handle ${ends[bad]}`;
+    const other = ends === undefined ? "the other" : `handle ${ends[good]}`;
+    return (
+      `${only} can only be read, and what comes on ${other} would have nowhere to go; choose one that can be ` +
+      "written, or pause that connection first, which is not read then"
+    );
+  },
   directory_missing: (subject) =>
     `${subject.service === undefined ? "no service runs" : `nobody serves ${service(subject)}`}: there is no run ` +
     `directory ${path(subject)}; start the service, or set EARSHOT_RUNDIR to where it runs`,

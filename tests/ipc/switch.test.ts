@@ -2,7 +2,14 @@
 
 import { describe, expect, test } from "bun:test";
 import { closeSync, openSync, readFileSync, writeFileSync } from "node:fs";
-import { type ConnectOptions, Context, EventType, type Format, Verdict } from "../../src/index.ts";
+import {
+  type ConnectOptions,
+  Context,
+  type Event,
+  EventType,
+  type Format,
+  Verdict,
+} from "../../src/index.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
 import { drive } from "../kit/pair.ts";
 import { pattern } from "../kit/random.ts";
@@ -160,7 +167,10 @@ describe("a plain switch", () => {
     const [near, far] = outer.pair();
     const file = openSync(path, "r");
     const connection = outer.adopt(far, { raw: true });
-    inner.switch(inner.external(file), inner.adopt(near, { raw: true }));
+    const sink = inner.adopt(near, { raw: true });
+    // Nothing is to come from it, for which a file to read would be no place.
+    inner.pause(sink);
+    inner.switch(inner.external(file), sink);
     closeSync(file);
     let came = "";
     drive(
@@ -222,6 +232,46 @@ describe("a plain switch", () => {
     );
     for (const handle of [one, other]) context.closeHandle(handle, { now: true });
     for (const descriptor of files) closeSync(descriptor);
+  });
+
+  test("is refused where what comes from one could not be written to the other, and nothing is lost", () => {
+    using scratch = new Scratch();
+    writeFileSync(scratch.join("file"), "to read");
+    using context = new Context();
+    const descriptor = openSync(scratch.join("file"), "r");
+    const file = context.external(descriptor);
+    const [one, two] = context.pair();
+    const [near, far] = [context.adopt(one), context.adopt(two)];
+    const why = `EBADF: handle ${file} can only be read, and what comes on handle ${near} would have nowhere to go; `;
+    expect(() => context.switch(near, file)).toThrow(why);
+    expect(() => context.switch(file, near)).toThrow(why);
+    context.write(far, "here all the same");
+    let came = "";
+    const hear = ({ type, message }: Event) => {
+      if (type === EventType.MessageRx) came = message.text();
+    };
+    drive("it has come", [context], () => came !== "", hear);
+    expect(came).toBe("here all the same");
+    closeSync(descriptor);
+  });
+
+  test("goes one way from what can only be read to what can only be written", () => {
+    using scratch = new Scratch();
+    const [from, to] = [scratch.join("from"), scratch.join("to")];
+    writeFileSync(from, "one way");
+    using context = new Context();
+    const descriptors = [openSync(from, "r"), openSync(to, "w")] as const;
+    const bound = context.switch(
+      context.external(descriptors[0]),
+      context.external(descriptors[1]),
+    );
+    let isOver = false;
+    const see = ({ type, source }: Event) => {
+      isOver ||= type === EventType.Disconnection && source === bound;
+    };
+    drive("it is over", [context], () => isOver, see);
+    expect(readFileSync(to, "utf8")).toBe("one way");
+    for (const descriptor of descriptors) closeSync(descriptor);
   });
 
   test("is of two", () => {

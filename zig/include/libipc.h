@@ -126,7 +126,8 @@ int ipc_close_all(void *context);
 int ipc_add_external(void *context, int fd);
 
 /* Binds two descriptors of the context: what arrives on one leaves by the other, without the program.
- * They are closed together. */
+ * They are closed together. -1 if one of the two can only be read, and the other can be read as well:
+ * what comes from that would have nowhere to go. */
 int ipc_add_switch(void *context, int fd1, int fd2);
 
 /*

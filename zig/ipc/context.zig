@@ -135,6 +135,8 @@ pub fn ContextType(comptime World: type) type {
         poll_buffer: [poll_ready_max]pollers.Ready = undefined,
         /// What switches move their bytes through; there is none before there is a switch.
         switch_buffer: []u8 = &.{},
+        /// Which of two that were to be bound last could only be read.
+        unwritable: u1 = 0,
         splicer: splicers.Splicer = .{},
         /// A callback of a switch is running, in the middle of a wait.
         in_callback: bool = false,

@@ -167,7 +167,11 @@ pub const Switch = struct {
     }
 };
 
-pub const AddError = contexts.AddError || error{Closed};
+pub const AddError = contexts.AddError || error{
+    Closed,
+    /// What would come from one has nowhere to go: the other, which is `Context.unwritable`, can only be read.
+    NotWritable,
+};
 
 /// Which of a switch's two descriptors a poller speaks of stands above the handle in its token.
 pub fn tokenOf(handle: Handle, at: u1) u64 {
@@ -189,6 +193,7 @@ pub fn SwitcherType(comptime Context: type) type {
             errdefer restore(context, &ends[1]);
             // A pipe has one direction, and two of them may have none between them.
             if (!leads(&ends[0], &ends[1]) and !leads(&ends[1], &ends[0])) return error.InvalidArgument;
+            for ([_]u1{ 0, 1 }) |at| try findWay(context, &ends, at, bound_handles[at], early[at]);
             if (context.switch_buffer.len == 0)
                 context.switch_buffer = try context.allocator.alloc(u8, buffer_bytes);
             for (bound_handles, early, 0..) |handle, bytes, at| {
@@ -256,6 +261,22 @@ pub fn SwitcherType(comptime Context: type) type {
         /// Whether anything could ever pass from the one to the other.
         fn leads(from: *const End, to: *const End) bool {
             return !from.ended and to.writes;
+        }
+
+        /// What comes from the end `at` needs the other to take it, or nothing may come: it can only be written, or is a
+        /// connection whose owner has paused it, and then it is not read here either.
+        fn findWay(context: *Context, ends: *[2]End, at: u1, handle: Handle, early: []const u8) AddError!void {
+            const from = &ends[at];
+            if (from.ended or ends[1 - at].writes) return;
+            if (context.connectionOf(handle)) |connection| {
+                const has_said = early.len > 0 or connection.inbound.loan != null or connection.inbound.partial.items.len > 0;
+                if (connection.paused and !has_said) {
+                    from.ended = true;
+                    return;
+                }
+            } else |_| {}
+            context.unwritable = 1 - at;
+            return error.NotWritable;
         }
 
         fn endOf(context: *Context, handle: Handle) AddError!End {

@@ -283,6 +283,9 @@ enum earshot_ipc_code {
     EARSHOT_IPC_CODE_NO_WAY = -35,
     /* It took longer than the caller was willing to wait. */
     EARSHOT_IPC_CODE_TIMED_OUT = -36,
+    /* Of two that are to be bound one can only be read, and what comes from the other would have nowhere
+     * to go. detail: which can only be read, 0 or 1. */
+    EARSHOT_IPC_CODE_NOT_WRITABLE = -37,
     EARSHOT_IPC_CODE_DIRECTORY_MISSING = -40,
     /* The run directory is a link. */
     EARSHOT_IPC_CODE_DIRECTORY_LINK = -41,
@@ -894,6 +897,11 @@ int32_t earshot_ipc_timer(earshot_ipc_context *context, int64_t first_ns, int64_
  * stands for those that earshot_ipc_next has returned. The end of what comes from one side is passed on, and the other side goes
  * on; when both are over, or either breaks, so is the switch. What had come of a message that is not
  * whole yet, and what was still to be sent, goes first. Returns the handle of the switch.
+ *
+ * What comes from one needs the other to be one that can be written: else it is
+ * EARSHOT_IPC_CODE_NOT_WRITABLE, and both go on as they were. From what can only be read to what can only be
+ * written bytes go one way, and so they do to a connection that is paused and has said nothing: it is
+ * not read then. EARSHOT_IPC_CODE_INVALID_ARGUMENT if nothing could pass either way.
  */
 int32_t earshot_ipc_switch(
     earshot_ipc_context *context,

@@ -11,7 +11,7 @@ pub const Error = ipc.Context.InitError || ipc.context.AddError || ipc.context.S
     ipc.claim.InspectError || ipc.context.SendRightsError || ipc.claim.TakeOverError ||
     ipc.handover.AdoptError || ipc.handover.CopyError || ipc.dialer.ListenError || ipc.dialer.DialError ||
     sys.manager.InheritError || sys.manager.NotifyError || sys.manager.LaunchError ||
-    ipc.lookup.Error || ipc.pipe.OpenError || ipc.pipe.ReadError || ipc.pipe.WriteError || error{NetworkInvalid};
+    ipc.switches.AddError || ipc.lookup.Error || ipc.pipe.OpenError || ipc.pipe.ReadError || ipc.pipe.WriteError || error{NetworkInvalid};
 
 /// Results are `i32`: a value from 0 up, or one of these.
 pub const Code = enum(i32) {
@@ -85,6 +85,8 @@ pub const Code = enum(i32) {
     no_way = -35,
     /// It took longer than the caller was willing to wait.
     timed_out = -36,
+    /// What one of two that are to be bound sends has nowhere to go; detail: which can only be read, 0 or 1.
+    not_writable = -37,
     directory_missing = -40,
     directory_link = -41,
     not_directory = -42,

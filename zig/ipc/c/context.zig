@@ -67,7 +67,7 @@ pub const Context = struct {
     /// Leaves in the control page what the call met, and returns the code.
     pub fn fail(context: *Context, failure: codes.Error, detail: i64) i32 {
         // An argument is refused by us, whatever the system said of something else in the same call.
-        if (failure == error.InvalidArgument) context.inner.system.failure = .{};
+        if (failure == error.InvalidArgument or failure == error.NotWritable) context.inner.system.failure = .{};
         const control = context.inner.batch.control;
         control.errno = context.inner.system.failure.errno;
         control.syscall = @intFromEnum(context.inner.system.failure.syscall);
@@ -388,7 +388,7 @@ pub fn bind(given: ?*Context, one: Handle, other: Handle, seen: u32) callconv(.c
     defer context.letGo();
     const had = if (seen == std.math.maxInt(u32)) context.walked else seen;
     const handle = context.inner.addSwitchBehind(.{ one, other }, had) catch |failure|
-        return context.fail(failure, 0);
+        return context.fail(failure, if (failure == error.NotWritable) context.inner.unwritable else 0);
     return @intCast(handle.number());
 }
 

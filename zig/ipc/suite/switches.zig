@@ -285,6 +285,48 @@ pub fn Suite(comptime kind: Kind) type {
             _ = try rig.context.addSwitch(.{ from, to }, nothing);
         }
 
+        test "what can be read is bound to nothing that cannot be written, and both go on as they were" {
+            var rig: Rig = undefined;
+            try rig.begin(kind);
+            defer rig.end();
+            const peer = try rig.pair(.{});
+            var ends: [2]sys.Fd = undefined;
+            try expectEqual(0, std.c.pipe(&ends));
+            defer for (ends) |fd| rig.system.close(fd);
+            const source = try rig.context.addExternal(ends[0]);
+            for ([_][2]Handle{ .{ peer.handle, source }, .{ source, peer.handle } }, [_]u1{ 1, 0 }) |two, unwritable| {
+                try expectError(error.NotWritable, rig.context.addSwitch(two, nothing));
+                try expectEqual(unwritable, rig.context.unwritable);
+            }
+            try rig.feedMessage(peer.fd, "not lost");
+            try rig.until(.message_rx, 1);
+            try expect((try rig.system.access(ends[0])).blocks);
+            // What it has said already is as little to be lost where it is to say nothing more.
+            try rig.context.pause(peer.handle, true);
+            try expectError(error.NotWritable, rig.context.addSwitch(.{ peer.handle, source }, .{ "said before", "" }));
+        }
+
+        test "a connection that is paused only takes, from what can only be read" {
+            var rig: Rig = undefined;
+            try rig.begin(kind);
+            defer rig.end();
+            const peer = try rig.pair(.{});
+            var ends: [2]sys.Fd = undefined;
+            try expectEqual(0, std.c.pipe(&ends));
+            const source = try rig.context.addExternal(ends[0]);
+            rig.system.close(ends[0]);
+            try rig.context.pause(peer.handle, true);
+            const handle = try rig.context.addSwitch(.{ source, peer.handle }, nothing);
+            try rig.feed(peer.fd, "for nobody");
+            const text = "up the pipe";
+            try expectEqual(text.len, @as(usize, @intCast(std.c.write(ends[1], text, text.len))));
+            try expectBytes(&rig, peer.fd, text);
+            rig.system.close(ends[1]);
+            try rig.until(.disconnection, 1);
+            try expectEqual(.peer_closed, (try rig.find(.disconnection, handle)).reason);
+            try expectEqual(0, sum(&rig, .switch_rx, handle, 1));
+        }
+
         test "closing one sends what the system takes" {
             var rig: Rig = undefined;
             try rig.begin(kind);
