@@ -283,7 +283,8 @@ pub const System = struct {
     }
 
     /// Whether all of `fds` are of a kind that can be passed, as far as can be told: it is tried between two sockets of
-    /// our own, with which they go again.
+    /// our own, with which they go again. The answer is one about these descriptors, and so none that could be kept; and
+    /// two sockets that were would be two descriptors for each context, where this is asked only behind a queue.
     pub fn passes(system: *System, fds: []const Fd) bool {
         const ends = system.pair() catch return true;
         defer for (ends) |end| system.close(end);
