@@ -48,7 +48,13 @@ pub const Outcome = struct {
     end: Reason = .none,
 };
 
+/// How many messages one read is to bring at most, as far as those before it let that be told: short ones cost their
+/// owner as much as long ones, and while he has them nobody else has a turn. As many of 60 bytes fill a read.
+pub const messages_wanted_max = 4096;
+
 pub const Inbound = struct {
+    /// How much the next read may bring.
+    read_bytes: u32 = batches.read_bytes_max,
     partial: std.ArrayList(u8) = .empty,
     loan: ?Loan = null,
     /// Those that came with the message.
@@ -209,6 +215,7 @@ pub const Inbound = struct {
             return outcome;
         }
         inbound.cut(allocator, terms, @intCast(received), &outcome);
+        inbound.adapt(@intCast(received), outcome.messages);
         return outcome;
     }
 
@@ -254,7 +261,18 @@ pub const Inbound = struct {
         if (terms.raw) return room[0..@min(room.len, batches.read_bytes_max, terms.message_bytes_max)];
         // A read of n bytes completes at most n/4 messages and the carried one, and each needs a record.
         const events_bound = (batch.eventsFree() - 1) * frame.header_bytes;
-        return room[0..@min(room.len, batches.read_bytes_max, events_bound)];
+        return room[0..@min(room.len, inbound.read_bytes, events_bound)];
+    }
+
+    /// A read that brought too many makes those that follow shorter, and others let them grow again.
+    fn adapt(inbound: *Inbound, received: u32, messages: u32) void {
+        if (messages > messages_wanted_max) {
+            const wanted = @as(u64, received) * messages_wanted_max / messages;
+            // No message is shorter than its header.
+            inbound.read_bytes = @max(@as(u32, @intCast(wanted)), messages_wanted_max * frame.header_bytes);
+        } else if (messages < messages_wanted_max / 2) {
+            inbound.read_bytes = @min(inbound.read_bytes *| 2, batches.read_bytes_max);
+        }
     }
 
     /// Cuts the carried bytes and the `received` ones behind them.

@@ -211,7 +211,7 @@ export class Link {
     }
     tally.add("outward_messages_out");
     tally.add("outward_bytes_out", length);
-    if (this.#turn.count()) tally.add("outward_remote_turns");
+    if (this.#turn.count(length)) tally.add("outward_remote_turns");
     try {
       if (client.send(data) || this.#waitsForClient) return;
     } catch (error) {

@@ -108,16 +108,16 @@ export class Remote {
     tally.add("bytes_in", length);
     if (this.#isTooMuch(length, length)) return;
     if (this.#backlog.length === 0 && !this.#turn.isOver && !this.#waitsForService) {
-      this.#pass(message, connection);
+      this.#pass(message, length, connection);
       return;
     }
     this.#backlog.push(message);
     this.#backlogBytes += length;
   }
 
-  #pass(message: string | Uint8Array, connection: Connection): void {
+  #pass(message: string | Uint8Array, length: number, connection: Connection): void {
     const { tally } = this.#house;
-    if (this.#turn.count()) tally.add("remote_turns");
+    if (this.#turn.count(length)) tally.add("remote_turns");
     try {
       if (connection.send(message) || this.#waitsForService) return;
     } catch (error) {
@@ -140,9 +140,10 @@ export class Remote {
 
   #passNext(): void {
     const message = this.#backlog.shift()!;
-    this.#backlogBytes -= Buffer.byteLength(message);
+    const length = Buffer.byteLength(message);
+    this.#backlogBytes -= length;
     const connection = this.#connection;
-    if (connection?.open === true) this.#pass(message, connection);
+    if (connection?.open === true) this.#pass(message, length, connection);
   }
 
   #readOrNot(): void {

@@ -6,10 +6,13 @@
 
 /** Few are handled at once, and so many are one system call to the other side. */
 const messagesMax = 256;
+/** The same of long ones: half of what Bun reads at once. */
+const bytesMax = 256 * 1024;
 
 export class Turn {
   readonly #onChange: () => void;
   #messages = 0;
+  #bytes = 0;
   #isOver = false;
 
   /** `onChange` is called when it is over, and when the next begins. */
@@ -22,11 +25,12 @@ export class Turn {
     return this.#isOver;
   }
 
-  /** To be called for each message. Whether it was the last. */
-  count(): boolean {
+  /** To be called for each message, with its length. Whether it was the last. */
+  count(bytes: number): boolean {
     this.#messages += 1;
+    this.#bytes += bytes;
     if (this.#messages === 1) setImmediate(this.#next);
-    if (this.#messages !== messagesMax) return false;
+    if (this.#isOver || (this.#messages < messagesMax && this.#bytes < bytesMax)) return false;
     this.#isOver = true;
     this.#onChange();
     return true;
@@ -34,6 +38,7 @@ export class Turn {
 
   readonly #next = (): void => {
     this.#messages = 0;
+    this.#bytes = 0;
     if (!this.#isOver) return;
     this.#isOver = false;
     this.#onChange();

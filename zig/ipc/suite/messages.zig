@@ -4,6 +4,7 @@ const std = @import("std");
 const batches = @import("../batch.zig");
 const events = @import("../event.zig");
 const frame = @import("../frame.zig");
+const inbound = @import("../inbound.zig");
 const loans = @import("../loan.zig");
 const Handle = @import("library").handle.Handle;
 const Kind = @import("../poller/poller.zig").Kind;
@@ -283,6 +284,37 @@ pub fn Suite(comptime kind: Kind) type {
             }
             try expect(largest > 0);
             try expect(largest < batches.read_bytes_max + message.len);
+        }
+
+        test "short messages are handed out so many at a time, and all come" {
+            var rig: Rig = undefined;
+            try rig.begin(kind);
+            defer rig.end();
+            const peer = try rig.pair(.{});
+            const count = 60_000;
+            const one = comptime frame.encodeHeader(1) ++ [_]u8{'x'};
+            const frames = try testing.allocator.alloc(u8, count * one.len);
+            defer testing.allocator.free(frames);
+            for (0..count) |k| frames[k * one.len ..][0..one.len].* = one;
+            var fed: usize = 0;
+            var came: u32 = 0;
+            var batches_count: u32 = 0;
+            while (came < count) {
+                fed += rig.sendSome(peer.fd, frames[fed..]);
+                const events_count = try rig.wait(std.time.ns_per_ms);
+                if (events_count == 0) continue;
+                came += events_count;
+                batches_count += 1;
+                // The first shows how short they are.
+                if (batches_count > 1) try expect(events_count <= inbound.messages_wanted_max + 1);
+            }
+            try expectEqual(count, came);
+            // Longer ones come together again.
+            const long = try testing.allocator.alloc(u8, 64 * 1024);
+            defer testing.allocator.free(long);
+            @memset(long, 'y');
+            for (0..8) |_| try rig.feedMessage(peer.fd, long);
+            try rig.until(.message_rx, count + 8);
         }
 
         test "a busy connection starves nobody" {

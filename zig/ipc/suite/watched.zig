@@ -2,7 +2,9 @@
 
 const std = @import("std");
 const sys = @import("sys");
+const batches = @import("../batch.zig");
 const frame = @import("../frame.zig");
+const inbound = @import("../inbound.zig");
 const Kind = @import("../poller/poller.zig").Kind;
 const rigs = @import("rig.zig");
 const Rig = rigs.Rig;
@@ -62,7 +64,8 @@ pub fn Suite(comptime kind: Kind) type {
             var rig: Rig = undefined;
             try rig.begin(kind);
             defer rig.end();
-            var peers: [8]Rig.Peer = undefined;
+            // So many that a batch is full, though each has a bounded part of it.
+            var peers: [batches.events_max / inbound.messages_wanted_max + 8]Rig.Peer = undefined;
             for (&peers) |*peer| peer.* = try rig.pair(.{});
             const empty: [64 * 1024]u8 = @splat(0);
             const pressed = try rig.pair(.{ .queue_bytes_high = 1 });
