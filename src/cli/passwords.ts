@@ -49,7 +49,8 @@ yes, no, keys in quotes, the bytes of a value as they are, or "error: " and what
 fails does not end a session; after a script with such the exit status is 1.
 
 What is in a vault is all that the session begins with, whatever the service had. The vault is written
-after each change at a prompt, and at the end else.`;
+after each change at a prompt, and at the end else. Several sessions may have the same: what each has
+changed is put together, and where two have changed the same key the second goes on in FILE.1, and says so.`;
 
 type Place = {
   readonly rundir: string | undefined;

@@ -7,7 +7,7 @@ import { closeSync, constants, fstatSync, fsyncSync, openSync, readSync, writeSy
 export const ownerOnly = 0o600;
 const ofOthers = 0o077;
 
-const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY } = constants;
 
 export type Terms = {
   /** What is thrown for a file that is no good: what is wrong with it, and what to do. */
@@ -18,10 +18,15 @@ export type Terms = {
 
 /**
  * Its descriptor, to read from. A link could be turned elsewhere by others, and opening a pipe would wait for somebody to
- * write to it. What the system says of one that is missing, or not ours to read, is thrown as it says it.
+ * write to it. What the system says of one that is missing, or not ours to read, is thrown as it says it. One that is to be
+ * locked is opened for writing as well.
  */
-export function openPrivate(path: string, { faulty, exposed }: Terms): number {
-  const descriptor = openPlain(path, faulty);
+export function openPrivate(
+  path: string,
+  { faulty, exposed }: Terms,
+  access: "read" | "write" = "read",
+): number {
+  const descriptor = openPlain(path, faulty, access === "read" ? O_RDONLY : O_RDWR);
   try {
     const found = fstatSync(descriptor);
     if (!found.isFile()) throw faulty("is not a plain file; name one that is");
@@ -39,9 +44,9 @@ export function openPrivate(path: string, { faulty, exposed }: Terms): number {
   }
 }
 
-function openPlain(path: string, faulty: Terms["faulty"]): number {
+function openPlain(path: string, faulty: Terms["faulty"], access: number): number {
   try {
-    return openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    return openSync(path, access | O_NOFOLLOW | O_NONBLOCK);
   } catch (error) {
     // FreeBSD has EMLINK for it.
     const { code } = error as NodeJS.ErrnoException;

@@ -144,6 +144,7 @@ export const ipcSymbols = {
   earshot_ipc_pipe_block: call("i32", "i32", "u32", "bytes"),
   earshot_ipc_pipe_read: call("i32", "i32", "bytes", "u32", "i32", "i64", "bytes"),
   earshot_ipc_pipe_write: call("i32", "i32", "bytes", "u32", "i32", "i64", "bytes"),
+  earshot_ipc_lock: call("i32", "i32", "bytes"),
   earshot_ipc_inherit: call("i32", "i32", "bytes", "u32", "bytes"),
   earshot_ipc_launch_sockets: call("i32", "bytes", "u32", "bytes", "bytes"),
   earshot_ipc_notify: call("i32", "bytes", "u32", "bytes", "u32", "bytes"),

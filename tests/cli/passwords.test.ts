@@ -3,7 +3,7 @@
 import { expect, test } from "bun:test";
 import { chmodSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { canCount } from "../kit/census.ts";
-import { earshot, leaveNoCommand, type RunOptions, run } from "../kit/command.ts";
+import { Command, earshot, leaveNoCommand, type RunOptions, run } from "../kit/command.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
 import { hasTerminals, Terminal } from "../kit/terminal.ts";
 import { until } from "../kit/until.ts";
@@ -167,6 +167,89 @@ test("a vault has what there was the last time, and nothing else", async () => {
   await client(other, fresh, { input: "delete b\n" });
   expect((await client(stage, fresh, { input: "keyset\n" })).stdout).toBe("initial\n");
 });
+
+test("two sessions with one vault: what each has changed is in it, or beside it, and both are told", async () => {
+  await using stage = await started();
+  const [vault, passphrase] = [stage.scratch.join("vault"), stage.scratch.join("passphrase")];
+  writeFileSync(passphrase, "correct horse", { mode: 0o600 });
+  const kept = ["--vault", vault, "--passphrase-file", passphrase];
+  const keyset = async (path = vault) => {
+    const words = ["--vault", path, "--passphrase-file", passphrase];
+    return (await client(stage, words, { input: "keyset\nget mail\n" })).stdout;
+  };
+  await client(stage, kept, { input: "set mail first\n" });
+  const open = async () => {
+    const session = new Command(earshot("client", "passwords", ...kept), {
+      rundir: stage.scratch.path,
+      keyboard: true,
+    });
+    session.type("has mail\n");
+    await session.says("yes\n");
+    return session;
+  };
+  const ended = async (session: Command) => {
+    session.hangUp();
+    return await session.whenEnded();
+  };
+  {
+    await using one = await open();
+    await using other = await open();
+    one.type("set one 1\n");
+    other.type("set other 2\nset mail second\n");
+    expect(await ended(one)).toMatchObject({ code: 0, stdout: "yes\nok\n", stderr: "" });
+    expect(await ended(other)).toMatchObject({ code: 0, stdout: "yes\nok\nok\n", stderr: "" });
+    expect(await keyset()).toBe("mail one other\nsecond\n");
+  }
+  await using one = await open();
+  await using other = await open();
+  one.type("set mail third\n");
+  other.type("set mail fourth\nset more 3\n");
+  expect(await ended(one)).toMatchObject({ code: 0, stderr: "" });
+  expect(await ended(other)).toMatchObject({
+    code: 1,
+    stderr:
+      `client: ${vault} was left as it is: "mail" has been changed by somebody else as well; ` +
+      `all that this session keeps is in ${vault}.1, under the same passphrase\n`,
+  });
+  expect(await keyset()).toBe("mail one other\nthird\n");
+  expect(await keyset(`${vault}.1`)).toBe("mail one other more\nfourth\n");
+  // Several commands at once, each a session of its own.
+  const names = ["a", "b", "c"];
+  const all = names.map((name) => client(stage, ["set", name, ...kept], { input: name }));
+  for (const { code, stderr } of await Promise.all(all)) expect([code, stderr]).toEqual([0, ""]);
+  const [keys] = (await keyset()).split("\n");
+  expect(keys!.split(" ").sort()).toEqual(["a", "b", "c", "mail", "one", "other"]);
+  expect(stage.scratch.entries().filter((name) => name.includes("vault"))).toEqual([
+    "vault",
+    "vault.1",
+  ]);
+});
+
+isShown(
+  "a prompt whose vault somebody else changes goes on beside it, and says so once",
+  async () => {
+    await using stage = await started();
+    const [vault, passphrase] = [stage.scratch.join("vault"), stage.scratch.join("passphrase")];
+    writeFileSync(passphrase, "correct horse", { mode: 0o600 });
+    const kept = ["--vault", vault, "--passphrase-file", passphrase];
+    await client(stage, kept, { input: "set mail first\n" });
+    await using terminal = at(stage, ...kept);
+    await terminal.shows("passwords> ");
+    await client(stage, ["set", "mail", ...kept], { input: "theirs" });
+    terminal.type("set mail ours\r");
+    await terminal.shows(`this session keeps is in ${vault}.1`);
+    terminal.type("set more 1\r");
+    await terminal.shows("ok\n");
+    expect(terminal.shown.split("error: ").length).toBe(2);
+    terminal.type(controlD);
+    expect(await terminal.whenEnded()).toEqual({ code: 0, signal: null });
+    expect((await client(stage, ["get", "mail", ...kept])).stdout).toBe("theirs");
+    const aside = ["--vault", `${vault}.1`, "--passphrase-file", passphrase];
+    expect((await client(stage, aside, { input: "get mail\nget more\n" })).stdout).toBe(
+      "ours\n1\n",
+    );
+  },
+);
 
 test("a vault that does not open is told, and stays as it is", async () => {
   await using stage = await started();

@@ -11,6 +11,7 @@ const manager = @import("c/manager.zig");
 const libipc = @import("c/libipc.zig");
 const lookup = @import("c/lookup.zig");
 const library = @import("library");
+const lock = @import("c/lock.zig");
 const options = @import("c/options.zig");
 const pipe = @import("c/pipe.zig");
 const run_directory = @import("c/run_directory.zig");
@@ -79,6 +80,7 @@ pub const functions = face.functions ++ .{
     .{ "earshot_ipc_pipe_block", &pipe.block },
     .{ "earshot_ipc_pipe_read", &pipe.read },
     .{ "earshot_ipc_pipe_write", &pipe.write },
+    .{ "earshot_ipc_lock", &lock.take },
     .{ "earshot_ipc_inherit", &manager.inherit },
     .{ "earshot_ipc_launch_sockets", &manager.launchSockets },
     .{ "earshot_ipc_notify", &manager.notify },

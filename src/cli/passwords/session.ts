@@ -6,8 +6,8 @@
 import type { PasswordsOptions } from "../../services/passwords/client.ts";
 import { Passwords } from "../../services/passwords/client.ts";
 import { deriveKeys, newSalt } from "../../services/passwords/derive.ts";
-import { keyBytes, keyText } from "../../services/passwords/store.ts";
-import { Vault } from "../../services/passwords/vault.ts";
+import { keyBytes, keyText, wipe } from "../../services/passwords/store.ts";
+import { Vault, VaultError } from "../../services/passwords/vault.ts";
 import type { Outcome, Verb } from "./commands.ts";
 import { commandOf } from "./commands.ts";
 
@@ -60,6 +60,9 @@ export class Session implements Disposable {
       }
       this.#vault.save(entries);
       this.#isChanged = false;
+    } catch (error) {
+      if (error instanceof VaultError && error.kept) this.#isChanged = false;
+      throw error;
     } finally {
       wipe(entries.values());
     }
@@ -96,8 +99,4 @@ function fill(passwords: Passwords, entries: ReadonlyMap<string, Uint8Array>): v
   } finally {
     wipe(entries.values());
   }
-}
-
-function wipe(secrets: Iterable<Uint8Array>): void {
-  for (const secret of secrets) secret.fill(0);
 }

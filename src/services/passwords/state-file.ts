@@ -13,7 +13,7 @@ import { closeSync, constants, fstatSync, openSync } from "node:fs";
 import { readWhole } from "../../crypto/private-file.ts";
 import { entryBytes, itemBytesMax } from "./format.ts";
 import type { Entries } from "./store.ts";
-import { keyText } from "./store.ts";
+import { keyText, shownKey } from "./store.ts";
 
 const wholeFile = "the file";
 
@@ -97,11 +97,6 @@ function itemOf(scanner: Scanner, name: string): Uint8Array {
 function base64(text: string): Uint8Array | undefined {
   const bytes = Buffer.from(text, "base64");
   return bytes.toString("base64") === text ? new Uint8Array(bytes) : undefined;
-}
-
-/** A key may be long, and hold anything. */
-function shownKey(name: string): string {
-  return JSON.stringify(name.length > 40 ? `${name.slice(0, 40)}…` : name);
 }
 
 const kindsOfValue: Readonly<Record<string, string>> = {

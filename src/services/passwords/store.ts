@@ -37,7 +37,17 @@ export type Entries = ReadonlyMap<string, Uint8Array>;
 
 export const keyText = (key: Uint8Array): string =>
   Buffer.from(key.buffer, key.byteOffset, key.length).toString("latin1");
-export const keyBytes = (text: string): Uint8Array => Buffer.from(text, "latin1");
+export const keyBytes = (text: string): Buffer => Buffer.from(text, "latin1");
+
+/** For people. A key may be long, and hold anything. */
+export function shownKey(key: string): string {
+  return JSON.stringify(key.length > 40 ? `${key.slice(0, 40)}…` : key);
+}
+
+/** Overwrites them. */
+export function wipe(secrets: Iterable<Uint8Array>): void {
+  for (const secret of secrets) secret.fill(0);
+}
 
 /** What keys and values count for. */
 export function bytesOf(entries: Entries): number {

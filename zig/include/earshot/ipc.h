@@ -1221,6 +1221,15 @@ int32_t earshot_ipc_pipe_write(
     int64_t timeout_ns,
     earshot_ipc_failure *failure);
 
+/* ---- files ---- */
+
+/*
+ * Takes the lock on a file that is open for writing, without waiting: 1 if this descriptor has it now, 0 if
+ * another one has, in whatever process. It goes when the descriptor and all its copies are closed, and so when
+ * their processes end, however they do. It keeps out those alone who ask for it. `failure` may be missing.
+ */
+int32_t earshot_ipc_lock(int32_t descriptor, earshot_ipc_failure *failure);
+
 /* ---- service managers ---- */
 
 /*
