@@ -76,7 +76,7 @@ const handingOver: ReadonlySet<string> = new Set(["takeover", "launchd"]);
 const about = `
 Starts the service NAME, and says where it listens when it does. SIGINT, SIGTERM or a closed
 terminal end it: it gives up its name, sends what it had taken, and exits; a second one ends it at
-once. At SIGHUP a service that has rules in a file reads them again instead, unless its terminal has
+once. One that has not started yet gives that up. At SIGHUP a service that has rules in a file reads them again instead, unless its terminal has
 gone. What goes wrong with a peer is told on stderr; the others are served all the same. SIGUSR2 has
 it tell its counters there, as a line of JSON.`;
 
@@ -187,11 +187,18 @@ async function serve(name: string, service: Startable, values: Given): Promise<v
     );
   }
   succession.inherit(values.launchd);
-  if (values.takeover === true) await succession.ask();
-  const running = await succession.start((options) => {
-    const { handlers: reports, complain } = report;
-    return service.start({ name: served, options, reports, complain }, values);
+  const { handlers: reports, complain } = report;
+  const { signal } = stop;
+  const running = await stop.unlessBefore(async () => {
+    if (values.takeover === true) await succession.ask(signal);
+    return await succession.start((options) =>
+      service.start({ name: served, options, reports, complain, signal }, values),
+    );
   });
+  if (running === undefined) {
+    announce(served, { STOPPING: 1 });
+    return;
+  }
   // Before it is told that it listens: from then on somebody may ask, and unheard that signal ends a process.
   process.on("SIGUSR2", () => {
     const counts = JSON.stringify(running.counters?.() ?? {});
@@ -249,6 +256,7 @@ function reloader(running: Running): () => void {
 /** The signals that end a service; and SIGHUP, which does too, unless there is something better to do with it. */
 class StopSignals {
   readonly #first = Promise.withResolvers<void>();
+  readonly #abort = new AbortController();
   readonly #second = Promise.withResolvers<void>();
   readonly #terminal = [0, 1, 2].find((descriptor) => isatty(descriptor));
   readonly #outlivesTerminal = isHangupIgnored();
@@ -269,6 +277,20 @@ class StopSignals {
     return this.#second.promise;
   }
 
+  /** Aborts at the first. */
+  get signal(): AbortSignal {
+    return this.#abort.signal;
+  }
+
+  /** What `start` comes to; undefined if that was given up because of the first, or not waited for because of the second. */
+  async unlessBefore<Value>(start: () => Promise<Value>): Promise<Value | undefined> {
+    const started = start().catch((error: unknown) => {
+      if (this.signal.aborted && error === this.signal.reason) return undefined;
+      throw error;
+    });
+    return await Promise.race([started, this.second.then(() => undefined)]);
+  }
+
   /** Has SIGHUP do this, even under `nohup`, for as long as the terminal it was started at is there. */
   onHangup(reload: () => void): void {
     this.#reload = reload;
@@ -277,6 +299,7 @@ class StopSignals {
 
   readonly #stop = (): void => {
     this.#count += 1;
+    this.#abort.abort();
     (this.#count === 1 ? this.#first : this.#second).resolve();
   };
 

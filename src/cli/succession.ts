@@ -51,8 +51,8 @@ export class Succession {
     }
   }
 
-  /** Asks whoever runs it for it. */
-  async ask(): Promise<void> {
+  /** Asks whoever runs it for it. Rejects with the signal's reason. */
+  async ask(signal: AbortSignal): Promise<void> {
     if (this.#socket !== undefined) {
       throw new CommandError(
         "the service manager has passed a socket, so there is nothing to take over; leave out --takeover",
@@ -64,7 +64,7 @@ export class Succession {
       );
     }
     if (this.#service.handsOver !== undefined) {
-      this.#before = await takeOver(this.#name, this.#options);
+      this.#before = await takeOver(this.#name, { ...this.#options, signal });
     }
     if (this.#before === undefined) {
       this.#say(1, "nobody offers it to be taken over; starting as usual");

@@ -60,6 +60,7 @@ const whyShownMax = 200;
 export type TakeOverOptions = RunDirectoryOptions & {
   /** How long the one that runs it may take to answer, in milliseconds. Default 30 s. */
   timeout?: number | undefined;
+  signal?: AbortSignal | undefined;
 };
 
 export type OfferOptions = RunDirectoryOptions & {
@@ -145,7 +146,7 @@ export class Takeover implements AsyncDisposable {
 
 /**
  * Asks whoever runs `name` for it. Undefined if nobody offers it; rejects with EBUSY if somebody else is just taking it
- * over. What comes back is for `serve` and then for `offerTakeover`, which tells the other one to leave; until then
+ * over, and with the signal's reason. What comes back is for `serve` and then for `offerTakeover`, which tells the other one to leave; until then
  * that one goes on as ever.
  *
  * @example
@@ -164,6 +165,7 @@ export async function takeOver(
     const found = await ask(name, options, timeout);
     if (found !== "moved") return found;
     await sleep(movedMs);
+    options.signal?.throwIfAborted();
   }
   throw new IpcError("EBUSY", `EBUSY: "${name}" changes hands without end; try again`, {
     service: name,
@@ -172,7 +174,7 @@ export async function takeOver(
 
 async function ask(
   name: string,
-  { rundir, shared }: RunDirectoryOptions,
+  { rundir, shared, signal }: TakeOverOptions,
   timeout: number,
 ): Promise<Takeover | undefined | "moved"> {
   let takeover: Takeover | undefined;
@@ -182,6 +184,7 @@ async function ask(
       ...limits,
       rundir,
       shared,
+      signal,
       message: (_, message) => takeover?.onMessage(message),
     });
   } catch (error) {
@@ -190,7 +193,7 @@ async function ask(
   }
   try {
     checkOwner(name, connection.peer);
-    const answer = await connection.request(put({ say: "take" }), { timeout });
+    const answer = await connection.request(put({ say: "take" }), { timeout, signal });
     const said = read(answer);
     if (said.say === "yours") {
       takeover = new Takeover(connection, answer.descriptors, said);

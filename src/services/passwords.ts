@@ -72,7 +72,7 @@ async function start(how: Start, own: Values<typeof options>): Promise<Running> 
   const bytesMax = own["bytes-max"] ?? options["bytes-max"].standard;
   const idle = own.idle ?? options.idle.standard;
   await using opened = new AsyncDisposableStack();
-  const zygote = opened.use(await startZygote({ state: own.state, bytesMax }));
+  const zygote = opened.use(await startZygote({ state: own.state, bytesMax }, how.signal));
   if (zygote.mode === "pool") {
     how.complain(
       how.name,
@@ -114,8 +114,8 @@ async function start(how: Start, own: Values<typeof options>): Promise<Running> 
   };
 }
 
-/** Throws a UsageError for a file of initial keys and values that is no good. */
-async function startZygote(settings: ZygoteSettings): Promise<Zygote> {
+/** Throws a UsageError for a file of initial keys and values that is no good, and the signal's reason. */
+async function startZygote(settings: ZygoteSettings, signal: AbortSignal): Promise<Zygote> {
   try {
     return await Zygote.start({
       module: new URL("./passwords/module.ts", import.meta.url),
@@ -123,6 +123,7 @@ async function startZygote(settings: ZygoteSettings): Promise<Zygote> {
       // Those who have a copy keep it when the zygote is lost; it is started again for those who come.
       orphans: "keep",
       clonesMax: 2 * clientsLimit,
+      signal,
     });
   } catch (error) {
     const fault = error instanceof IpcError ? /StateError: (.+)/s.exec(error.message) : null;

@@ -23,6 +23,8 @@ export type Start = {
   /** Handlers for `serve`, beside the service's own. */
   readonly reports: Reports;
   readonly complain: Complain;
+  /** Aborts when it is to end before it has started; `start` may then reject with its reason, and leave nothing behind. */
+  readonly signal: AbortSignal;
 };
 
 /** Figures by their names. */

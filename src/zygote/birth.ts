@@ -99,7 +99,12 @@ async function begin(link: Connection): Promise<Begun | undefined> {
   const particulars = decodeParticulars(message.bytes);
   const descriptors = message.descriptors.map((descriptor) => descriptor.take());
   if (isLimited(particulars.limits)) return await limit(link, particulars, descriptors);
-  if (particulars.certified) link.send(applyLimits(particulars.limits));
+  if (particulars.certified) {
+    const certificate = applyLimits(particulars.limits);
+    // Its owner has changed its mind.
+    if (!link.open) return undefined;
+    link.send(certificate);
+  }
   return { particulars, descriptors, link };
 }
 

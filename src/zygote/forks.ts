@@ -42,7 +42,9 @@ export class Forks implements Source {
   restarts = 0;
 
   constructor(options: ForksOptions, zygote: ZygoteProcess) {
-    this.#options = options;
+    // Whoever has waited for the first start does not wait for later ones.
+    const launch = { ...options.launch, signal: this.#closing.signal };
+    this.#options = { ...options, launch };
     this.#zygote = Promise.resolve(zygote);
     this.#keep(zygote);
   }

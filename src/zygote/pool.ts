@@ -23,17 +23,13 @@ export class Pool implements Source {
   /** Resolves when the first process is warm. */
   static async start(options: LaunchOptions, standby: number): Promise<Pool> {
     const pool = new Pool(options, standby);
-    pool.#put(await pool.#make());
+    pool.#put(await pool.#make(options.signal));
     pool.fill();
     return pool;
   }
 
   private constructor(options: LaunchOptions, standby: number) {
-    this.#launch = {
-      ...options,
-      mode: "pool",
-      signal: AbortSignal.any([options.signal, this.#closing.signal]),
-    };
+    this.#launch = { ...options, mode: "pool", signal: this.#closing.signal };
     this.#standby = standby;
   }
 
@@ -70,10 +66,14 @@ export class Pool implements Source {
     });
   }
 
-  async #make(): Promise<Blank> {
+  async #make(signal = this.#closing.signal): Promise<Blank> {
     const [end, other] = loop().context.pair();
     try {
-      const { process, control } = await launch(this.#launch, [other], () => undefined);
+      const { process, control } = await launch(
+        { ...this.#launch, signal },
+        [other],
+        () => undefined,
+      );
       void control.close({ now: true });
       const pidfd = openProcess(process.pid);
       const clone = new CloneProcess(

@@ -17,7 +17,8 @@ export async function trial(connection: Connection): Promise<void> {
   await timers();
   await socket();
   collect();
-  connection.send(trialAnswer);
+  // Its owner may have changed its mind.
+  if (connection.open) connection.send(trialAnswer);
 }
 
 /** Garbage and what is kept, of several sizes, under collections that are forced. */

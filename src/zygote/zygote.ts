@@ -47,6 +47,7 @@ export type ZygoteOptions = {
   restart?: Partial<Restart> | undefined;
   /** Added to the environment of the zygote, and so of its clones. */
   environment?: Record<string, string> | undefined;
+  /** Gives the start up; once it has started it means nothing any more. */
   signal?: AbortSignal | undefined;
 };
 
@@ -103,7 +104,7 @@ export class Zygote implements AsyncDisposable {
 
   /**
    * Resolves when the module is warm. Rejects with EMODULE if the module is no good (the text says why), ENOTSUP if forks
-   * are asked for and do not work here.
+   * are asked for and do not work here, and the signal's reason; nothing is left of it then.
    */
   static async start(options: ZygoteOptions): Promise<Zygote> {
     const full = fullOptions(options);
@@ -311,13 +312,15 @@ async function reasonAgainstForks(
   let zygote: ZygoteProcess | undefined;
   try {
     zygote = await ZygoteProcess.start(launch, ends);
-    await tryOut(zygote, launch.graceMs);
+    await tryOut(zygote, launch);
+    launch.signal.throwIfAborted();
   } catch (error) {
     // What is wrong with the module is wrong in a pool as well, or would be hidden by one.
     const isOfModule =
       zygote === undefined && !(error instanceof IpcError && error.code === "ENOTSUP");
     await zygote?.close();
     for (const end of ends) end.close();
+    launch.signal.throwIfAborted();
     if (isOfModule) throw error;
     return error instanceof Error ? error : new Error(String(error));
   }
@@ -327,7 +330,10 @@ async function reasonAgainstForks(
 }
 
 /** Has a first fork do what a fork could have broken. */
-async function tryOut(zygote: ZygoteProcess, graceMs: number): Promise<void> {
+async function tryOut(
+  zygote: ZygoteProcess,
+  { graceMs, signal }: Pick<LaunchOptions, "graceMs" | "signal">,
+): Promise<void> {
   const blank = zygote.blank(false);
   const bytes = encodeParticulars({
     limits: {},
@@ -335,8 +341,10 @@ async function tryOut(zygote: ZygoteProcess, graceMs: number): Promise<void> {
     trial: true,
     certified: true,
   });
-  const { connection, process } = await begin(blank, bytes, true, {}, graceMs);
-  const late = setTimeout(() => process.kill("SIGKILL"), trialTimeoutMs);
+  const { connection, process } = await begin(blank, bytes, true, { signal }, graceMs);
+  const kill = () => process.kill("SIGKILL");
+  const late = setTimeout(kill, trialTimeoutMs);
+  signal.addEventListener("abort", kill);
   try {
     for await (const message of connection) {
       if (message.text() === trialAnswer) break;
@@ -346,7 +354,8 @@ async function tryOut(zygote: ZygoteProcess, graceMs: number): Promise<void> {
     if (code !== 0) throw new Error(`the first fork ended with ${signal ?? `code ${code}`}`);
   } finally {
     clearTimeout(late);
-    process.kill("SIGKILL");
+    signal.removeEventListener("abort", kill);
+    kill();
     await process.exited;
   }
 }

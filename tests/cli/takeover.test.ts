@@ -1,17 +1,27 @@
 /** `service NAME --takeover`: who comes, who leaves, and what either of them says. */
 
 import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { constants as osConstants } from "node:os";
 import { connect, list, serve } from "../../src/index.ts";
+import { canCount } from "../kit/census.ts";
 import { Command, earshot, leaveNoCommand, run, startService } from "../kit/command.ts";
 import { frame, header } from "../kit/frames.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
 import { RawPeer } from "../kit/raw-peer.ts";
 import { Scratch } from "../kit/scratch.ts";
+import { until } from "../kit/until.ts";
 
 leaveNoTrace();
 leaveNoCommand();
 
 const takeover = (rundir: string, name = "pong") => startService([name, "--takeover"], { rundir });
+
+/** Whether a process has a handler for a signal: from then on that does not end it by itself. */
+function catches(pid: number, signal: number): boolean {
+  const [, mask] = /^SigCgt:\s*([0-9a-f]+)$/m.exec(readFileSync(`/proc/${pid}/status`, "latin1"))!;
+  return ((BigInt(`0x${mask}`) >> BigInt(signal - 1)) & 1n) === 1n;
+}
 
 describe("a takeover", () => {
   test("leaves the name, its connections and the next takeover to the new process", async () => {
@@ -54,6 +64,33 @@ describe("a takeover", () => {
       await service.end("SIGKILL");
     }
   });
+
+  test.if(canCount)(
+    "that is not answered is given up at a signal, and the one that runs it goes on",
+    async () => {
+      using scratch = new Scratch();
+      const rundir = scratch.path;
+      await using first = await startService(["pong"], { rundir });
+      first.signal("SIGSTOP");
+      for (const signal of ["SIGTERM", "SIGINT"] as const) {
+        await using second = new Command(earshot("service", "pong", "--takeover"), { rundir });
+        await until("it listens to signals", () =>
+          catches(second.pid, osConstants.signals[signal]),
+        );
+        expect(await second.end(signal)).toMatchObject({
+          code: 0,
+          signal: null,
+          stdout: "",
+          stderr: "",
+        });
+      }
+      first.signal("SIGCONT");
+      await using client = await connect("pong", { rundir });
+      expect((await client.request("one")).text()).toBe("one");
+      await using third = await takeover(rundir);
+      expect(third.stdout).toContain(`from process ${first.pid}\n`);
+    },
+  );
 
   test("of what a program serves that does not offer it is refused", async () => {
     using scratch = new Scratch();

@@ -17,7 +17,7 @@ import { type Passwords, PasswordsError } from "../../src/services/passwords/cli
 import { itemBytesMax, requestParts } from "../../src/services/passwords/format.ts";
 import { hexOf } from "../kit/bytes.ts";
 import { canCount } from "../kit/census.ts";
-import { earshot, leaveNoCommand, run } from "../kit/command.ts";
+import { Command, earshot, leaveNoCommand, run } from "../kit/command.ts";
 import { frame, header, join as joined } from "../kit/frames.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
 import { pattern, Random } from "../kit/random.ts";
@@ -25,6 +25,7 @@ import { Scratch } from "../kit/scratch.ts";
 import { until } from "../kit/until.ts";
 import {
   bytes,
+  childrenOf,
   isRunning,
   openOf,
   PasswordsStage,
@@ -114,6 +115,31 @@ test("a file that is no good is refused whole, with its line, before anything is
   expect(missing.code).toBe(2);
   expect(missing.stderr).toContain("cannot be read: ENOENT");
   expect(scratch.entries()).toEqual(["state.json"]);
+});
+
+isCounted("a signal while it starts ends it soon, and nothing of it is left", async () => {
+  using scratch = new Scratch();
+  const begin = async () => {
+    const command = new Command(earshot("service", "passwords"), { rundir: scratch.path });
+    await until("its zygote is there", () => childrenOf(command.pid).length > 0);
+    return command;
+  };
+  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    await using service = await begin();
+    // It is never warm.
+    for (const pid of childrenOf(service.pid)) process.kill(pid, "SIGSTOP");
+    const ended = await service.end(signal);
+    expect(ended).toMatchObject({ code: 0, signal: null, stdout: "", stderr: "" });
+    expect(processesIn(scratch.path)).toEqual([]);
+    expect(scratch.entries()).toEqual([]);
+  }
+  for (const afterMs of [0, 50, 100, 150, 200, 250, 300, 400, 500]) {
+    await using service = await begin();
+    await Bun.sleep(afterMs);
+    expect(await service.end()).toMatchObject({ code: 0, signal: null, stderr: "" });
+    expect(processesIn(scratch.path)).toEqual([]);
+    expect(scratch.entries()).toEqual([]);
+  }
 });
 
 test("what is sealed needs its key with each request, and nothing else does", async () => {

@@ -50,7 +50,13 @@ async function isServed(remote: RawWebSocket): Promise<void> {
 /** A daemon in this process. */
 async function startHere(rundir: string, allowed: string) {
   const daemon = await websocketd.start(
-    { name: "ws", options: { rundir }, reports: {} as Reports, complain: () => undefined },
+    {
+      name: "ws",
+      options: { rundir },
+      reports: {} as Reports,
+      complain: () => undefined,
+      signal: new AbortController().signal,
+    },
     {
       listen: { host: "127.0.0.1", port: 0 },
       allow: [allowed],

@@ -65,6 +65,7 @@ async function daemon({ reach, askTimeoutMs }: Setting = {}) {
         close: (_, { reason }) => void ends.push(reason),
       },
       complain: (_, what) => void complaints.push(what),
+      signal: new AbortController().signal,
     },
     counters,
     (to, signal) => {

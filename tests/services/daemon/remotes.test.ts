@@ -54,6 +54,7 @@ class Stage implements AsyncDisposable {
         options: { rundir: this.scratch.path },
         reports: { trouble: () => undefined, close: () => undefined, error: () => undefined },
         complain: (who, what, kind) => void this.complaints.push(`${who} ${what} (${kind})`),
+        signal: new AbortController().signal,
       },
       {
         exposure: new Exposure(["pong"]),
