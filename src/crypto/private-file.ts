@@ -66,8 +66,9 @@ export function createPrivate(path: string): number {
 export function readWhole(descriptor: number, bytesMax: number): Buffer | undefined {
   const { size } = fstatSync(descriptor);
   if (size > bytesMax) return undefined;
-  // One more, so that one that grows meanwhile is seen to.
-  const bytes = Buffer.alloc(Math.min(size, bytesMax) + 1);
+  // One more, so that one that grows meanwhile is seen to. A small array of JavaScriptCore's own would be copied for its first
+  // view, and what it held could not be overwritten.
+  const bytes = Buffer.from(new ArrayBuffer(Math.min(size, bytesMax) + 1));
   let length = 0;
   while (length < bytes.length) {
     const count = readSync(descriptor, bytes, length, bytes.length - length, length);

@@ -1,10 +1,11 @@
 /** What is in the memory of a copy, as root sees it: a secret while it is kept plain, and no trace of it else. */
 
 import { expect, test } from "bun:test";
-import { closeSync, openSync, readFileSync, readSync } from "node:fs";
+import { closeSync, openSync, readFileSync, readSync, writeFileSync } from "node:fs";
 import { canCount } from "../../kit/census.ts";
 import { leaveNoCommand } from "../../kit/command.ts";
 import { leaveNoTrace } from "../../kit/no-trace.ts";
+import { Scratch } from "../../kit/scratch.ts";
 import { bytes, started } from "./stage.ts";
 
 leaveNoTrace();
@@ -83,6 +84,56 @@ isSeen("what is kept plain is there once, and nowhere when it is deleted or repl
     expect(occurrences(pid!, second)).toBe(0);
     passwords.close();
     await stage.hasCopies(0);
+  }
+});
+
+/** Files, each with what is looked for of it. */
+const files: Record<string, (word: (length: number) => string) => Record<string, string>> = {
+  "one short text": (word) => ({ a: word(16) }),
+  "many short texts": (word) =>
+    Object.fromEntries(Array.from({ length: 100 }, (_, index) => [`key ${index}`, word(30)])),
+  "long texts": (word) =>
+    Object.fromEntries(Array.from({ length: 20 }, (_, index) => [`key ${index}`, word(5000)])),
+  "one long text": (word) => ({ a: word(1_000_000) }),
+  "texts with escapes": (word) => ({ a: `${word(20)}\n`, b: `é\u{1f511}${word(3000)}"` }),
+};
+
+for (const [name, make] of Object.entries(files)) {
+  isSeen(`of ${name} in --state there is what is kept, once, and no text of it`, async () => {
+    using scratch = new Scratch();
+    const state = scratch.join("state.json");
+    const entries = make((length) => Buffer.from(secretOf(length / 2)).toString("hex"));
+    writeFileSync(state, JSON.stringify(entries));
+    await using stage = await started("--state", state);
+    using passwords = await stage.open();
+    const [copy] = stage.copies();
+    const { daemon, zygote } = stage;
+    const all = Object.entries(entries);
+    for (const [key, secret] of new Map([...all.slice(0, 2), ...all.slice(-1)])) {
+      const word = /[0-9a-f]{16,}/.exec(secret)![0];
+      // In two bytes a character it would be where some character of a text needs them.
+      const [kept, wide] = [bytes(word), Buffer.from(word, "utf16le")];
+      expect([occurrences(zygote, kept), occurrences(zygote, wide)]).toEqual([1, 0]);
+      expect(occurrences(copy!, kept)).toBe(1);
+      passwords.delete(bytes(key));
+      expect([occurrences(copy!, kept), occurrences(copy!, wide)]).toEqual([0, 0]);
+      expect(occurrences(daemon.pid, kept)).toBe(0);
+    }
+  });
+}
+
+isSeen("of bytes in --state there is no base64, and they are there once", async () => {
+  using scratch = new Scratch();
+  const state = scratch.join("state.json");
+  const secrets = [30, 3000, 300_000].map((length) => Buffer.from(secretOf(length)));
+  const items = secrets.map((secret) => [secret.length, { base64: secret.toString("base64") }]);
+  writeFileSync(state, JSON.stringify(Object.fromEntries(items)));
+  await using stage = await started("--state", state);
+  for (const secret of secrets) {
+    const found = [secret, bytes(secret.toString("base64"))].map((wanted) =>
+      occurrences(stage.zygote, wanted),
+    );
+    expect(found).toEqual([1, 0]);
   }
 });
 

@@ -5,6 +5,7 @@ import { writeFileSync } from "node:fs";
 import { itemBytesMax } from "../../../src/services/passwords/format.ts";
 import { loadState, parseState, StateError } from "../../../src/services/passwords/state-file.ts";
 import { leaveNoTrace } from "../../kit/no-trace.ts";
+import { Random } from "../../kit/random.ts";
 import { Scratch } from "../../kit/scratch.ts";
 
 leaveNoTrace();
@@ -83,6 +84,78 @@ test("what is wrong is told with its line, and without a value", () => {
   expect(fault('{"a": "x",\n"b": "y"}', 64 + 2)).toContain(
     "line 2: up to here it counts for 132 bytes, and 66 may be kept",
   );
+});
+
+test("text is what JSON says that it is, and base64 what is written in one way alone", () => {
+  const random = new Random(7);
+  const pieces = [
+    ..."aZ09 /'é€",
+    "\u{1f511}",
+    "\ufeff",
+    "\x7f",
+    "\x1f",
+    "\t",
+    ...[
+      '\\"',
+      "\\\\",
+      "\\/",
+      "\\b",
+      "\\f",
+      "\\n",
+      "\\r",
+      "\\t",
+      "\\v",
+      "\\a",
+      "\\u",
+      "\\",
+      "\\u12",
+    ],
+    ...[
+      "\\u0000",
+      "\\u00e9",
+      "\\u20AC",
+      "\\ud83d\\udd11",
+      "\\uD83D",
+      "\\udd11",
+      "\\ufeff",
+      "\\u00g0",
+    ],
+  ];
+  let [taken, refused] = [0, 0];
+  for (let round = 0; round < 5000; round += 1) {
+    const text = Array.from(
+      { length: random.below(5) },
+      () => pieces[random.below(pieces.length)]!,
+    ).join("");
+    const file = `{"${text}": "${text}"}`;
+    let wanted: string | undefined;
+    try {
+      const [[key]] = Object.entries(JSON.parse(file) as object) as [[string, string]];
+      if (key.isWellFormed()) wanted = key;
+    } catch {
+      // It is none.
+    }
+    if (wanted === undefined) {
+      expect(fault(file)).toMatch(/JSON does not allow|surrogate pair|not closed|expected/);
+      refused += 1;
+    } else {
+      const bytes = Buffer.from(wanted).toString("latin1");
+      expect(read(file)).toEqual(Object.fromEntries([[wanted, bytes]]));
+      taken += 1;
+    }
+  }
+  expect(Math.min(taken, refused)).toBeGreaterThan(500);
+  expect(read("\ufeff{}")).toEqual({});
+
+  for (let round = 0; round < 2000; round += 1) {
+    const digits = Array.from({ length: random.below(9) }, () => "AQgw/+9=_ "[random.below(10)]!);
+    const text = digits.join("");
+    const file = `{"k": {"base64": "${text}"}}`;
+    const found = Buffer.from(text, "base64");
+    if (found.toString("base64") === text)
+      expect(read(file)).toEqual({ k: found.toString("latin1") });
+    else expect(fault(file)).toContain('base64 of "k" is none');
+  }
 });
 
 test("a file is read whole, or not at all", async () => {
