@@ -63,6 +63,11 @@ export const ZygoteReport = {
   },
 } as const;
 
+export const zygoteConstants = {
+  /** What a clone exits with that could not begin. */
+  unsettled_exit: 125,
+} as const;
+
 export const zygoteStructs = {
   Settings: ZygoteSettings,
   Clone: ZygoteClone,

@@ -5,7 +5,10 @@ import type { Descriptor } from "../ipc/descriptor.ts";
 import { IpcError } from "../native/errors.ts";
 import { signalProcess } from "../native/zygote.ts";
 
-/** How a process ended: with a code, or by a signal; neither is known of one that outlived its zygote. */
+/**
+ * How a process ended: with a code, or by a signal; neither is known of one that outlived its zygote. The code 125 is also
+ * that of a clone to which the system has refused the descriptors that it needs to begin.
+ */
 export type Exit = { code: number | null; signal: NodeJS.Signals | null };
 
 export type Signal = NodeJS.Signals | number;

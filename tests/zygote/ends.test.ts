@@ -2,12 +2,15 @@
 
 import { describe, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
+import { loop } from "../../src/ipc/loop.ts";
+import { zygoteConstants } from "../../src/native/zygote-layout.ts";
+import { ZygoteProcess } from "../../src/zygote/zygote-process.ts";
 import { Child } from "../kit/child.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
 import { Scratch } from "../kit/scratch.ts";
 import { until } from "../kit/until.ts";
 import type { State } from "./stage.ts";
-import { ask, canFork, failure, modes, start } from "./stage.ts";
+import { ask, canFork, failure, modes, start, worker } from "./stage.ts";
 
 leaveNoTrace();
 
@@ -220,3 +223,32 @@ describe.skipIf(!canFork)("a zygote that is killed", () => {
     expect(error!.message).toContain("only once");
   });
 });
+
+test.skipIf(!canFork)(
+  "a clone to which the system refuses what it needs to begin says so by its code",
+  async () => {
+    // Nobody can open a socket by its name in /proc, as a clone does with what it hangs on.
+    const lifeline = loop().context.pair();
+    const zygote = await ZygoteProcess.start(
+      {
+        mode: "fork",
+        module: worker,
+        graceMs: 100,
+        startTimeoutMs: 30_000,
+        orphans: "end",
+        environment: undefined,
+        signal: new AbortController().signal,
+      },
+      lifeline,
+    );
+    try {
+      const { end, process: made } = zygote.blank(false);
+      const clone = await made;
+      expect(await clone.exited).toEqual({ code: zygoteConstants.unsettled_exit, signal: null });
+      end.close();
+    } finally {
+      await zygote.close();
+      for (const end of lifeline) end.close();
+    }
+  },
+);

@@ -51,7 +51,9 @@ pub const enums = .{
     .{ "Code", zygote.code.Code },
 };
 
-pub const constants = .{};
+pub const constants = .{
+    .{ "unsettled_exit", zygote.unsettled_exit },
+};
 
 /// What only the header has.
 pub const header_names = .{

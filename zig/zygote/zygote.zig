@@ -28,6 +28,10 @@ const Report = wire.Report;
 /// What becomes of the clones of a zygote that was killed.
 pub const Orphans = enum(u32) { end = 0, keep = 1 };
 
+/// What a clone exits with that the system has refused what it needs to begin: an epoll, say. As of programs that start
+/// others, such as env(1), it is a code that hardly any program of its own accord ends with.
+pub const unsettled_exit = 125;
+
 pub const Settings = extern struct {
     /// The zygote's end of the conversation with its owner.
     control: Fd,
@@ -197,7 +201,7 @@ const Zygote = struct {
             if (process.parent() != zygote_id) process.leave(1);
         }
         // Without a word: whoever waits for none would take it for what a module sends.
-        zygote.settleDescriptors(connection) catch process.leave(1);
+        zygote.settleDescriptors(connection) catch process.leave(unsettled_exit);
     }
 
     fn settleDescriptors(zygote: *Zygote, connection: Fd) process.Error!void {

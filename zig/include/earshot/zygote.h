@@ -79,6 +79,10 @@ extern "C" {
 /* What this header describes, to be compared with earshot_zygote_abi(). */
 #define EARSHOT_ZYGOTE_ABI 1
 
+/* What a clone exits with, before it returns from earshot_zygote_serve, if the system refuses it the descriptors of
+ * its own that it needs. */
+#define EARSHOT_ZYGOTE_UNSETTLED_EXIT 125
+
 /* What becomes of the clones of a zygote that was killed. */
 enum earshot_zygote_orphans {
     EARSHOT_ZYGOTE_ORPHANS_END = 0,
