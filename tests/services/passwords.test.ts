@@ -121,7 +121,10 @@ isCounted("a signal while it starts ends it soon, and nothing of it is left", as
   using scratch = new Scratch();
   const begin = async () => {
     const command = new Command(earshot("service", "passwords"), { rundir: scratch.path });
-    await until("its zygote is there", () => childrenOf(command.pid).length > 0);
+    // Until the child is that, its parent waits for it to become it, and hears nothing.
+    const isZygote = (pid: number) =>
+      readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("zygote");
+    await until("its zygote is there", () => childrenOf(command.pid).some(isZygote));
     return command;
   };
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
