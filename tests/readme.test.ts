@@ -120,7 +120,8 @@ describe("the README's commands", () => {
     expect(answered).toMatchObject({ code: 0 });
     expect(answered.stdout.trimEnd().split("\n").at(-1)).toBe("hello");
     const stranger = await run(client!, options);
-    expect(stranger.stdout).toContain("this service is sealed");
+    expect(stranger).toMatchObject({ code: 1 });
+    expect(stranger.stderr).toContain('"pong" is sealed');
     await pong.end("SIGTERM");
     expect(scratch.entries()).toEqual([]);
   });
