@@ -14,7 +14,9 @@ import type { Connection } from "../ipc/connection.ts";
 import { Descriptor } from "../ipc/descriptor.ts";
 import { beginLoop, endLoop, loop } from "../ipc/loop.ts";
 import { constants } from "../native/layout.ts";
+import { Struct } from "../native/struct.ts";
 import { applyLimits, otherThreads, readCertificate } from "../native/zygote.ts";
+import { ZygoteCertificate } from "../native/zygote-layout.ts";
 import { renewIdentity } from "./identity.ts";
 import { isLimited } from "./limits.ts";
 import type { Particulars } from "./particulars.ts";
@@ -100,13 +102,17 @@ async function begin(link: Connection): Promise<Begun | undefined> {
   const descriptors = message.descriptors.map((descriptor) => descriptor.take());
   if (isLimited(particulars.limits)) return await limit(link, particulars, descriptors);
   if (particulars.certified) {
-    const certificate = applyLimits(particulars.limits);
     // Its owner has changed its mind.
     if (!link.open) return undefined;
-    link.send(certificate);
+    link.send(unlimited);
+    // He goes on while it is served.
+    loop().context.flush();
   }
   return { particulars, descriptors, link };
 }
+
+/** The certificate of one that has nothing to give up. */
+const unlimited = new Struct(ZygoteCertificate).bytes;
 
 async function limit(
   first: Connection,

@@ -25,14 +25,15 @@ const headerBytes = constants.header_bytes;
 /** What is longer is better written to a file, or sent when the clone is there. */
 export const particularsBytesMax = 256 * 1024 * 1024;
 
-/** Of a clone that is to be nothing in particular, which is told by an empty message. */
+/** Of a clone that is to be nothing in particular: told by an empty message, or by one byte if it is to certify that. */
 const none: Particulars = { limits: {}, arguments: undefined, trial: false, certified: false };
+const certifiedNone: Particulars = { ...none, certified: true };
 
 /** Throws what the structured clone algorithm does of what cannot be cloned, and EMSGSIZE for what is too long. */
 export function encodeParticulars(particulars: Particulars): Uint8Array {
   const { limits, arguments: given, trial, certified } = particulars;
-  const isPlain = !isLimited(limits) && given === undefined && !trial && !certified;
-  if (isPlain) return new Uint8Array(0);
+  const isPlain = !isLimited(limits) && given === undefined && !trial;
+  if (isPlain) return new Uint8Array(certified ? 1 : 0);
   const bytes = serialize(particulars, { binaryType: "nodebuffer" });
   if (bytes.length <= particularsBytesMax) return bytes;
   const text = `EMSGSIZE: the arguments of a clone are ${bytes.length} bytes; ${particularsBytesMax} are allowed`;
@@ -41,6 +42,8 @@ export function encodeParticulars(particulars: Particulars): Uint8Array {
 
 export function decodeParticulars(bytes: Uint8Array): Particulars {
   if (bytes.length === 0) return none;
+  // Anything else takes more.
+  if (bytes.length === 1) return certifiedNone;
   return deserialize(bytes.slice().buffer) as Particulars;
 }
 
