@@ -98,6 +98,7 @@ export class Context implements Disposable {
   #doorbell: Doorbell | undefined;
   /** The other end of a bell that has no thread yet. */
   #ringer: Descriptor | undefined;
+  #bellEnds: Promise<readonly [number, number]> | undefined;
   #iterated = false;
   /** `events()` sleeps, and what it sleeps on was settled before it fell asleep. */
   #asleep = false;
@@ -699,7 +700,14 @@ export class Context implements Disposable {
    * @internal A bell whose thread comes when it is first armed, as a process that is to be forked can have none. Returns its
    * two ends.
    */
-  async quietBell(): Promise<readonly [number, number]> {
+  quietBell(): Promise<readonly [number, number]> {
+    this.#bellEnds ??= this.#makeQuietBell();
+    return this.#bellEnds;
+  }
+
+  async #makeQuietBell(): Promise<readonly [number, number]> {
+    if (this.#doorbell !== undefined)
+      throw new Failure("EINVAL", "EINVAL: there is a bell already");
     const [end, ringer] = this.pair();
     const ends = [end.number, ringer.number] as const;
     this.#ringer = ringer;

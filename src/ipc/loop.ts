@@ -58,7 +58,7 @@ export class Loop {
   #again = false;
   #over = false;
   /** Where there is no bell. */
-  #look: ReturnType<typeof setTimeout> | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
   #lookMs = lookMsMin;
 
   constructor() {
@@ -91,15 +91,14 @@ export class Loop {
     this.#listeners.delete(handle);
     if (this.#listeners.size > 0) return;
     this.#hold.release();
-    clearTimeout(this.#look);
-    this.#look = undefined;
+    this.#unlook();
   }
 
   /** Has no further turn, if nobody is told of anything. Returns whether that is so. */
   end(): boolean {
     if (this.#listeners.size > 0) return false;
     this.#over = true;
-    clearTimeout(this.#look);
+    this.#unlook();
     this.context.close();
     return true;
   }
@@ -195,12 +194,12 @@ export class Loop {
   #fill(): number {
     const isSending = this.#hasSent || !this.context.outboxIsEmpty;
     this.#linger = isSending ? this.#afterSending : this.#afterReading;
-    const count = this.#lookLonger(this.#linger);
+    const count = this.#look(this.#linger);
     this.#hasSent = false;
     return count;
   }
 
-  #lookLonger(linger: Linger): number {
+  #look(linger: Linger): number {
     if (this.elsewhere || !linger.worthwhile) return this.context.fill(0);
     const count = this.context.fill(lingerMs, lingerNs);
     if (count > 0) linger.found();
@@ -222,15 +221,26 @@ export class Loop {
       linger.slept(performance.now() - since);
       this.#turn();
     };
-    clearTimeout(this.#look);
-    // Where the system has nothing left for a bell somebody has to look.
-    this.#look = this.#arm(wake) ? undefined : setTimeout(wake, this.#lookMs);
+    if (this.#arm(wake)) this.#unlook();
+    else this.#lookLater(wake);
+  }
+
+  /** Where the system has nothing left for a bell. */
+  #lookLater(wake: () => void): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(wake, this.#lookMs);
     this.#lookMs = Math.min(2 * this.#lookMs, lookMsMax);
+  }
+
+  #unlook(): void {
+    if (this.#timer === undefined) return;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
   }
 
   /** Whether something comes within a moment, for which no bell is made. */
   #rests(): boolean {
-    const isNew = !this.context.hasBell && this.#look === undefined;
+    const isNew = !this.context.hasBell && this.#timer === undefined;
     return isNew && !this.elsewhere && this.context.fill(restMs) > 0;
   }
 
@@ -266,8 +276,6 @@ export class Loop {
 }
 
 let shared: Loop | undefined;
-/** By `beginLoop`. */
-let begun: { loop: Loop; ends: readonly [number, number] } | undefined;
 
 /** The loop of this thread. */
 export function loop(): Loop {
@@ -279,13 +287,9 @@ export function loop(): Loop {
  * Begins the loop of this thread, if it has none, for a process that is forked before that first sleeps: until then it has no
  * thread. Returns the two ends of what will wake it.
  */
-export async function beginLoop(): Promise<readonly [number, number]> {
-  if (begun === undefined || shared !== begun.loop) {
-    const loop = new Loop();
-    shared = loop;
-    begun = { loop, ends: await loop.context.quietBell() };
-  }
-  return begun.ends;
+export function beginLoop(): Promise<readonly [number, number]> {
+  shared ??= new Loop();
+  return shared.context.quietBell();
 }
 
 /**
