@@ -96,8 +96,10 @@ export class Context implements Disposable {
   readonly #rundir: string | undefined;
   #address: Address | undefined;
   #doorbell: Doorbell | undefined;
-  /** The other end of a bell that has no thread yet. */
+  /** The bell's descriptor, and the other end as long as nothing rings it. */
+  #bellNumber = -1;
   #ringer: Descriptor | undefined;
+  #hasThread = false;
   #bellEnds: Promise<readonly [number, number]> | undefined;
   #iterated = false;
   /** `events()` sleeps, and what it sleeps on was settled before it fell asleep. */
@@ -683,22 +685,35 @@ export class Context implements Disposable {
     return event;
   }
 
-  /** @internal Whether there is a bell, and a thread that rings it. */
+  /** @internal Whether there is a bell that rings. */
   get hasBell(): boolean {
     return this.#doorbell !== undefined && this.#ringer === undefined;
   }
 
+  /** @internal Whether a native thread rings it. */
+  get hasThread(): boolean {
+    return this.#hasThread;
+  }
+
   /** @internal Made when it is first asked for. */
   bell(): Doorbell {
-    this.#doorbell ??= this.#bellOf(
-      this.#checked(this.#library.calls.earshot_ipc_bell(this.#open())),
-    );
-    return this.#doorbell;
+    if (this.#doorbell !== undefined) return this.#doorbell;
+    const [end, ringer] = this.pair();
+    const doorbell = this.#bellOf(end.take());
+    try {
+      this.#hang(ringer);
+    } catch (error) {
+      doorbell.close();
+      ringer.close();
+      throw error;
+    }
+    this.#doorbell = doorbell;
+    return doorbell;
   }
 
   /**
-   * @internal A bell whose thread comes when it is first armed, as a process that is to be forked can have none. Returns its
-   * two ends.
+   * @internal A bell that nothing rings before it is first armed, as a process that is to be forked can have no thread.
+   * Returns its two ends.
    */
   quietBell(): Promise<readonly [number, number]> {
     this.#bellEnds ??= this.#makeQuietBell();
@@ -717,15 +732,28 @@ export class Context implements Disposable {
   }
 
   #bellOf(descriptor: number): Doorbell {
-    return new Doorbell(descriptor, () => {
-      if (this.#address === undefined) return 1;
-      if (this.#ringer !== undefined) this.#giveThread(this.#ringer);
-      return this.#checked(this.#library.calls.earshot_ipc_arm(this.#address, noCallback));
+    const { calls } = this.#library;
+    this.#bellNumber = descriptor;
+    return new Doorbell(descriptor, {
+      arm: () => {
+        if (this.#address === undefined) return 1;
+        if (this.#ringer !== undefined) this.#hang(this.#ringer);
+        return this.#checked(calls.earshot_ipc_arm(this.#address, noCallback));
+      },
+      heard: () => {
+        if (this.#address !== undefined) calls.earshot_ipc_bell_heard(this.#address);
+      },
+      lost: () => {
+        if (this.#address !== undefined) calls.earshot_ipc_bell_end(this.#address);
+      },
     });
   }
 
-  #giveThread(ringer: Descriptor): void {
-    this.#checked(this.#library.calls.earshot_ipc_bell_on(this.#open(), ringer.number));
+  /** Has the bell ring from now on. */
+  #hang(ringer: Descriptor): void {
+    const { calls } = this.#library;
+    const result = calls.earshot_ipc_bell_beside(this.#open(), ringer.number, this.#bellNumber);
+    this.#hasThread = this.#checked(result) === 0;
     ringer.take();
     this.#ringer = undefined;
   }

@@ -1,35 +1,51 @@
 /**
- * How Bun's event loop learns that a context has something to report. A native thread sleeps in its stead, and rings
- * by a byte on a socket that Bun polls: if this thread is ended from outside, as a worker can be, the socket goes with it
- * and the bell rings unheard, where a callback would be called that is no more.
+ * How Bun's event loop learns that a context has something to report: by a socket that Bun polls. Where it can be done,
+ * what the context waits for stands in Bun's own epoll in that socket's stead, with a byte that lies ready in it; where not,
+ * in workers and elsewhere than on Linux, a native thread sleeps and rings by a byte. Either way nothing calls into
+ * JavaScript: if this thread is ended from outside, as a worker can be, the socket goes with it and the bell rings unheard.
  *
- *     asleep ──armed──▶ the native thread sleeps ──something is ready──▶ rings ──▶ who waited goes on
+ *     asleep ──armed──▶ Bun polls, or the thread sleeps ──something is ready──▶ rings ──▶ who waited goes on
  */
 
 import { Hold } from "./hold.ts";
 
+/** The native side of a bell. */
+export type Ringer = {
+  /** 1 if there is something to report already. */
+  arm(): number;
+  /** The byte has been read. */
+  heard?(): void;
+  /** Bun polls the socket no more, and may reuse what it knew it by. */
+  lost?(): void;
+};
+
 export class Doorbell {
   readonly #socket: Promise<Bun.Socket>;
-  /** Arms the native thread; 1 if there is something to report already. */
-  readonly #arm: () => number;
+  readonly #ringer: Ringer;
   #waiting: (() => void) | undefined;
   /** For those who wait; the socket alone does not hold Bun's loop open. */
   readonly #hold = new Hold();
 
-  /** `descriptor` is the bell's, and becomes this one's. */
-  constructor(descriptor: number, arm: () => number) {
-    this.#arm = arm;
-    this.#socket = adopt(descriptor, () => this.ring());
+  /** `descriptor` is the bell's, and becomes this one's. Bun polls it from then on. */
+  constructor(descriptor: number, ringer: Ringer) {
+    this.#ringer = ringer;
+    this.#socket = adopt(descriptor, {
+      data: () => {
+        ringer.heard?.();
+        this.ring();
+      },
+      close: () => ringer.lost?.(),
+    });
   }
 
-  /** Resolves when Bun polls it. */
+  /** Resolves when Bun has made it a socket. */
   get ready(): Promise<unknown> {
     return this.#socket;
   }
 
   /** Calls `ring` back once when the context has something to report. Replaces who waited before. Holds nothing open. */
   arm(ring: () => void): void {
-    const isDue = this.#arm() === 1;
+    const isDue = this.#ringer.arm() === 1;
     this.#waiting = ring;
     if (isDue) queueMicrotask(() => this.ring());
   }
@@ -54,7 +70,7 @@ export class Doorbell {
     waiting?.();
   }
 
-  /** The native thread has ended. Who waits is let go. */
+  /** The context is closed. Who waits is let go. */
   close(): void {
     void this.#socket.then((socket) => socket.terminate());
     this.#hold.release();
@@ -68,8 +84,8 @@ const adoptSocket = Bun.connect as unknown as (options: {
   socket: Bun.SocketHandler;
 }) => Promise<Bun.Socket>;
 
-async function adopt(fd: number, ring: () => void): Promise<Bun.Socket> {
-  const socket = await adoptSocket({ fd, socket: { data: ring } });
+async function adopt(fd: number, handlers: Bun.SocketHandler): Promise<Bun.Socket> {
+  const socket = await adoptSocket({ fd, socket: handlers });
   socket.unref();
   return socket;
 }

@@ -33,6 +33,9 @@ export const ipcSymbols = {
   earshot_ipc_flush: call("i32", "pointer", "u32"),
   earshot_ipc_bell: call("i32", "pointer"),
   earshot_ipc_bell_on: call("i32", "pointer", "i32"),
+  earshot_ipc_bell_beside: call("i32", "pointer", "i32", "i32"),
+  earshot_ipc_bell_heard: call("i32", "pointer"),
+  earshot_ipc_bell_end: call("i32", "pointer"),
   earshot_ipc_arm: call("i32", "pointer", "function"),
   earshot_ipc_ring: call("void", "pointer"),
   earshot_ipc_serve: call(

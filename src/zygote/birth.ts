@@ -121,7 +121,7 @@ async function limit(
 ): Promise<Begun | undefined> {
   const { uid, gid, noNetwork } = particulars.limits;
   const isSomebodyElse = uid !== undefined || gid !== undefined;
-  if (!loop().context.hasBell && !isSomebodyElse) {
+  if (!loop().context.hasThread && !isSomebodyElse) {
     const certificate = applyLimits(particulars.limits);
     first.send(certificate);
     loop().context.flush();

@@ -37,6 +37,7 @@ pub const Context = ContextType(World);
 pub const Claim = claim.Claim;
 pub const RunDirectory = run_directory.RunDirectory;
 pub const Waiter = waiter.Waiter;
+pub const Guest = @import("guest.zig").Guest;
 
 test {
     _ = @import("batch.zig");
@@ -48,6 +49,7 @@ test {
     _ = @import("descriptors.zig");
     _ = @import("event.zig");
     _ = @import("frame.zig");
+    _ = @import("guest.zig");
     _ = @import("inbound.zig");
     _ = @import("latch.zig");
     _ = @import("loan.zig");

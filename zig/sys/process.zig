@@ -45,7 +45,7 @@ fn failed(system: *System, syscall: sys.Syscall, errno: c.E) Error {
 }
 
 /// What a direct call returned.
-fn check(system: *System, syscall: sys.Syscall, returned: usize) Error!usize {
+pub fn check(system: *System, syscall: sys.Syscall, returned: usize) Error!usize {
     return switch (linux.errno(returned)) {
         .SUCCESS => returned,
         else => |errno| failed(system, syscall, @enumFromInt(@intFromEnum(errno))),
@@ -227,23 +227,6 @@ pub const eventCounterFlags = struct {
     pub const nonblock: u32 = 0o4000;
 };
 
-pub const TimerSpec = if (available) linux.itimerspec else void;
-
-/// A timer like `fd`, whose clock is `clock`, that goes off when it does.
-pub fn copyTimer(system: *System, fd: Fd, clock: u32) Error!Fd {
-    if (!available) return error.NotAvailable;
-    var spec: linux.itimerspec = undefined;
-    _ = try check(system, .timerfd, linux.timerfd_gettime(fd, &spec));
-    const copy: Fd = @intCast(try check(
-        system,
-        .timerfd,
-        linux.timerfd_create(@enumFromInt(clock), .{ .CLOEXEC = true, .NONBLOCK = true }),
-    ));
-    errdefer posix.closeDescriptor(copy);
-    _ = try check(system, .timerfd, linux.timerfd_settime(copy, .{}, &spec, null));
-    return copy;
-}
-
 /// A second opening of what `fd` stands for, with an owner and a signal of its own.
 pub fn reopen(system: *System, fd: Fd) Error!Fd {
     if (!available) return error.NotAvailable;
@@ -401,4 +384,9 @@ pub fn leave(code: u8) noreturn {
 
 pub fn ownId() i32 {
     return c.getpid();
+}
+
+/// Whether the calling thread is the one that the process began with.
+pub fn isFirstThread() bool {
+    return available and linux.gettid() == c.getpid();
 }

@@ -27,6 +27,8 @@ pub const kqueue = @import("kqueue.zig");
 pub const internet = @import("internet.zig");
 pub const manager = @import("manager.zig");
 pub const process = @import("process.zig");
+pub const registration = @import("registration.zig");
+pub const timer = @import("timer.zig");
 pub const processor = @import("processor.zig");
 pub const random = @import("random.zig");
 pub const rights = @import("rights.zig");
@@ -248,6 +250,8 @@ test {
     _ = internet;
     _ = manager;
     _ = process;
+    _ = registration;
+    _ = timer;
     _ = processor;
     _ = random;
     _ = rights;

@@ -9,6 +9,9 @@
 const std = @import("std");
 const sys = @import("sys");
 const process = sys.process;
+const registrations = sys.registration;
+const Registration = registrations.Registration;
+const numberAfter = registrations.numberAfter;
 
 const Fd = sys.Fd;
 
@@ -26,17 +29,13 @@ pub const StudyError = process.Error || error{
     TooMany,
 };
 
-const Kind = enum { poller, counter, timer };
-
 const Renewed = struct {
     fd: Fd,
-    kind: Kind,
+    kind: registrations.Kind,
     /// Of a counter: what it counts now. Of a timer: its clock.
     value: u32 = 0,
     flags: u32 = 0,
 };
-
-const Registration = struct { poller: Fd, fd: Fd, events: u32, data: u64 };
 
 pub const Inheritance = struct {
     renewed: [renewed_max]Renewed = undefined,
@@ -53,7 +52,7 @@ pub const Inheritance = struct {
         defer numbers.close();
         while (numbers.next()) |fd| {
             if (fd == numbers.fd) continue;
-            const kind = kindOf(fd) orelse continue;
+            const kind = registrations.kindOf(fd) orelse continue;
             if (inheritance.renewed_count == renewed_max) return error.TooMany;
             const renewed = &inheritance.renewed[inheritance.renewed_count];
             inheritance.renewed_count += 1;
@@ -63,9 +62,7 @@ pub const Inheritance = struct {
     }
 
     fn read(inheritance: *Inheritance, system: *sys.System, renewed: *Renewed) StudyError!void {
-        var path: [40]u8 = undefined;
-        const name = std.fmt.bufPrintSentinel(&path, "/proc/self/fdinfo/{d}", .{renewed.fd}, 0) catch unreachable;
-        const text = try process.readFile(system, name, &inheritance.text);
+        const text = try registrations.describe(system, renewed.fd, &inheritance.text);
         if (text.len == inheritance.text.len) return error.TooMany;
         var lines = std.mem.tokenizeScalar(u8, text, '\n');
         while (lines.next()) |line| switch (renewed.kind) {
@@ -87,17 +84,9 @@ pub const Inheritance = struct {
     }
 
     fn addRegistration(inheritance: *Inheritance, poller: Fd, line: []const u8) StudyError!void {
-        // proc(5): "tfd: 5 events: 1d data: ffffffffffffffff pos:0 ino:61af sdev:7", the first decimal.
-        const fd = numberAfter(line, "tfd:", 10) orelse return;
-        const events = numberAfter(line, "events:", 16) orelse return;
-        const data = numberAfter(line, "data:", 16) orelse return;
+        const registration = Registration.parse(poller, line) orelse return;
         if (inheritance.registrations_count == registrations_max) return error.TooMany;
-        inheritance.registrations[inheritance.registrations_count] = .{
-            .poller = poller,
-            .fd = @intCast(fd),
-            .events = @truncate(events),
-            .data = data,
-        };
+        inheritance.registrations[inheritance.registrations_count] = registration;
         inheritance.registrations_count += 1;
     }
 
@@ -110,7 +99,7 @@ pub const Inheritance = struct {
                     error.Unexpected => error.Unexpected,
                 },
                 .counter => try process.createEventCounter(system, renewed.value, renewed.flags),
-                .timer => try process.copyTimer(system, renewed.fd, renewed.value),
+                .timer => try sys.timer.copy(system, renewed.fd, renewed.value),
             };
             defer system.close(fresh);
             try process.replace(system, fresh, renewed.fd);
@@ -163,31 +152,3 @@ pub const Inheritance = struct {
         try process.closeRange(system, from, std.math.maxInt(u32));
     }
 };
-
-fn kindOf(fd: Fd) ?Kind {
-    var path: [40]u8 = undefined;
-    const name = std.fmt.bufPrintSentinel(&path, "/proc/self/fd/{d}", .{fd}, 0) catch unreachable;
-    var buffer: [64]u8 = undefined;
-    const target = process.readLink(name, &buffer) orelse return null;
-    if (std.mem.eql(u8, target, "anon_inode:[eventpoll]")) return .poller;
-    if (std.mem.eql(u8, target, "anon_inode:[eventfd]")) return .counter;
-    if (std.mem.eql(u8, target, "anon_inode:[timerfd]")) return .timer;
-    return null;
-}
-
-/// The number that follows `label` in a line of /proc, with spaces between.
-fn numberAfter(line: []const u8, label: []const u8, base: u8) ?u64 {
-    const at = std.mem.find(u8, line, label) orelse return null;
-    const rest = std.mem.trimStart(u8, line[at + label.len ..], " \t");
-    const end = std.mem.findAny(u8, rest, " \t") orelse rest.len;
-    return std.fmt.parseInt(u64, rest[0..end], base) catch null;
-}
-
-test "a number is found behind its label" {
-    const line = "tfd:        4 events: 80000019 data:      4a9fdfb0580  pos:0 ino:40e sdev:10";
-    try std.testing.expectEqual(4, numberAfter(line, "tfd:", 10).?);
-    try std.testing.expectEqual(0x80000019, numberAfter(line, "events:", 16).?);
-    try std.testing.expectEqual(0x4a9fdfb0580, numberAfter(line, "data:", 16).?);
-    try std.testing.expectEqual(null, numberAfter(line, "clockid:", 10));
-    try std.testing.expectEqual(0o2004002, numberAfter("flags:\t02004002", "flags:", 8).?);
-}

@@ -60,9 +60,9 @@ await answer({
   /** A thread that rings without pause while this one waits, arms and collects. */
   async ring(rings: number) {
     const context = new BareContext();
-    const bell = new Doorbell(context.calls.earshot_ipc_bell(context.address), () =>
-      context.calls.earshot_ipc_arm(context.address, 0 as typeof context.address),
-    );
+    const bell = new Doorbell(context.calls.earshot_ipc_bell(context.address), {
+      arm: () => context.calls.earshot_ipc_arm(context.address, 0 as typeof context.address),
+    });
     const worker = new Worker(new URL("ringer.ts", import.meta.url).href);
     let done = false;
     worker.onmessage = () => {

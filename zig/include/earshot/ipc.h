@@ -787,6 +787,20 @@ int32_t earshot_ipc_bell(earshot_ipc_context *context);
 int32_t earshot_ipc_bell_on(earshot_ipc_context *context, int descriptor);
 
 /*
+ * The same for the first thread of a process, whose loop is an epoll with which the other end of the
+ * pair, `registered`, is registered already. Where that will do there is no thread, and 1 is returned:
+ * what the context waits for stands in that epoll under the same data, `registered` itself is polled
+ * no more, and a byte lies ready in it whenever the data is reported. Whoever reads the byte says so
+ * by earshot_ipc_bell_heard. Where it will not do, 0 is returned, and all is as by earshot_ipc_bell_on.
+ */
+int32_t earshot_ipc_bell_beside(earshot_ipc_context *context, int descriptor, int registered);
+int32_t earshot_ipc_bell_heard(earshot_ipc_context *context);
+
+/* Takes the bell down, so that the context may be given another. It has to be done before the other end
+ * is closed if earshot_ipc_bell_beside returned 1, since the loop may then use the data for something else. */
+int32_t earshot_ipc_bell_end(earshot_ipc_context *context);
+
+/*
  * For a program with an event loop of its own, which must not block in earshot_ipc_wait: has a
  * thread sleep in its stead. Returns 1 if there is something to report or to send already, and then
  * nothing is waited for; else 0, and the callback is called once when there is something to report,
@@ -799,8 +813,8 @@ int32_t earshot_ipc_bell_on(earshot_ipc_context *context, int descriptor);
  * earshot_ipc_ring. It may come without anything to report. The first one given is kept for as long
  * as the context lives. What is in the outbox is not known to this: flush it first. What is added or
  * scheduled after it has returned 0, be it a timer that is due sooner, a descriptor or a message to
- * be sent, is not waited for until it is armed anew. With earshot_ipc_bell called before there is no
- * callback, and the bell is rung in its stead.
+ * be sent, is not waited for until it is armed anew. With a bell there is no callback, and it is
+ * rung in its stead.
  */
 int32_t earshot_ipc_arm(earshot_ipc_context *context, earshot_ipc_callback callback);
 

@@ -7,6 +7,7 @@
 const std = @import("std");
 const ipc = @import("ipc");
 const sys = @import("sys");
+const process = sys.process;
 const argument = @import("library").argument;
 const codes = @import("code.zig");
 const options = @import("options.zig");
@@ -20,6 +21,8 @@ const allocator = memory.allocator;
 pub const Context = struct {
     inner: ipc.Context,
     waiter: ?*ipc.Waiter = null,
+    /// In its stead, where the host's loop can do without a thread.
+    guest: ?ipc.Guest = null,
     /// How far `next` has walked the batch.
     walked: u32 = 0,
 
@@ -34,12 +37,24 @@ pub const Context = struct {
     }
 
     fn end(context: *Context) void {
+        context.takeBell();
+        context.inner.deinit() catch unreachable; // The caller has seen to the thread.
+        allocator.destroy(context);
+    }
+
+    /// Whether there is what sleeps in the owner's stead.
+    fn hasBell(context: *const Context) bool {
+        return context.waiter != null or context.guest != null;
+    }
+
+    fn takeBell(context: *Context) void {
         if (context.waiter) |waiter| {
             waiter.stop();
             allocator.destroy(waiter);
         }
-        context.inner.deinit() catch unreachable; // The caller has seen to the thread.
-        allocator.destroy(context);
+        context.waiter = null;
+        if (context.guest) |*guest| guest.leave(&context.inner.system);
+        context.guest = null;
     }
 
     fn startWaiter(context: *Context, bell: ipc.waiter.Bell) ipc.Waiter.StartError!void {
@@ -95,6 +110,7 @@ pub fn open(
             return codes.of(error.InvalidArgument);
     const context = allocator.create(Context) catch return codes.of(error.OutOfMemory);
     context.waiter = null;
+    context.guest = null;
     context.walked = 0;
     // It may be refused before the context has a system of its own to ask what failed.
     context.inner.system = .{};
@@ -235,7 +251,7 @@ pub fn flush(given: ?*Context, outbox_bytes: u32) callconv(.c) i32 {
 /// Starts the waiter, and returns a descriptor that it makes readable, a byte each time. The descriptor is the caller's.
 pub fn openBell(given: ?*Context) callconv(.c) i32 {
     const context = Context.enter(given) catch |failure| return codes.of(failure);
-    if (context.waiter != null) return context.fail(error.InvalidArgument, 0);
+    if (context.hasBell()) return context.fail(error.InvalidArgument, 0);
     const system = &context.inner.system;
     const pair = system.pair() catch |failure| return context.fail(failure, 0);
     context.startWaiter(.{ .descriptor = pair[0] }) catch |failure| {
@@ -248,17 +264,49 @@ pub fn openBell(given: ?*Context) callconv(.c) i32 {
 /// The same by one end of a pair that the caller has made, which becomes the waiter's.
 pub fn openBellOn(given: ?*Context, descriptor: sys.Fd) callconv(.c) i32 {
     const context = Context.enter(given) catch |failure| return codes.of(failure);
-    if (context.waiter != null or descriptor < 0) return context.fail(error.InvalidArgument, 0);
+    if (context.hasBell() or descriptor < 0) return context.fail(error.InvalidArgument, 0);
     context.startWaiter(.{ .descriptor = descriptor }) catch |failure| return context.fail(failure, 0);
+    return 0;
+}
+
+/// The same for a host that has registered the other end with an epoll of its own: if that will do, there is no thread.
+pub fn openBellBeside(given: ?*Context, descriptor: sys.Fd, registered: sys.Fd) callconv(.c) i32 {
+    const context = Context.enter(given) catch |failure| return codes.of(failure);
+    if (context.hasBell() or registered < 0) return context.fail(error.InvalidArgument, 0);
+    if (context.inner.poller.descriptors() == null and process.isFirstThread()) {
+        const watched = context.inner.poller.waitable().?;
+        if (ipc.Guest.settle(&context.inner.system, registered, descriptor, watched)) |guest| {
+            context.guest = guest;
+            return 1;
+        } else |_| {}
+    }
+    return openBellOn(context, descriptor);
+}
+
+/// The host has read what a bell without a thread made readable.
+pub fn heardBell(given: ?*Context) callconv(.c) i32 {
+    const context = Context.enter(given) catch |failure| return codes.of(failure);
+    if (context.guest) |*guest| guest.heard();
+    return 0;
+}
+
+/// The host polls the bell no more. It may hang another one.
+pub fn endBell(given: ?*Context) callconv(.c) i32 {
+    const context = Context.enter(given) catch |failure| return codes.of(failure);
+    context.takeBell();
     return 0;
 }
 
 /// Returns 1 if there is something to report at once, so that nothing is waited for. A context with a bell takes no callback.
 pub fn arm(given: ?*Context, callback: ?ipc.waiter.Callback) callconv(.c) i32 {
     const context = Context.enter(given) catch |failure| return codes.of(failure);
-    const has_bell = if (context.waiter) |waiter| waiter.bell == .descriptor else false;
-    if ((callback == null) != has_bell) return context.fail(error.InvalidArgument, 0);
+    const takes_callback = !context.hasBell() or (context.guest == null and context.waiter.?.bell == .callback);
+    if ((callback != null) != takes_callback) return context.fail(error.InvalidArgument, 0);
     if (context.inner.pending()) return 1;
+    if (context.guest) |*guest| {
+        guest.arm(&context.inner.system, context.nextDeadline()) catch |failure| return context.fail(failure, 0);
+        return 0;
+    }
     if (context.waiter == null) context.startWaiter(.{ .callback = callback.? }) catch |failure|
         return context.fail(failure, 0);
     const poller = &context.inner.poller;
@@ -532,6 +580,7 @@ pub fn statistics(
     found.* = context.inner.statisticsOf(handle) catch |failure| return context.fail(failure, 0);
     if (handle == .none) {
         if (context.waiter) |waiter| found.descriptors += waiter.held();
+        if (context.guest != null) found.descriptors += ipc.Guest.held;
     }
     return 0;
 }

@@ -12,6 +12,9 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#ifdef __linux__
+#include <sys/epoll.h>
+#endif
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -247,6 +250,44 @@ static void let_a_thread_wait(void)
     MUST(earshot_ipc_schedule(context, client, "!", 1, 0) == 5);
     MUST(earshot_ipc_arm(context, ring_bell) == 1);
     expect_event(EARSHOT_IPC_EVENT_TYPE_MESSAGE_RX);
+}
+
+/* The loop of a host that polls by epoll finds its socket readable, and no thread sleeps for it. */
+static void stand_beside_a_socket(void)
+{
+#ifdef __linux__
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = 42};
+    const int host = epoll_create1(EPOLL_CLOEXEC);
+    earshot_ipc_context *quiet;
+    int pair[2];
+    char byte;
+
+    MUST(earshot_ipc_context_open(NULL, &quiet, NULL) == 0);
+    MUST(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+    MUST(earshot_ipc_bell_beside(quiet, pair[0], -1) == EARSHOT_IPC_CODE_INVALID_ARGUMENT);
+    MUST(epoll_ctl(host, EPOLL_CTL_ADD, pair[1], &event) == 0);
+    MUST(earshot_ipc_bell_beside(quiet, pair[0], pair[1]) == 1);
+    MUST(earshot_ipc_bell_beside(quiet, pair[0], pair[1]) == EARSHOT_IPC_CODE_INVALID_ARGUMENT);
+    MUST(earshot_ipc_arm(quiet, ring_bell) == EARSHOT_IPC_CODE_INVALID_ARGUMENT);
+    MUST(earshot_ipc_arm(quiet, NULL) == 0);
+    MUST(epoll_wait(host, &event, 1, 0) == 0);
+    earshot_ipc_ring(quiet);
+    event.data.u64 = 0;
+    MUST(epoll_wait(host, &event, 1, 10000) == 1 && event.data.u64 == 42);
+    MUST(read(pair[1], &byte, 1) == 1);
+    MUST(earshot_ipc_bell_heard(quiet) == 0);
+    MUST(earshot_ipc_wait(quiet, 0, 0, 0) == 0);
+    /* Another one may follow, and where the socket is not registered it has a thread. */
+    MUST(earshot_ipc_bell_end(quiet) == 0);
+    MUST(read(pair[1], &byte, 1) == 0 && close(pair[1]) == 0);
+    MUST(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+    MUST(earshot_ipc_bell_beside(quiet, pair[0], pair[1]) == 0);
+    MUST(earshot_ipc_arm(quiet, NULL) == 0);
+    earshot_ipc_ring(quiet);
+    MUST(read(pair[1], &byte, 1) == 1);
+    MUST(earshot_ipc_context_close(quiet) == 0);
+    MUST(close(pair[1]) == 0 && close(host) == 0);
+#endif
 }
 
 static int connect_plainly(const char *name)
@@ -633,6 +674,7 @@ static void converse(uint32_t poller)
     send_from_outbox();
     pass_time();
     let_a_thread_wait();
+    stand_beside_a_socket();
     end_what_is_slept_on();
     count_what_is_held(poller, 0, 0);
     count_what_is_held(poller, 1, 0);
