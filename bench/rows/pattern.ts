@@ -10,6 +10,7 @@ export class Pattern {
 
   readonly #views: Uint8Array[];
   readonly #ends: number[];
+  #hashes: bigint[] | undefined;
 
   /** Made once for each size, so that a round begins at once. */
   static of(bytes: number): Pattern {
@@ -34,6 +35,12 @@ export class Pattern {
     return this.#views[k % viewCount]!;
   }
 
+  /** What a receiver compares who is not to have all of the payload in his caches a second time. */
+  hash(k: number): bigint {
+    this.#hashes ??= this.#views.map(hashOf);
+    return this.#hashes[k % viewCount]!;
+  }
+
   /** What a receiver finds who adds up the ends of the first `count` messages. */
   sum(count: number): number {
     return this.#ends.reduce((sum, ends, k) => sum + ends * Math.ceil((count - k) / viewCount), 0);
@@ -43,4 +50,8 @@ export class Pattern {
 /** First and last byte: what a receiver of a stream touches of each message. */
 export function sumOfEnds(bytes: Uint8Array): number {
   return bytes[0]! + bytes[bytes.length - 1]!;
+}
+
+export function hashOf(bytes: Uint8Array): bigint {
+  return Bun.hash.xxHash3(bytes);
 }

@@ -77,16 +77,21 @@ export interface Loans {
   begin: () => void;
   fill: (payload: Uint8Array) => void;
   trip: () => number;
+  /** Waits until all of it was compared. */
+  settle: () => void;
 }
 
 /** Each trip blocks until the answer is there. */
-export function driveLoans({ begin: start, fill, trip }: Loans): void {
+export function driveLoans({ begin: start, fill, trip, settle }: Loans): void {
   ready();
   for (const plan of plans()) {
     const samples = new Samples(plan);
+    let lent = 0;
     const lend = () => {
       const payload = samples.write();
       fill(payload);
+      if (lent > 0) settle();
+      lent += 1;
       const begin = now();
       const answer = trip();
       const nanoseconds = now() - begin;
@@ -97,6 +102,7 @@ export function driveLoans({ begin: start, fill, trip }: Loans): void {
     samples.begin();
     do lend();
     while (!samples.over);
+    settle();
     samples.report();
   }
 }

@@ -65,6 +65,12 @@ class Hub {
     }
   }
 
+  /** It waits for room: it is looked at while that is worth it, and else it sleeps until there is some. */
+  wait(socket: Watched): void {
+    if (this.#awake.has(socket)) return;
+    if (this.#linger.worthwhile || !socket.rest()) this.#look(socket);
+  }
+
   #look(socket: Watched): void {
     this.#awake.add(socket);
     loop().elsewhere = true;

@@ -219,12 +219,12 @@ export class Outgoing {
     );
   }
 
-  /** If there is no room, it is told when there is. */
+  /** If there is no room, that is wanted from now on. */
   #hasRoomOrWaits(bytes: number): boolean {
     if (this.#hasRoom(bytes)) return true;
     // It may be waiting for what it has not seen yet.
     this.publish();
-    if (!this.#restsForRoom(bytes)) return true;
+    if (this.#hasRoom(bytes)) return true;
     this.#wanted = bytes;
     return false;
   }

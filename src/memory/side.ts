@@ -114,7 +114,7 @@ export class Side implements Watched {
     if (bytes.length > messageBytesMax) throw this.tooLong(bytes.length);
     if (this.#over !== undefined) return lose(this.#over, bytes.length);
     try {
-      if (!outgoing.write(bytes, attached)) return false;
+      if (!outgoing.write(bytes, attached)) return this.#waits();
     } catch (error) {
       throw this.mended(error);
     }
@@ -125,7 +125,9 @@ export class Side implements Watched {
   /** Room for a message, or undefined. */
   reserve(bytes: number): Uint8Array | undefined {
     try {
-      return this.writing().outgoing.reserve(bytes);
+      const room = this.writing().outgoing.reserve(bytes);
+      if (room === undefined) this.#waits();
+      return room;
     } catch (error) {
       throw this.mended(error);
     }
@@ -144,6 +146,12 @@ export class Side implements Watched {
       this.#traffic?.outgoing.uncork();
       if (this.open) this.#expect();
     }
+  }
+
+  /** For room. Whoever writes in a turn of the hub's sees it before it would sleep for it. */
+  #waits(): false {
+    hub.wait(this);
+    return false;
   }
 
   /** What the other side was shown may be answered soon. */
