@@ -28,6 +28,8 @@ export type SocketOwner = {
 export class Audience {
   readonly #told: Told;
   #owner: SocketOwner | undefined;
+  /** Whether there is anybody to be told of messages, as far as was last asked. */
+  hears = false;
 
   constructor(told: Told) {
     this.#told = told;
@@ -37,14 +39,15 @@ export class Audience {
     return this.#told.service;
   }
 
-  /** Whether there is anybody to be told of messages. */
-  get hears(): boolean {
-    return this.#owner !== undefined || this.#told.hears;
+  /** Asks whether there is anybody to be told of messages. */
+  ask(): void {
+    this.hears = this.#owner !== undefined || this.#told.hears;
   }
 
   /** From now on `owner` is told. */
   give(owner: SocketOwner): void {
     this.#owner = owner;
+    this.ask();
   }
 
   /** The next message that came in. */
@@ -55,6 +58,7 @@ export class Audience {
 
   /** Messages can be written: users know that by what they have called. */
   begin(): void {
+    this.ask();
     this.#owner?.onRoom();
   }
 

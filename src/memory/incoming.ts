@@ -191,10 +191,14 @@ export class Incoming {
     if (how !== rests.awake) wake(how, this.#link, this.#segment, reader.headAt);
   }
 
-  /** The same when enough has been read for the writer to be told in between. */
+  /**
+   * The same when enough has been read, or something that is counted. What is left is too little for a writer to wait for:
+   * the longest message has room beside it.
+   */
   releaseSome(): void {
     const reader = this.#reader;
-    if (reader.unreleased > reader.ring.ringBytes / toldParts) this.release();
+    const isCounted = this.#isPassed || this.#descriptors !== noDescriptors;
+    if (isCounted || reader.unreleased > reader.ring.ringBytes / toldParts) this.release();
   }
 
   /** Keeps the message that is shown. */
@@ -295,9 +299,9 @@ export class Incoming {
   sleep(ms: number): boolean {
     const reader = this.#reader;
     if (!reader.rest(rests.word)) return true;
-    const { at, value: seen } = reader.word;
-    this.#segment.sleep(at, seen, Math.ceil(ms * nsPerMs));
-    return !reader.rest(rests.awake);
+    this.#segment.sleep(reader.tailAt, reader.seen, Math.ceil(ms * nsPerMs));
+    // Whoever has written something has seen how this one sleeps, and that it is woken.
+    return reader.ready || !reader.rest(rests.awake);
   }
 
   /** What is held is held no more, and what has come and was not read is closed. */

@@ -136,7 +136,7 @@ export abstract class MemorySocket implements AsyncDisposable {
     const timeout = patience("timeout", options.timeout);
     const until = timeout === undefined ? Infinity : performance.now() + timeout;
     side.traffic?.incoming.unshow();
-    side.traffic?.incoming.release();
+    side.traffic?.incoming.releaseSome();
     let bytes = side.take();
     if (bytes === undefined) {
       do {

@@ -170,9 +170,10 @@ export class RingReader {
     if (this.#at === this.#tail && !this.#look()) return false;
     const record = headBytes + (this.#at & this.#mask);
     const word = record >>> 2;
-    // Once each: a second load might find something else.
-    const length = Atomics.load(this.#words, word) >>> 0;
-    this.kind = Atomics.load(this.#words, word + 1);
+    // Once each: a second load might find something else. What the tail has shown needs no atomic load, which takes as long
+    // as all else here; and were one repeated, views would still end where the ring does.
+    const length = this.#words[word]! >>> 0;
+    this.kind = this.#words[word + 1]!;
     const bytes = sizeOf(length);
     if (bytes > ((this.#tail - this.#at) | 0)) throw new Corrupt();
     this.#at = (this.#at + bytes) | 0;
@@ -232,9 +233,11 @@ export class RingReader {
     Atomics.store(this.#words, readerRestsAt, rests.awake);
   }
 
-  /** Where the word lies that changes when there is a message, and what it is until then. */
-  get word(): { at: number; value: number } {
-    return { at: 4 * tailAt, value: this.#tail >>> 0 };
+  /** Where the word lies, in bytes, that changes when there is a message, and what it is until then. */
+  readonly tailAt: number = 4 * tailAt;
+
+  get seen(): number {
+    return this.#tail >>> 0;
   }
 
   /** From now on there is nothing more than there is now. */

@@ -208,8 +208,9 @@ export class Side implements Watched {
     this.listen();
   }
 
-  /** Somebody hears who did not before. */
+  /** Who hears may have changed. */
   listen(): void {
+    this.#audience.ask();
     if (this.#traffic !== undefined) hub.watch(this);
   }
 
@@ -231,6 +232,7 @@ export class Side implements Watched {
       this.#finish({ reason: "closed", errno: 0, lost: nothingLost() });
     } else if (this.#over === undefined) {
       this.#traffic?.outgoing.publish();
+      this.#traffic?.incoming.release();
       // By its end the Unix connection tells of wakings that nobody reads, which are no loss, and not of messages.
       if (this.#link.open && (isWhole || !this.#isSealed))
         this.#link.send(this.#traffic?.farewell ?? "end");

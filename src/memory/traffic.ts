@@ -45,7 +45,8 @@ export class Traffic {
     this.outgoing.publish();
     this.watchStall();
     this.#lookout.wait(this.incoming, Math.min(until, this.#stall.until));
-    if (performance.now() >= this.#stall.until && this.isStalled) throw stalled();
+    const { until: stallsAt } = this.#stall;
+    if (stallsAt !== Infinity && performance.now() >= stallsAt && this.isStalled) throw stalled();
   }
 
   /** Sees to it that what is missing of a message comes in its time. */

@@ -175,7 +175,7 @@ test("a writer that sleeps is woken when something is let go of, once", () => {
 
 test("the word to sleep on changes with the next message", () => {
   using pair = new RingPair();
-  const { at, value } = pair.reader.word;
+  const { tailAt: at, seen: value } = pair.reader;
   expect(word(pair.reading, at)).toBe(value);
   pair.write("one");
   pair.writer.publish();
