@@ -279,6 +279,11 @@ export class Incoming {
     this.#reader.freeze();
   }
 
+  /** For whoever looks for a message and has the time. */
+  prepare(): void {
+    this.#reader.prepare();
+  }
+
   /** Whether something of what was written has not been read. */
   get hasMore(): boolean {
     return this.#awaited !== undefined || this.#reader.ready;

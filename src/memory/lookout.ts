@@ -64,6 +64,7 @@ export class Lookout {
     let now = performance.now();
     const spinUntil = Math.min(now + this.#spinMs, until);
     if (now >= spinUntil) return false;
+    incoming.prepare();
     for (; now < spinUntil; now = performance.now()) {
       for (let round = 0; round < roundsPerClock; round++) {
         if (incoming.hasMore) {

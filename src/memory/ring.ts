@@ -152,6 +152,9 @@ export class RingReader {
   #released = 0;
   #tail = 0;
   #frozen = false;
+  /** A view that was made ahead. */
+  #made: Uint8Array | undefined;
+  #madeAt = 0;
   /** Of the message that `next` came to. */
   kind = 0;
   start = 0;
@@ -184,7 +187,18 @@ export class RingReader {
 
   /** The payload of the message that `next` came to, where it lies. */
   get view(): Uint8Array {
-    return this.#bytes.subarray(this.start, this.start + this.length);
+    const made = this.#made;
+    this.#made = undefined;
+    const { start, length } = this;
+    if (made !== undefined && this.#madeAt === start && made.length === length) return made;
+    return this.#bytes.subarray(start, start + length);
+  }
+
+  /** Makes the next view ahead, for a message as long as the last, while there is nothing else to do. */
+  prepare(): void {
+    const start = headBytes + (this.#at & this.#mask) + recordBytes;
+    this.#made = this.#bytes.subarray(start, start + this.length);
+    this.#madeAt = start;
   }
 
   /** Where the next message is, to be let go of up to there. */
