@@ -25,8 +25,6 @@ import { Linger } from "./linger.ts";
 const lingerNs = 50_000;
 /** The same in milliseconds, for `wait`. */
 const lingerMs = lingerNs / 1e6;
-/** What comes so soon comes before a bell could be made; a process that lives for one answer needs none. */
-const restMs = 1;
 /** How long a loop that nothing can wake waits until it looks for traffic: longer and longer, while there is none. */
 const lookMsMin = 5;
 const lookMsMax = 100;
@@ -211,10 +209,6 @@ export class Loop {
     if (this.#over) return;
     this.context.flush();
     if (this.#listeners.size === 0) return;
-    if (this.#rests()) {
-      this.soon();
-      return;
-    }
     const since = performance.now();
     const linger = this.#linger;
     const wake = () => {
@@ -236,12 +230,6 @@ export class Loop {
     if (this.#timer === undefined) return;
     clearTimeout(this.#timer);
     this.#timer = undefined;
-  }
-
-  /** Whether something comes within a moment, for which no bell is made. */
-  #rests(): boolean {
-    const isNew = !this.context.hasBell && this.#timer === undefined;
-    return isNew && !this.elsewhere && this.context.fill(restMs) > 0;
   }
 
   /** False if there is no bell, and none to be had. */
@@ -284,8 +272,8 @@ export function loop(): Loop {
 }
 
 /**
- * Begins the loop of this thread, if it has none, for a process that is forked before that first sleeps: until then it has no
- * thread. Returns the two ends of what will wake it.
+ * Begins the loop of this thread, if it has none, for a process that is forked before that first sleeps: until then nothing
+ * wakes it. Returns the two ends of what will.
  */
 export function beginLoop(): Promise<readonly [number, number]> {
   shared ??= new Loop();
@@ -293,7 +281,7 @@ export function beginLoop(): Promise<readonly [number, number]> {
 }
 
 /**
- * Ends the loop of this thread, and with it its native thread, if nobody is told of anything by it; whoever asks for one
+ * Ends the loop of this thread, and with it the native thread that it may have, if nobody is told of anything by it; whoever asks for one
  * next gets another. Returns whether there is none now. For a process that is to be forked.
  */
 export function endLoop(): boolean {

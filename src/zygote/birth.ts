@@ -5,7 +5,7 @@
  *     in the clone: the socket ─▶ particulars, as its first message ─▶ serve
  *                                   └─ with limits: the loop ends ─▶ limits, certificate ─▶ loop, connection ─▶ serve
  *
- * Some limits are those of a thread, and a loop that has slept has one: it is not there while they are applied.
+ * Some limits are those of a thread, and a loop may have one: it is not there while they are applied.
  */
 
 import type { ConnectOptions } from "../ipc/connect.ts";
