@@ -1,9 +1,12 @@
-/** The peer `bun-listen`: framed round trips by Bun.listen and Bun.connect. */
+/**
+ * The peers `bun-listen` and `bun-listen-paused`: framed round trips by Bun.listen and Bun.connect. Option: how many
+ * milliseconds pass between two trips.
+ */
 
 import { connect, listen } from "./bun-frames.ts";
 import { ready } from "./control.ts";
 import { readRole } from "./role.ts";
-import { driveAsync } from "./round-trips.ts";
+import { driveAsync, pause } from "./round-trips.ts";
 
 const role = readRole();
 if (role.name === "serve") {
@@ -17,6 +20,6 @@ if (role.name === "serve") {
       answered = resolve;
       frames.send(payload);
     });
-  });
+  }, pause(role.options[0]));
   process.exit(0); // the open socket would keep it
 }

@@ -107,6 +107,11 @@ export function driveLoans({ begin: start, fill, trip, settle }: Loans): void {
   }
 }
 
+/** What is done behind each trip of a row whose option says how many milliseconds are to pass there. */
+export function pause(milliseconds: string | undefined): (() => Promise<void>) | undefined {
+  return milliseconds === undefined ? undefined : () => Bun.sleep(Number(milliseconds));
+}
+
 /** Each trip runs in the event loop; `after` does what is to be done behind each, and is not timed. */
 export async function driveAsync(
   trip: (payload: Uint8Array) => Promise<Uint8Array>,

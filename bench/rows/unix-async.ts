@@ -1,15 +1,19 @@
-/** The rows `unix-async` and, with the option `memory`, `memory-serve`: round trips by serve() and connect(). */
+/**
+ * The rows `unix-async`, `memory-serve` and `unix-async-paused`: round trips by serve() and connect(). Options: the transport,
+ * and how many milliseconds pass between two trips.
+ */
 
 import { basename, dirname } from "node:path";
 import { connect, serve } from "../../src/index.ts";
 import { ready } from "./control.ts";
 import { readRole } from "./role.ts";
-import { driveAsync } from "./round-trips.ts";
+import { driveAsync, pause } from "./round-trips.ts";
 
 const role = readRole();
 const name = basename(role.path);
 const options = { rundir: dirname(role.path) };
-const memory = role.options[0] === "memory";
+const [transport, milliseconds] = role.options;
+const memory = transport === "memory";
 if (role.name === "serve") {
   const service = await serve(
     name,
@@ -27,6 +31,6 @@ if (role.name === "serve") {
   await driveAsync(async (payload) => {
     const answer = await client.request(payload);
     return answer.bytes;
-  });
+  }, pause(milliseconds));
   await client.close();
 }

@@ -23,7 +23,7 @@ export async function runRtt(efforts: Efforts, seats: readonly Seat[]): Promise<
     ]),
     bunRow("unix-sync-sleep", "earshot", "unix-sync.ts", "0"),
     floorRow("floor-unix-sleep", "floor_rtt", () => ["sleep"]),
-    bunRow("unix-async", "earshot", "unix-async.ts"),
+    bunRow("unix-async", "earshot", "unix-async.ts", "unix"),
     bunRow("bun-listen", "peer", "bun-listen.ts"),
     bunRow("node-net", "peer", "node-net.ts"),
     spawnRow(),
@@ -31,8 +31,19 @@ export async function runRtt(efforts: Efforts, seats: readonly Seat[]): Promise<
   ];
   const { bytes, rtt: effort } = efforts;
   const result = await compare({ suite: "rtt", rows, bytes, effort }, seats);
+  const paused = { suite: "rtt", rows: pausedRows(), bytes: bytes.slice(0, 1), effort };
+  result.results.push(...(await compare(paused, seats)).results);
   if ("missing" in zeromq) result.skipped.push({ id: "zeromq-node", reason: zeromq.missing });
   return result;
+}
+
+/** What is asked now and then, and not again and again: both processes sleep before each trip. */
+function pausedRows(): PairRow[] {
+  const milliseconds = "2";
+  return [
+    bunRow("unix-async-paused", "earshot", "unix-async.ts", "unix", milliseconds),
+    bunRow("bun-listen-paused", "peer", "bun-listen.ts", milliseconds),
+  ];
 }
 
 /** Its driver starts the server itself, since the channel is one to a child. */
