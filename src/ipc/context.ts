@@ -695,25 +695,16 @@ export class Context implements Disposable {
     return this.#hasThread;
   }
 
-  /** @internal Made when it is first asked for. */
+  /** @internal Made when it is first asked for, and rings from then on. */
   bell(): Doorbell {
-    if (this.#doorbell !== undefined) return this.#doorbell;
-    const [end, ringer] = this.pair();
-    const doorbell = this.#bellOf(end.take());
-    try {
-      this.#hang(ringer);
-    } catch (error) {
-      doorbell.close();
-      ringer.close();
-      throw error;
-    }
-    this.#doorbell = doorbell;
+    const doorbell = this.#makeBell();
+    if (this.#ringer !== undefined) this.#hang(this.#ringer);
     return doorbell;
   }
 
   /**
-   * @internal A bell that nothing rings before it is first armed, as a process that is to be forked can have no thread.
-   * Returns its two ends.
+   * @internal A bell that nothing rings before it is asked for, as a process that is to be forked can have no thread. Resolves
+   * with its two ends.
    */
   quietBell(): Promise<readonly [number, number]> {
     this.#bellEnds ??= this.#makeQuietBell();
@@ -721,14 +712,19 @@ export class Context implements Disposable {
   }
 
   async #makeQuietBell(): Promise<readonly [number, number]> {
-    if (this.#doorbell !== undefined)
-      throw new Failure("EINVAL", "EINVAL: there is a bell already");
+    const doorbell = this.#makeBell();
+    if (this.#ringer === undefined) throw new Failure("EINVAL", "EINVAL: there is a bell already");
+    const ends = [this.#bellNumber, this.#ringer.number] as const;
+    await doorbell.ready;
+    return ends;
+  }
+
+  #makeBell(): Doorbell {
+    if (this.#doorbell !== undefined) return this.#doorbell;
     const [end, ringer] = this.pair();
-    const ends = [end.number, ringer.number] as const;
     this.#ringer = ringer;
     this.#doorbell = this.#bellOf(end.take());
-    await this.#doorbell.ready;
-    return ends;
+    return this.#doorbell;
   }
 
   #bellOf(descriptor: number): Doorbell {
@@ -737,14 +733,15 @@ export class Context implements Disposable {
     return new Doorbell(descriptor, {
       arm: () => {
         if (this.#address === undefined) return 1;
-        if (this.#ringer !== undefined) this.#hang(this.#ringer);
         return this.#checked(calls.earshot_ipc_arm(this.#address, noCallback));
       },
       heard: () => {
         if (this.#address !== undefined) calls.earshot_ipc_bell_heard(this.#address);
       },
       lost: () => {
-        if (this.#address !== undefined) calls.earshot_ipc_bell_end(this.#address);
+        if (this.#address === undefined) return;
+        calls.earshot_ipc_bell_end(this.#address);
+        this.#doorbell = undefined;
       },
     });
   }

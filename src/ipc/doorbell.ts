@@ -34,7 +34,11 @@ export class Doorbell {
         ringer.heard?.();
         this.ring();
       },
-      close: () => ringer.lost?.(),
+      close: () => {
+        ringer.lost?.();
+        // Who waits looks for himself, and may have another.
+        this.ring();
+      },
     });
   }
 

@@ -94,12 +94,14 @@ pub const Guest = struct {
     }
 };
 
-/// A host with an epoll of its own, in which it knows its socket by a number.
+/// A host with an epoll of its own, in which it knows its socket by a number; and a poller, which watches one end of a pair.
 const Host = struct {
     system: sys.System = .{},
     epoll: sys.Fd,
     near: sys.Fd,
     far: sys.Fd,
+    poller: sys.Fd,
+    watched: [2]sys.Fd,
 
     const known_by = 0xfeed_beef;
 
@@ -108,12 +110,19 @@ const Host = struct {
         const pair = try system.pair();
         const epoll = try sys.epoll.create(&system);
         try sys.epoll.add(&system, epoll, pair[0], sys.epoll.EPOLL.IN, known_by);
-        return .{ .epoll = epoll, .near = pair[0], .far = pair[1] };
+        const poller = try sys.epoll.create(&system);
+        const watched = try system.pair();
+        try sys.epoll.add(&system, poller, watched[0], sys.epoll.EPOLL.IN, 0);
+        return .{ .epoll = epoll, .near = pair[0], .far = pair[1], .poller = poller, .watched = watched };
     }
 
     fn deinit(host: *Host) void {
-        host.system.close(host.epoll);
-        host.system.close(host.near);
+        for ([_]sys.Fd{ host.epoll, host.near, host.poller } ++ host.watched) |fd| host.system.close(fd);
+    }
+
+    /// The poller has something from then on.
+    fn cause(host: *Host) !void {
+        try std.testing.expectEqual(sys.Sent{ .bytes = 1 }, host.system.write(host.watched[1], "x"));
     }
 
     /// How many bytes the socket has when the loop goes round; null if it has no cause to look.
@@ -137,15 +146,10 @@ test "its host reads one byte for each arming, when the poller has something, an
     var host = try Host.init();
     defer host.deinit();
     const system = &host.system;
-    const poller = try sys.epoll.create(system);
-    defer system.close(poller);
-    const watched = try system.pair();
-    defer for (watched) |fd| system.close(fd);
-    try sys.epoll.add(system, poller, watched[0], sys.epoll.EPOLL.IN, 0);
-    var guest = try Guest.settle(system, host.near, host.far, poller);
+    var guest = try Guest.settle(system, host.near, host.far, host.poller);
     defer guest.leave(system);
     // Nothing was asked for, and nothing is there.
-    try std.testing.expectEqual(sys.Sent{ .bytes = 1 }, system.write(watched[1], "x"));
+    try host.cause();
     try std.testing.expectEqual(null, try host.turn(0));
     for (0..3) |_| {
         try guest.arm(system, null);
@@ -155,10 +159,10 @@ test "its host reads one byte for each arming, when the poller has something, an
         try std.testing.expectEqual(null, try host.turn(0));
     }
     var buffer: [8]u8 = undefined;
-    _ = system.read(watched[0], &buffer);
+    _ = system.read(host.watched[0], &buffer);
     try guest.arm(system, null);
     try std.testing.expectEqual(null, try host.turn(0));
-    try std.testing.expectEqual(sys.Sent{ .bytes = 1 }, system.write(watched[1], "x"));
+    try host.cause();
     try std.testing.expectEqual(1, try host.turn(std.time.ns_per_s));
 }
 
@@ -167,9 +171,7 @@ test "its host is woken at a deadline: at a sooner one, after one that came to n
     var host = try Host.init();
     defer host.deinit();
     const system = &host.system;
-    const poller = try sys.epoll.create(system);
-    defer system.close(poller);
-    var guest = try Guest.settle(system, host.near, host.far, poller);
+    var guest = try Guest.settle(system, host.near, host.far, host.poller);
     defer guest.leave(system);
     try guest.arm(system, system.monotonic() + std.time.ns_per_hour);
     try std.testing.expectEqual(null, try host.turn(0));
@@ -193,14 +195,12 @@ test "a socket that nobody polls, or two do, has no place for it, and what it wa
     defer host.deinit();
     const system = &host.system;
     defer system.close(host.far);
-    const poller = try sys.epoll.create(system);
-    defer system.close(poller);
     const other = try system.pair();
     defer for (other) |fd| system.close(fd);
-    try std.testing.expectError(error.Unavailable, Guest.settle(system, other[0], other[1], poller));
+    try std.testing.expectError(error.Unavailable, Guest.settle(system, other[0], other[1], host.poller));
     const second = try sys.epoll.create(system);
     try sys.epoll.add(system, second, host.near, sys.epoll.EPOLL.IN, 1);
-    try std.testing.expectError(error.Unavailable, Guest.settle(system, host.near, host.far, poller));
+    try std.testing.expectError(error.Unavailable, Guest.settle(system, host.near, host.far, host.poller));
     system.close(second);
     try std.testing.expectEqual(sys.Sent{ .bytes = 1 }, system.write(host.far, "x"));
     try std.testing.expectEqual(1, try host.turn(std.time.ns_per_s));
@@ -211,14 +211,9 @@ test "what has left wakes nobody, and its end is the end of the socket" {
     var host = try Host.init();
     defer host.deinit();
     const system = &host.system;
-    const poller = try sys.epoll.create(system);
-    defer system.close(poller);
-    const watched = try system.pair();
-    defer for (watched) |fd| system.close(fd);
-    try sys.epoll.add(system, poller, watched[0], sys.epoll.EPOLL.IN, 0);
-    var guest = try Guest.settle(system, host.near, host.far, poller);
+    var guest = try Guest.settle(system, host.near, host.far, host.poller);
     try guest.arm(system, system.monotonic());
-    try std.testing.expectEqual(sys.Sent{ .bytes = 1 }, system.write(watched[1], "x"));
+    try host.cause();
     guest.leave(system);
     try std.testing.expectEqual(null, try host.turn(0));
     var buffer: [8]u8 = undefined;
