@@ -78,6 +78,16 @@ class Hub {
     this.#soon();
   }
 
+  /**
+   * This thread is going to be held up, so that there is no turn: whoever is looked at sleeps, and is woken through the loop.
+   * Returns how much was handed out of what was there already.
+   */
+  settle(): number {
+    if (this.#awake.size === 0) return 0;
+    this.#sleep();
+    return this.#round();
+  }
+
   leave(socket: Watched): void {
     this.#awake.delete(socket);
     if (this.#awake.size === 0) loop().elsewhere = false;

@@ -156,7 +156,7 @@ export class Side implements Watched {
 
   /** What the other side was shown may be answered soon. */
   #expect(): void {
-    if (this.#traffic?.outgoing.isCorked === false) hub.expect(this);
+    if (this.#audience.hears && this.#traffic?.outgoing.isCorked === false) hub.expect(this);
   }
 
   /** Sends descriptors ahead of the message that is put with them. They stay the caller's. */
@@ -193,7 +193,8 @@ export class Side implements Watched {
   /** Holds up this thread until there may be a message, or `until`. */
   wait(until: number): void {
     try {
-      this.#traffic?.wait(until);
+      // Handlers that were called may have made an end of this, or brought about what is waited for.
+      if (hub.settle() === 0) this.#traffic?.wait(until);
     } catch (error) {
       this.#failed(error);
     }

@@ -578,6 +578,52 @@ describe("a client", () => {
 });
 
 describe("read", () => {
+  /** Reads in vain, and holds up this thread, until `condition` holds; false if that is never. */
+  function readsUntil(client: ClientSocket, condition: () => boolean): boolean {
+    const giveUpAt = performance.now() + 20_000;
+    while (!condition() && performance.now() < giveUpAt) client.read({ timeout: 20 });
+    return condition();
+  }
+
+  test("tells of room meanwhile, which what was written before has not found", async () => {
+    await using stage = await MemoryStage.open({ role: "count", options: { ring } });
+    const client = await stage.connect(new ClientSocket(), { ring });
+    let left = 200;
+    const push = () => {
+      while (left > 0 && client.write(new Uint8Array(3000))) left -= 1;
+    };
+    client.onDrain = push;
+    push();
+    expect(left).toBeGreaterThan(0);
+    expect(readsUntil(client, () => left === 0)).toBe(true);
+    await stage.reaches("all came", (now) => now.messages === 200);
+  });
+
+  test("keeps no other socket of this thread from what comes to it", async () => {
+    await using stage = await MemoryStage.open({ role: "echo", options: { ring } });
+    const other = new ClientSocket();
+    let heard = 0;
+    other.onData = () => {
+      heard += 1;
+      if (heard < 200) other.write("again");
+    };
+    await stage.connect(other, { ring });
+    const client = await stage.connect(new ClientSocket(), { ring });
+    other.write("first");
+    expect(readsUntil(client, () => heard === 200)).toBe(true);
+  });
+
+  test("that waits, and is ended by a kill, had read all there was", async () => {
+    await using stage = await MemoryStage.open({ role: "sync-echo", options: { ring } });
+    const client = await stage.connect(new ClientSocket(), { ring });
+    await stage.reaches("it is there", (now) => now.open === 1);
+    for (let k = 0; k < 3; k++) client.write("a word");
+    stage.service.ask("readToEnd").catch(() => undefined);
+    await until("all was read", () => client.side.traffic!.outgoing.isAllRead);
+    process.kill(stage.service.pid, "SIGKILL");
+    expect((await within("its end", client.ended)).reason).toBe("peer_closed");
+  });
+
   test("waits for a message, for a time, and for the end", async () => {
     await using stage = await MemoryStage.open({ role: "sync-echo" });
     const client = await stage.connect(new ClientSocket(), { spin: 0 });
