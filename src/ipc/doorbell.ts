@@ -23,6 +23,7 @@ export class Doorbell {
   readonly #socket: Promise<Bun.Socket>;
   readonly #ringer: Ringer;
   #waiting: (() => void) | undefined;
+  #isClosed = false;
   /** For those who wait; the socket alone does not hold Bun's loop open. */
   readonly #hold = new Hold();
 
@@ -31,10 +32,12 @@ export class Doorbell {
     this.#ringer = ringer;
     this.#socket = adopt(descriptor, {
       data: () => {
+        if (this.#isClosed) return;
         ringer.heard?.();
         this.ring();
       },
       close: () => {
+if (this.#isClosed) return;
         ringer.lost?.();
         // Who waits looks for himself, and may have another.
         this.ring();
@@ -74,9 +77,12 @@ export class Doorbell {
     waiting?.();
   }
 
-  /** The context is closed. Who waits is let go. */
+  /** The context is closed, or nothing rings. Who waits is let go. */
   close(): void {
-    void this.#socket.then((socket) => socket.terminate());
+    this.#isClosed = true;
+    // Bun may have found it ready twice in this round, for what was waited for and for a deadline: it reads it once more
+    // then, and the number must not be somebody else's by that time.
+    setImmediate(() => void this.#socket.then((socket) => socket.terminate()));
     this.#hold.release();
     this.ring();
   }
