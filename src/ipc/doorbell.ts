@@ -37,7 +37,7 @@ export class Doorbell {
         this.ring();
       },
       close: () => {
-if (this.#isClosed) return;
+        if (this.#isClosed) return;
         ringer.lost?.();
         // Who waits looks for himself, and may have another.
         this.ring();

@@ -192,8 +192,8 @@ export class Incoming {
   }
 
   /**
-   * The same when enough has been read, or something that is counted. What is left is too little for a writer to wait for:
-   * the longest message has room beside it.
+   * The same when enough has been read, or something that is counted. What is left keeps no writer waiting for longer than
+   * until more is read, or waited for.
    */
   releaseSome(): void {
     const reader = this.#reader;
