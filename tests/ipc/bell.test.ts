@@ -1,16 +1,18 @@
 /** How Bun's loop is woken: by its own epoll where that can be done, by a thread where not, and by neither in vain. */
 
 import { expect, test } from "bun:test";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, readSync, writeFileSync, writeSync } from "node:fs";
 import { Context } from "../../src/ipc/context.ts";
+import { Doorbell } from "../../src/ipc/doorbell.ts";
 import { Child } from "../kit/child.ts";
 import { Command } from "../kit/command.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
 import { Scratch } from "../kit/scratch.ts";
-import { within } from "../kit/until.ts";
+import { until, within } from "../kit/until.ts";
 
 leaveNoTrace();
 
+const nsPerMs = 1e6;
 const hasEpoll = process.platform === "linux";
 
 /** Threads that take no signal at all, as those of bells do, and hardly any of Bun's. */
@@ -48,12 +50,12 @@ test.each(["poll", hasEpoll ? "epoll" : "kqueue"] as const)(
     const peer = context.adopt(other);
     expect(await fired(armed(), () => context.write(peer, Buffer.from("hello")))).toBe(1);
     expect(context.next()?.connection).toBe(connection);
-    context.timer(2e6);
+    context.timer(2 * nsPerMs);
     expect(await armed()).toBe(1);
     // Later than one that was asked for and has come, and sooner than one that has not.
-    context.timer(3600e9);
+    context.timer(3_600_000 * nsPerMs);
     void bell.arm(() => undefined);
-    context.timer(2e6);
+    context.timer(2 * nsPerMs);
     expect(await armed()).toBe(1);
     expect(rings).toBe(4);
   },
@@ -110,4 +112,61 @@ test("who closes Bun's sockets, as a test runner between two files, leaves nothi
   const { code, stderr } = await command.ended;
   expect(stderr).toContain("2 pass");
   expect(code).toBe(0);
+});
+
+test("a context that is closed while it is rung twice reads nothing of who gets its descriptors next", async () => {
+  using others = new Context();
+  const context = new Context();
+  const [mine, theirs] = context.pair();
+  context.adopt(mine);
+  context.timer(nsPerMs);
+  const bell = context.bell();
+  await bell.ready;
+  context.fill(0);
+  const { promise, resolve } = Promise.withResolvers<void>();
+  bell.arm(() => {
+    context.close();
+    resolve();
+  });
+  // Both are there when Bun looks.
+  writeSync(theirs.number, new Uint8Array(4));
+  Bun.sleepSync(5);
+  const pairs = await promise.then(async () => {
+    for (let turn = 0; turn < 5; turn++) await Promise.resolve();
+    const made = Array.from({ length: 10 }, () => others.pair());
+    for (const end of made.flat()) writeSync(end.number, "hello");
+    return made;
+  });
+  await Bun.sleep(5);
+  const bytes = new Uint8Array(8);
+  for (const end of pairs.flat()) {
+    expect(readSync(end.number, bytes)).toBe(5);
+    end.close();
+  }
+  theirs.close();
+});
+
+test("one that its owner gives up is none that Bun has lost: by then there may be another", async () => {
+  using context = new Context();
+  const [end, other] = context.pair();
+  let lost = 0;
+  const given = new Doorbell(end.take(), {
+    arm: () => 0,
+    lost: () => {
+      lost += 1;
+    },
+  });
+  await given.ready;
+  given.close();
+  const byte = new Uint8Array(1);
+  await until("its end is there", () => {
+    try {
+      return readSync(other.number, byte) === 0;
+    } catch {
+      return false;
+    }
+  });
+  await Bun.sleep(0);
+  expect(lost).toBe(0);
+  other.close();
 });
