@@ -1,7 +1,7 @@
 /** How Bun's loop is woken: by its own epoll where that can be done, by a thread where not, and by neither in vain. */
 
 import { expect, test } from "bun:test";
-import { readFileSync, readSync, writeFileSync, writeSync } from "node:fs";
+import { readSync, writeFileSync, writeSync } from "node:fs";
 import { Context } from "../../src/ipc/context.ts";
 import { Doorbell } from "../../src/ipc/doorbell.ts";
 import { Child } from "../kit/child.ts";
@@ -14,23 +14,6 @@ leaveNoTrace();
 
 const nsPerMs = 1e6;
 const hasEpoll = process.platform === "linux";
-
-/** Threads that take no signal at all, as those of bells do, and hardly any of Bun's. */
-function deafThreads(): number {
-  return [...new Bun.Glob("*/status").scanSync("/proc/self/task")].filter((path) =>
-    /^SigBlk:\s+f{7}/m.test(readFileSync(`/proc/self/task/${path}`, "utf8")),
-  ).length;
-}
-
-test.skipIf(!hasEpoll)("a program's first thread needs no second one", () => {
-  const before = deafThreads();
-  using context = new Context({ poller: "epoll" });
-  context.bell();
-  expect(deafThreads()).toBe(before);
-  using other = new Context({ poller: "poll" });
-  other.bell();
-  expect(deafThreads()).toBe(before + 1);
-});
 
 test.each(["poll", hasEpoll ? "epoll" : "kqueue"] as const)(
   "over %s it rings once for each time it is armed, when something comes, is due, or was said by wake()",
