@@ -193,7 +193,7 @@ export class Incoming {
 
   /**
    * The same when enough has been read, or something that is counted. What is left keeps no writer waiting for longer than
-   * until more is read, or waited for.
+   * until more is read.
    */
   releaseSome(): void {
     const reader = this.#reader;

@@ -38,8 +38,6 @@ export class Lookout {
   /** Returns when there may be a message, or for no reason, and soon after `until`. */
   wait(incoming: Incoming, until: number): void {
     if (this.#spin(incoming, until)) return;
-    // If this one is killed while it sleeps, the other side still sees that all was read.
-    incoming.release();
     // Of what has been begun, the rest comes over the Unix connection.
     if (!incoming.awaits && this.#sleepsOnWord(incoming, until)) return;
     if (incoming.rest()) loop().poll(Math.max(0, until - performance.now()));

@@ -115,11 +115,11 @@ export class Outgoing {
     return this.#attached.reduce((sum, { count }) => sum + count, 0);
   }
 
-  /** Whether the other side has let go of all that it was shown. */
+  /** Whether the other side has read all that it was shown. */
   get isAllRead(): boolean {
     const writer = this.#writer;
     writer.look();
-    return writer.isReleased(writer.at);
+    return writer.isReleased(writer.at) || writer.hasReaderAsleep;
   }
 
   /** Straight into the ring, where it has room. */

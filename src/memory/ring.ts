@@ -130,6 +130,11 @@ export class RingWriter {
     return ((this.#head - at) | 0) >= 0;
   }
 
+  /** Whether the reader sleeps, as it does when it has read all that is published, and what it keeps of that aside. */
+  get hasReaderAsleep(): boolean {
+    return Atomics.load(this.#words, readerRestsAt) !== rests.awake;
+  }
+
   /** Sees how far the reader has come. */
   look(): void {
     const head = Atomics.load(this.#words, headAt);
