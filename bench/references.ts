@@ -27,6 +27,8 @@ const direct: Record<string, string> = {
   "tcpd-stream": "direct-tcp-stream",
   "socat-stream": "direct-tcp-stream",
   "haproxy-stream": "direct-tcp-stream",
+  "socat-tuned-stream": "direct-tcp-stream",
+  "haproxy-tuned-stream": "direct-tcp-stream",
   "websocketd-rtt": "bun-serve-ws-rtt",
   "websocketd-stream": "bun-serve-ws-stream",
   httpd: "bun-serve-http",

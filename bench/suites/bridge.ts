@@ -31,13 +31,20 @@ interface Bridge {
 
 const small = 64;
 const large = 65536;
-/** What tcpd moves by one call. It has one thread that moves bytes, and so have the others. */
+/** What tcpd moves by one call, for those that can be told to. */
 const bufferBytes = 128 * 1024;
 
+/** As they come. tcpd has one thread that moves bytes, and so have the others. */
 const bridges: readonly Bridge[] = [
   daemon("tcpd", "--no-lookups", "--service"),
-  socat(),
-  haproxy(),
+  socat("socat"),
+  haproxy("haproxy"),
+];
+
+/** With tcpd's buffers, and all that they have for moving bytes. */
+const tunedBridges: readonly Bridge[] = [
+  socat("socat-tuned", "-b", String(bufferBytes)),
+  haproxy("haproxy-tuned", `  tune.bufsize ${bufferBytes}`, "  option splice-auto"),
 ];
 
 export async function runBridge(efforts: Efforts, seats: readonly Seat[]): Promise<SuiteResult> {
@@ -48,8 +55,9 @@ export async function runBridge(efforts: Efforts, seats: readonly Seat[]): Promi
     result.skipped.push(...part.skipped);
   };
   const choose = (candidates: readonly Candidate[]) => choosePresent(candidates, result.skipped);
-  await run(small, efforts.bridge, choose(tcpRows("rtt", "floor_rtt", "sleep")));
-  const streams = choose(tcpRows("stream", "floor_stream")).map((row) => new MeteredRow(row));
+  await run(small, efforts.bridge, choose(tcpRows(bridges, "rtt", "floor_rtt", "sleep")));
+  const streaming = tcpRows([...bridges, ...tunedBridges], "stream", "floor_stream");
+  const streams = choose(streaming).map((row) => new MeteredRow(row));
   await run(large, efforts.bridge, streams);
   result.figures.push(...seats.flatMap(({ placement }) => costsAt(placement, streams)));
   await run(small, efforts.bridge, choose(webRows("rtt", "websocket.ts")));
@@ -82,7 +90,12 @@ function choosePresent(candidates: readonly Candidate[], skipped: Skipped[]): Pa
 }
 
 /** The same two programs, with the one that drives at a port, and a bridge between or none. */
-function tcpRows(what: string, name: string, ...options: string[]): Candidate[] {
+function tcpRows(
+  between: readonly Bridge[],
+  what: string,
+  name: string,
+  ...options: string[]
+): Candidate[] {
   const run = (role: string, place: string) => [program(name), role, place, ...options];
   const port = new Port();
   const direct = new PairRow({
@@ -93,7 +106,7 @@ function tcpRows(what: string, name: string, ...options: string[]): Candidate[] 
   });
   return [
     { row: direct, missing: null },
-    ...bridges.map((bridge) => {
+    ...between.map((bridge) => {
       const { row, missing } = bridgeRow(bridge, what, {
         server: (path) => run("serve", path),
         driver: (_path, at) => run("drive", `tcp:${at}`),
@@ -178,32 +191,31 @@ function daemon(name: string, ...options: string[]): Bridge {
   };
 }
 
-/** With the buffer that tcpd has: its own is of 8 KiB. */
-function socat(): Bridge {
-  return tool("socat", (socat, port, path) => {
+function socat(name: string, ...options: string[]): Bridge {
+  return tool("socat", name, (socat, port, path) => {
     const listen = `TCP-LISTEN:${port},bind=127.0.0.1,reuseaddr,nodelay`;
-    return [socat, "-b", String(bufferBytes), listen, `UNIX-CONNECT:${path}`];
+    return [socat, ...options, listen, `UNIX-CONNECT:${path}`];
   });
 }
 
-/** It has no options for what it does, but a file. */
-function haproxy(): Bridge {
-  return tool("haproxy", (haproxy, port, path) => {
+/** It has no options for what it does, but a file: `ofAll` is for all of it, `ofEach` for what it connects. */
+function haproxy(name: string, ofAll: string = "", ofEach: string = ""): Bridge {
+  return tool("haproxy", name, (haproxy, port, path) => {
     const file = `${path}.cfg`;
-    writeFileSync(file, haproxyConfiguration(port, path));
+    writeFileSync(file, haproxyConfiguration(port, path, ofAll, ofEach));
     return [haproxy, "-db", "-q", "-f", file];
   });
 }
 
-function haproxyConfiguration(port: number, path: string): string {
+function haproxyConfiguration(port: number, path: string, ofAll: string, ofEach: string): string {
   return [
     "global",
     "  nbthread 1",
-    `  tune.bufsize ${bufferBytes}`,
+    ofAll,
     "  maxconn 64",
     "defaults",
     "  mode tcp",
-    "  option splice-auto",
+    ofEach,
     "  timeout connect 10s",
     "  timeout client 1h",
     "  timeout server 1h",
@@ -214,9 +226,13 @@ function haproxyConfiguration(port: number, path: string): string {
   ].join("\n");
 }
 
-function tool(name: string, command: (tool: string, port: number, path: string) => string[]) {
-  const found = findTool(name);
-  const missing = found === null ? `there is no ${name} on this machine` : null;
+function tool(
+  program: string,
+  name: string,
+  command: (tool: string, port: number, path: string) => string[],
+) {
+  const found = findTool(program);
+  const missing = found === null ? `there is no ${program} on this machine` : null;
   const bridge: Bridge = {
     name,
     kind: "peer",
