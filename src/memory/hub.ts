@@ -50,7 +50,7 @@ class Hub {
       this.#sleptAt = now;
       this.#expects = false;
     }
-    if (this.#linger.worthwhile || !socket.rest()) this.#look(socket);
+    this.wait(socket);
   }
 
   /** Something was written, and the answer is likely to be quick. Who sleeps goes on if looking is not worth it. */

@@ -23,7 +23,7 @@ import { Hold } from "./hold.ts";
 import type { SocketSettings } from "./options.ts";
 import { roundUp } from "./outgoing.ts";
 import { passedHeldMax, passedMax } from "./passing.ts";
-import { Corrupt, Ring, RingReader } from "./ring.ts";
+import { Corrupt, Ring, RingReader, sleptOn } from "./ring.ts";
 import { wake } from "./wake.ts";
 
 const nsPerMs = 1e6;
@@ -188,7 +188,7 @@ export class Incoming {
     const reader = this.#reader;
     const isKept = this.#awaited !== undefined || this.#shown !== undefined;
     const how = reader.release(this.#holds[0] ?? (isKept ? this.#begin : reader.at));
-    if (how !== rests.awake) wake(how, this.#link, this.#segment, reader.headAt);
+    if (how !== rests.awake) wake(how, this.#link, this.#segment, sleptOn.byWriter);
   }
 
   /**
@@ -304,7 +304,7 @@ export class Incoming {
   sleep(ms: number): boolean {
     const reader = this.#reader;
     if (!reader.rest(rests.word)) return true;
-    this.#segment.sleep(reader.tailAt, reader.seen, Math.ceil(ms * nsPerMs));
+    this.#segment.sleep(sleptOn.byReader, reader.seen, Math.ceil(ms * nsPerMs));
     // Whoever has written something has seen how this one sleeps, and that it is woken.
     return reader.ready || !reader.rest(rests.awake);
   }

@@ -18,7 +18,7 @@ import { tagBytes } from "../native/seal.ts";
 import type { Segment } from "../native/shared-memory.ts";
 import { value } from "../native/shared-memory.ts";
 import { passedBytesMax, passedMax } from "./passing.ts";
-import { Ring, RingWriter } from "./ring.ts";
+import { Ring, RingWriter, sleptOn } from "./ring.ts";
 import { wake } from "./wake.ts";
 
 /** What is written while others are waited for is shown to them after so many bytes. */
@@ -187,7 +187,7 @@ export class Outgoing {
   /** Shows the other side what was written. */
   publish(): void {
     const how = this.#writer.publish();
-    if (how !== rests.awake) wake(how, this.#link, this.#segment, this.#writer.tailAt);
+    if (how !== rests.awake) wake(how, this.#link, this.#segment, sleptOn.byReader);
   }
 
   /** Whether there is room now that was not there when it was asked for: once. */

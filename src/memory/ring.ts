@@ -18,6 +18,9 @@ const headAt = memoryConstants.head_at / 4;
 const readerRestsAt = memoryConstants.reader_rests_at / 4;
 const writerRestsAt = memoryConstants.writer_rests_at / 4;
 
+/** Where the words lie, in bytes, that one may sleep on: a reader until there is a message, and a writer until there is room. */
+export const sleptOn = { byReader: memoryConstants.tail_at, byWriter: memoryConstants.head_at };
+
 /** What the other side wrote makes no sense. */
 export class Corrupt extends Error {
   /** Why the connection ends. */
@@ -116,9 +119,6 @@ export class RingWriter {
   rests(how: number): void {
     Atomics.store(this.#words, writerRestsAt, how);
   }
-
-  /** Where the word lies, in bytes, that a reader may sleep on. */
-  readonly tailAt: number = 4 * tailAt;
 
   /** Where the next record begins. */
   get at(): number {
@@ -236,9 +236,6 @@ export class RingReader {
     return Atomics.load(this.#words, word) >>> 0;
   }
 
-  /** Where the word lies, in bytes, that a writer may sleep on. */
-  readonly headAt: number = 4 * headAt;
-
   /** Says how this side sleeps until there is a message. False, and it does not, if there is one now. */
   rest(how: number): boolean {
     Atomics.store(this.#words, readerRestsAt, how);
@@ -252,9 +249,7 @@ export class RingReader {
     Atomics.store(this.#words, readerRestsAt, rests.awake);
   }
 
-  /** Where the word lies, in bytes, that changes when there is a message, and what it is until then. */
-  readonly tailAt: number = 4 * tailAt;
-
+  /** What the word is that it may sleep on, until there is a message. */
   get seen(): number {
     return this.#tail >>> 0;
   }

@@ -65,7 +65,7 @@ export class Traffic {
     this.watchStall();
   }
 
-  /** Whether the other side has let go of all that it was shown. */
+  /** Whether the other side has read all that it was shown. */
   get isAllRead(): boolean {
     try {
       return this.outgoing.isAllRead;

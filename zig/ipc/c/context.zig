@@ -300,8 +300,9 @@ pub fn endBell(given: ?*Context) callconv(.c) i32 {
 /// Returns 1 if there is something to report at once, so that nothing is waited for. A context with a bell takes no callback.
 pub fn arm(given: ?*Context, callback: ?ipc.waiter.Callback) callconv(.c) i32 {
     const context = Context.enter(given) catch |failure| return codes.of(failure);
-    const takes_callback = !context.hasBell() or (context.guest == null and context.waiter.?.bell == .callback);
-    if ((callback != null) != takes_callback) return context.fail(error.InvalidArgument, 0);
+    const is_threaded = if (context.waiter) |waiter| waiter.bell == .descriptor else false;
+    const has_bell = context.guest != null or is_threaded;
+    if ((callback == null) != has_bell) return context.fail(error.InvalidArgument, 0);
     if (context.inner.pending()) return 1;
     if (context.guest) |*guest| {
         guest.arm(&context.inner.system, context.nextDeadline()) catch |failure| return context.fail(failure, 0);

@@ -17,6 +17,13 @@ const expectError = testing.expectError;
 const ms = std.time.ns_per_ms;
 const nothing: [2][]const u8 = .{ "", "" };
 
+/// What is read at one end, and written at the other.
+fn openPipe() ![2]sys.Fd {
+    var ends: [2]sys.Fd = undefined;
+    try expectEqual(0, std.c.pipe(&ends));
+    return ends;
+}
+
 pub fn Suite(comptime kind: Kind) type {
     return struct {
         /// Two connections that are bound together, and the raw sockets at their far ends.
@@ -247,8 +254,7 @@ pub fn Suite(comptime kind: Kind) type {
             try rig.begin(kind);
             defer rig.end();
             const peer = try rig.pair(.{});
-            var ends: [2]sys.Fd = undefined;
-            try expectEqual(0, std.c.pipe(&ends));
+            const ends = try openPipe();
             const external = try rig.context.addExternal(ends[1]);
             rig.system.close(ends[1]);
             const handle = try rig.context.addSwitch(.{ peer.handle, external }, nothing);
@@ -271,8 +277,7 @@ pub fn Suite(comptime kind: Kind) type {
             var rig: Rig = undefined;
             try rig.begin(kind);
             defer rig.end();
-            var ends: [2][2]sys.Fd = undefined;
-            for (&ends) |*pipe| try expectEqual(0, std.c.pipe(pipe));
+            const ends = [_][2]sys.Fd{ try openPipe(), try openPipe() };
             defer for (ends) |pipe| for (pipe) |fd| rig.system.close(fd);
             for ([_]u1{ 0, 1 }) |at| {
                 const one = try rig.context.addExternal(ends[0][at]);
@@ -290,8 +295,7 @@ pub fn Suite(comptime kind: Kind) type {
             try rig.begin(kind);
             defer rig.end();
             const peer = try rig.pair(.{});
-            var ends: [2]sys.Fd = undefined;
-            try expectEqual(0, std.c.pipe(&ends));
+            const ends = try openPipe();
             defer for (ends) |fd| rig.system.close(fd);
             const source = try rig.context.addExternal(ends[0]);
             for ([_][2]Handle{ .{ peer.handle, source }, .{ source, peer.handle } }, [_]u1{ 1, 0 }) |two, unwritable| {
@@ -311,8 +315,7 @@ pub fn Suite(comptime kind: Kind) type {
             try rig.begin(kind);
             defer rig.end();
             const peer = try rig.pair(.{});
-            var ends: [2]sys.Fd = undefined;
-            try expectEqual(0, std.c.pipe(&ends));
+            const ends = try openPipe();
             const source = try rig.context.addExternal(ends[0]);
             rig.system.close(ends[0]);
             try rig.context.pause(peer.handle, true);
