@@ -57,10 +57,11 @@ export class Segment {
   }
 }
 
-/** Looking once is much quicker than asking whether somebody wants the processor. */
-const looksPerVainYield = 32;
+/** Looking once is much quicker than asking whether somebody wants the processor, which is done ever less often in vain. */
+const looksPerVainYield = { least: 32, most: 2048 };
 const yielding = { never: 0, others: 1, nobody: 2 } as const;
 let yielded: number = yielding.others;
+let looksPerYield = looksPerVainYield.least;
 let looks = 0;
 
 /**
@@ -69,8 +70,11 @@ let looks = 0;
  */
 export function yieldProcessor(): boolean {
   if (yielded === yielding.never) return false;
-  if (yielded === yielding.nobody && ++looks % looksPerVainYield !== 0) return false;
+  if (yielded === yielding.nobody && ++looks < looksPerYield) return false;
+  looks = 0;
   yielded = memoryLibrary().calls.earshot_memory_yield();
+  const { least, most } = looksPerVainYield;
+  looksPerYield = yielded === yielding.nobody ? Math.min(2 * looksPerYield, most) : least;
   return yielded === yielding.others;
 }
 
