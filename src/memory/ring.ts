@@ -175,7 +175,7 @@ export class RingReader {
 
   /** Comes to the next message, if there is one: `kind`, `start` and `length` tell of it. */
   next(): boolean {
-    if (this.#at === this.#tail && !this.#look()) return false;
+    if (!this.ready) return false;
     const record = headBytes + (this.#at & this.#mask);
     const word = record >>> 2;
     // Once each: a second load might find something else. What the tail has shown needs no atomic load, which takes as long
@@ -224,9 +224,12 @@ export class RingReader {
     return wakes(this.#words, writerRestsAt);
   }
 
-  /** Whether there is a message. */
+  /**
+   * Whether there is a message. What has just been written may be missed, so who is going to sleep asks `rest`: a plain load
+   * comes first, as an atomic one takes the cache line from the writer (JavaScriptCore adds 0, locked).
+   */
   get ready(): boolean {
-    return this.#at !== this.#tail || this.#look();
+    return this.#at !== this.#tail || (this.#words[tailAt] !== this.#tail && this.#look());
   }
 
   /** The payload that `next` came to, as a number of 64 bits. Throws `Corrupt` beyond 2^32. */
