@@ -1,14 +1,18 @@
 /**
- * The row `memory-loan`: a message that is written where it is sent from and read where it lies, and a short answer. What
- * is timed is from its commit to the answer in hand; it is filled before that. The server answers with what it finds at
- * both ends, and then compares all of it and says so, while the next one is filled: so nobody waits in a timed trip for
- * what comes after the one before.
+ * The rows `memory-loan` and `memory-loan-hot`: a message that is written where it is sent from and read where it lies, and
+ * a short answer. What is timed is from its commit to the answer in hand; it is filled before that. The server answers with
+ * what it finds at both ends, and then compares all of it and says so, while the next one is filled: so nobody waits in a
+ * timed trip for what comes after the one before.
+ *
+ * Between two trips the driver writes a megabyte, and the server reads one, however short the message is: the rest of it is
+ * memory of their own. So their caches are in the same state, and what is compared is the length of messages alone. With the
+ * option `hot` there is nothing but the message.
  */
 
 import { basename, dirname } from "node:path";
 import { ClientSocket, type ServerConnection, ServerSocket } from "../../src/memory/index.ts";
 import { ready } from "./control.ts";
-import { hashOf, Pattern, sumOfEnds } from "./pattern.ts";
+import { Loan, sumOfEnds } from "./pattern.ts";
 import { readRole } from "./role.ts";
 import { driveLoans } from "./round-trips.ts";
 
@@ -20,20 +24,56 @@ const options = {
   ring: 4 * 1024 * 1024,
   spin: Number(role.options[0]),
 };
+const isHot = role.options[1] === "hot";
+const megabyte = 1024 * 1024;
 const compared = new Uint8Array(4);
 const answer = new DataView(new ArrayBuffer(4));
 
+/** What is written or read beside messages of one length. It moves on as they do in the ring. */
+class Beside {
+  readonly #memory: Uint8Array;
+  readonly #loan: Loan;
+  #at = 0;
+
+  constructor(messageBytes: number) {
+    this.#loan = new Loan(isHot ? 0 : megabyte - messageBytes, 0);
+    this.#memory = new Uint8Array(this.#loan.bytes === 0 ? 0 : options.ring);
+    for (let at = 0; at < this.#memory.length; at += megabyte) this.write();
+  }
+
+  write(): void {
+    if (this.#loan.bytes > 0) this.#loan.fill(this.#next());
+  }
+
+  read(): void {
+    if (this.#loan.bytes > 0) this.#loan.compare(this.#next());
+  }
+
+  #next(): Uint8Array {
+    const at = this.#at;
+    this.#at = (at + megabyte) % options.ring;
+    return this.#memory.subarray(at, at + this.#loan.bytes);
+  }
+}
+
+const allBesides = new Map<number, Beside>();
+
+function beside(messageBytes: number): Beside {
+  const made = allBesides.get(messageBytes) ?? new Beside(messageBytes);
+  allBesides.set(messageBytes, made);
+  return made;
+}
+
 function serve(socket: ServerConnection): void {
   let count = 0;
-  let bytes = 0;
   for (let message = socket.read(); message; message = socket.read()) {
     answer.setUint32(0, sumOfEnds(message));
     socket.write(answer);
     // The payloads begin anew with each round, which the driver says by a message of one byte.
     if (message.length === 1) count = 0;
     else {
-      if (message.length !== bytes) bytes = message.length;
-      if (hashOf(message) !== Pattern.of(bytes).hash(count)) throw new Error("wrong message");
+      new Loan(message.length, count).compare(message);
+      beside(message.length).read();
       count += 1;
       socket.write(compared);
     }
@@ -61,10 +101,11 @@ if (role.name === "serve") {
       client.write(new Uint8Array(1));
       read();
     },
-    fill(payload) {
-      const room = client.reserve(payload.length);
+    fill(loan) {
+      const room = client.reserve(loan.bytes);
       if (room === undefined) throw new Error("there is no room");
-      room.set(payload);
+      loan.fill(room);
+      beside(loan.bytes).write();
     },
     trip() {
       client.commit();

@@ -16,7 +16,11 @@ const key = Buffer.from("key");
 
 driveLoans({
   begin: () => undefined,
-  fill: (payload) => passwords.set(key, payload),
+  fill(loan) {
+    const value = new Uint8Array(loan.bytes);
+    loan.fill(value);
+    passwords.set(key, value);
+  },
   trip: () => sumOfEnds(passwords.get(key)),
 });
 passwords.close();

@@ -4,7 +4,7 @@
  */
 
 import { now, type Plan, plans, ready, report } from "./control.ts";
-import { Pattern, sumOfEnds } from "./pattern.ts";
+import { Loan, Pattern } from "./pattern.ts";
 
 const warmTrips = 16; // enough to have both processes awake and their caches filled
 const samplesMax = 1 << 16; // as many as the line to the benchmark can reasonably carry
@@ -31,6 +31,10 @@ class Samples {
 
   compare(answer: Uint8Array): void {
     if (Buffer.compare(answer, this.#payload) !== 0) throw new Error("wrong answer");
+  }
+
+  get count(): number {
+    return this.#count;
   }
 
   begin(): void {
@@ -75,7 +79,7 @@ export function driveBlocking(trip: (payload: Uint8Array) => Uint8Array): void {
 export interface Loans {
   /** Before each round. */
   begin: () => void;
-  fill: (payload: Uint8Array) => void;
+  fill: (loan: Loan) => void;
   trip: () => number;
   /** Waits until all of it was compared. */
   settle?: () => void;
@@ -88,14 +92,14 @@ export function driveLoans({ begin: start, fill, trip, settle }: Loans): void {
     const samples = new Samples(plan);
     let lent = 0;
     const lend = () => {
-      const payload = samples.write();
-      fill(payload);
+      const loan = new Loan(plan.bytes, samples.count);
+      fill(loan);
       if (lent > 0) settle?.();
       lent += 1;
       const begin = now();
       const answer = trip();
       const nanoseconds = now() - begin;
-      if (answer !== sumOfEnds(payload)) throw new Error("wrong answer");
+      if (answer !== loan.sumOfEnds) throw new Error("wrong answer");
       samples.keep(nanoseconds);
     };
     start();

@@ -40,7 +40,11 @@ export async function runMemory(efforts: Efforts, seats: readonly Seat[]): Promi
     ...zeromqRows(result.skipped),
   ];
   await run(trips, [small], efforts.rtt);
-  await run([bunRow("memory-loan", "earshot", "memory-loan.ts", spin)], [small, lent], efforts.rtt);
+  const loans = [
+    bunRow("memory-loan", "earshot", "memory-loan.ts", spin),
+    bunRow("memory-loan-hot", "earshot", "memory-loan.ts", spin, "hot"),
+  ];
+  await run(loans, [small, lent], efforts.rtt);
   await run([bunRow("memory-connect", "earshot", "memory-connect.ts")], [small], efforts.rtt);
   const streams = [
     bunRow("memory-stream", "earshot", "memory-stream.ts"),
