@@ -1,8 +1,8 @@
 /**
  * The rows `memory-loan` and `memory-loan-hot`: a message that is written where it is sent from and read where it lies, and
  * a short answer. What is timed is from its commit to the answer in hand; it is filled before that. The server answers with
- * what it finds at both ends, and then compares all of it and says so, while the next one is filled: so nobody waits in a
- * timed trip for what comes after the one before.
+ * what it finds at both ends. When it is told that the answer is there it compares all of the message, and says so, while the
+ * next one is filled: so nothing else is done in a timed trip, even on one processor.
  *
  * Between two trips the driver writes a megabyte, and the server reads one, however short the message is: the rest of it is
  * memory of their own. So their caches are in the same state, and what is compared is the length of messages alone. With the
@@ -26,7 +26,7 @@ const options = {
 };
 const isHot = role.options[1] === "hot";
 const megabyte = 1024 * 1024;
-const compared = new Uint8Array(4);
+const word = new Uint8Array(4);
 const answer = new DataView(new ArrayBuffer(4));
 
 /** What is written or read beside messages of one length. It moves on as they do in the ring. */
@@ -72,10 +72,13 @@ function serve(socket: ServerConnection): void {
     // The payloads begin anew with each round, which the driver says by a message of one byte.
     if (message.length === 1) count = 0;
     else {
+      const hold = socket.hold();
+      socket.read();
       new Loan(message.length, count).compare(message);
+      hold.release();
       beside(message.length).read();
       count += 1;
-      socket.write(compared);
+      socket.write(word);
     }
   }
 }
@@ -98,7 +101,7 @@ if (role.name === "serve") {
   };
   driveLoans({
     begin() {
-      client.write(new Uint8Array(1));
+      client.write(word.subarray(0, 1));
       read();
     },
     fill(loan) {
@@ -111,6 +114,7 @@ if (role.name === "serve") {
       client.commit();
       return read();
     },
+    after: () => client.write(word),
     settle: read,
   });
   await client.close();

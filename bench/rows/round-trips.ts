@@ -81,12 +81,14 @@ export interface Loans {
   begin: () => void;
   fill: (loan: Loan) => void;
   trip: () => number;
+  /** Right after each trip. */
+  after?: () => void;
   /** Waits until all of it was compared. */
   settle?: () => void;
 }
 
 /** Each trip blocks until the answer is there. */
-export function driveLoans({ begin: start, fill, trip, settle }: Loans): void {
+export function driveLoans({ begin: start, fill, trip, after, settle }: Loans): void {
   ready();
   for (const plan of plans()) {
     const samples = new Samples(plan);
@@ -99,6 +101,7 @@ export function driveLoans({ begin: start, fill, trip, settle }: Loans): void {
       const begin = now();
       const answer = trip();
       const nanoseconds = now() - begin;
+      after?.();
       if (answer !== loan.sumOfEnds) throw new Error("wrong answer");
       samples.keep(nanoseconds);
     };

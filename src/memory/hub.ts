@@ -14,7 +14,7 @@ import { drainMicrotasks } from "bun:jsc";
 import { turnMs } from "../ipc/context.ts";
 import { Linger } from "../ipc/linger.ts";
 import { loop } from "../ipc/loop.ts";
-import { yieldProcessor } from "../native/shared-memory.ts";
+import { isCrowded, yieldProcessor } from "../native/shared-memory.ts";
 
 /** How long nothing may come until all go to sleep. */
 const lingerMs = 0.05;
@@ -56,7 +56,7 @@ class Hub {
   /** Something was written, and the answer is likely to be quick. Who sleeps goes on if looking is not worth it. */
   expect(socket: Watched): void {
     if (this.#awake.has(socket)) return;
-    if (this.#linger.worthwhile) {
+    if (this.#mayLook) {
       this.#look(socket);
     } else if (!this.#expects) {
       // What counts is how long the answer takes, and not when somebody thought of a question.
@@ -68,7 +68,11 @@ class Hub {
   /** It waits for room: it is looked at while that is worth it, and else it sleeps until there is some. */
   wait(socket: Watched): void {
     if (this.#awake.has(socket)) return;
-    if (this.#linger.worthwhile || !socket.rest()) this.#look(socket);
+    if (this.#mayLook || !socket.rest()) this.#look(socket);
+  }
+
+  get #mayLook(): boolean {
+    return this.#linger.worthwhile && !isCrowded();
   }
 
   #look(socket: Watched): void {
@@ -114,7 +118,7 @@ class Hub {
           drainMicrotasks();
           this.#linger.found();
           now = quietSince = performance.now();
-        } else if (!this.#linger.worthwhile) {
+        } else if (!this.#mayLook) {
           this.#sleep();
           now = performance.now();
         } else if (this.#lookedInVain()) {

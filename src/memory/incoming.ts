@@ -56,6 +56,8 @@ export class Incoming {
   #isPassed = false;
   #isHeld = false;
   #descriptors = noDescriptors;
+  /** Nothing more will be written. */
+  over = false;
   readonly #seal: Seal | undefined;
   /** By how much what comes in is longer than the message. */
   readonly #overhead: number;
@@ -276,6 +278,7 @@ export class Incoming {
 
   /** The other side is gone: what it had written is all there will be, whoever goes on writing. */
   freeze(): void {
+    this.over = true;
     this.#reader.freeze();
   }
 
@@ -311,6 +314,7 @@ export class Incoming {
 
   /** What is held is held no more, and what has come and was not read is closed. */
   close(): void {
+    this.over = true;
     const arrivals = this.#arrivals.flat();
     attendedHeld.letGo(this.#link.peer.uid, arrivals.length);
     passedHeld.letGo(this.#link.peer.uid, this.#values.length);

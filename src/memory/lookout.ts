@@ -10,7 +10,7 @@
 
 import { Linger } from "../ipc/linger.ts";
 import { loop } from "../ipc/loop.ts";
-import { yieldProcessor } from "../native/shared-memory.ts";
+import { isCrowded, yieldProcessor } from "../native/shared-memory.ts";
 import type { Incoming } from "./incoming.ts";
 
 /** Whatever else this thread is told of waits for so long. Beside it, what waking by a frame costs more is little. */
@@ -58,24 +58,39 @@ export class Lookout {
     return this.#isBusy;
   }
 
-  /** Whether there is a message within a short while. */
+  #mayLook(incoming: Incoming, until: number): boolean {
+    if (this.#spinMs === 0 || incoming.awaits || !this.#linger.worthwhile || isCrowded())
+      return false;
+    return until === Infinity || performance.now() < until;
+  }
+
+  /** Whether there is a message within a short while, or none will ever come. */
   #spin(incoming: Incoming, until: number): boolean {
-    if (this.#spinMs === 0 || incoming.awaits || !this.#linger.worthwhile) return false;
+    if (!this.#mayLook(incoming, until)) return false;
     incoming.prepare();
     // The clock is asked after the first looks: where the caches are cold, that takes as long as an answer.
-    for (let spinUntil = Infinity; ; ) {
+    let spinUntil = Infinity;
+    let heardAt = 0;
+    while (!isCrowded()) {
       if (comes(incoming)) {
         this.#linger.found();
         return true;
       }
       const now = performance.now();
       if (spinUntil === Infinity) {
-        if (now >= until) return false;
         spinUntil = Math.min(now + this.#spinMs, until);
+        heardAt = now;
       }
-      if (now >= spinUntil) break;
+      if (now >= spinUntil) {
+        this.#linger.vain();
+        return false;
+      }
+      if (now - heardAt >= wordMs) {
+        heardAt = now;
+        loop().poll();
+        if (incoming.over) return true;
+      }
     }
-    this.#linger.vain();
     return false;
   }
 }

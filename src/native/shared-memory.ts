@@ -59,7 +59,8 @@ export class Segment {
 
 /** Looking once is much quicker than asking whether somebody wants the processor, which is done ever less often in vain. */
 const looksPerVainYield = { least: 32, most: 2048 };
-const yielding = { never: 0, others: 1, nobody: 2 } as const;
+/** What `earshot_memory_yield` says: there are other processors, others had this one, nobody wanted it, somebody computes. */
+const yielding = { never: 0, others: 1, nobody: 2, crowd: 3 } as const;
 let yielded: number = yielding.others;
 let looksPerYield = looksPerVainYield.least;
 let looks = 0;
@@ -75,7 +76,17 @@ export function yieldProcessor(): boolean {
   yielded = memoryLibrary().calls.earshot_memory_yield();
   const { least, most } = looksPerVainYield;
   looksPerYield = yielded === yielding.nobody ? Math.min(2 * looksPerYield, most) : least;
-  return yielded === yielding.others;
+  return yielded !== yielding.nobody && yielded !== yielding.never;
+}
+
+/**
+ * Whether somebody computes on the only processor that this process has. He would keep it for milliseconds with each look,
+ * while whoever sleeps instead is woken before him.
+ */
+export function isCrowded(): boolean {
+  if (yielded !== yielding.crowd) return false;
+  yielded = memoryLibrary().calls.earshot_memory_yield();
+  return yielded === yielding.crowd;
 }
 
 /** A message in memory of its own. */

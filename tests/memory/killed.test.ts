@@ -2,7 +2,12 @@
 
 import { describe, expect, test } from "bun:test";
 import type { End } from "../../src/index.ts";
-import { ClientSocket, type ServerConnection, ServerSocket } from "../../src/memory/index.ts";
+import {
+  ClientSocket,
+  type ServerConnection,
+  type ServerOptions,
+  ServerSocket,
+} from "../../src/memory/index.ts";
 import { Child } from "../kit/child.ts";
 import { mapsOf } from "../kit/maps.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
@@ -23,7 +28,7 @@ class Survivor implements AsyncDisposable {
   readonly ends: End[] = [];
   readonly errors: unknown[] = [];
 
-  static async listen(): Promise<Survivor> {
+  static async listen(options: Pick<ServerOptions, "spin"> = {}): Promise<Survivor> {
     const survivor = new Survivor();
     const { server } = survivor;
     server.onData = (_, bytes) => {
@@ -33,7 +38,7 @@ class Survivor implements AsyncDisposable {
       survivor.ends.push(end);
     };
     server.onError = (_, error) => survivor.errors.push(error);
-    await server.listen("pong", { rundir: survivor.scratch.path, ring });
+    await server.listen("pong", { ...options, rundir: survivor.scratch.path, ring });
     return survivor;
   }
 
@@ -80,6 +85,22 @@ describe("a process that", () => {
     process.kill(writer.pid, "SIGKILL");
     expect(new TextDecoder().decode(socket.read()!)).toBe("whole");
     expect(socket.read()).toBeNull();
+    await writer.exited;
+  });
+
+  test("is killed makes an end of read(), however long that looks before it sleeps", async () => {
+    const spinMs = 20_000;
+    await using survivor = await Survivor.listen({ spin: spinMs * 1e6 });
+    const { promise, resolve } = Promise.withResolvers<ServerConnection>();
+    survivor.server.onData = undefined;
+    survivor.server.onConnection = resolve;
+    const settings = { rundir: survivor.scratch.path };
+    await using writer = await Child.start(program("writer"), settings);
+    const socket = await within("a connection", promise);
+    process.kill(writer.pid, "SIGKILL");
+    const since = performance.now();
+    expect(socket.read({ timeout: spinMs })).toBeNull();
+    expect(performance.now() - since).toBeLessThan(spinMs / 4);
     await writer.exited;
   });
 

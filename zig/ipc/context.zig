@@ -129,8 +129,6 @@ pub fn ContextType(comptime World: type) type {
         /// As many were accepted as may be in one go, and the poller has not been asked since who of them has spoken.
         unheard: bool = false,
         spin_credit: u32 = 0,
-        /// Until then others compute on the only processor, and nothing is looked for.
-        contended_until_ns: u64 = 0,
         woken: bool = false,
         poll_buffer: [poll_ready_max]pollers.Ready = undefined,
         /// What switches move their bytes through; there is none before there is a switch.

@@ -22,12 +22,6 @@ const unpolled_batches_max = 8;
 const spin_rounds_per_poll = 16;
 /// How many waits in a row may spin in vain before the context stops spinning.
 const spin_credit_max = 4;
-/// On the only processor that there is, whoever looks lets others run between two looks. If they kept it for so long, one
-/// of them computes, as a compiler does, and gives nothing back: the system takes each yield for a share given up, and
-/// would put off who yields for longer and longer.
-const contended_ns = 2 * std.time.ns_per_ms;
-/// Then it is slept in the poller for so long, out of which whoever has waited is woken before those who compute.
-const contended_rest_ns = 10 * std.time.ns_per_ms;
 
 pub fn WaitType(comptime Context: type) type {
     return struct {
@@ -80,7 +74,7 @@ pub fn WaitType(comptime Context: type) type {
             const start_ns = clock(context, timed);
             const deadline_ns = if (timeout_ns < 0) std.math.maxInt(u64) else start_ns +| @as(u64, @intCast(timeout_ns));
             var now_ns = start_ns;
-            if (spin > 0 and start_ns >= context.contended_until_ns) {
+            if (spin > 0 and context.yielder.mayLook(start_ns)) {
                 if (try look(context, @min(start_ns +| spin, deadline_ns))) {
                     context.spin_credit = spin_credit_max;
                     return;
@@ -119,8 +113,7 @@ pub fn WaitType(comptime Context: type) type {
                     std.atomic.spinLoopHint();
                     continue;
                 };
-                if (after_ns - now_ns < contended_ns) continue;
-                context.contended_until_ns = after_ns + contended_rest_ns;
+                if (context.yielder.mayLook(after_ns)) continue;
                 // What came meanwhile is looked for once more.
                 until_ns = 0;
                 rounds = spin_rounds_per_poll - 2;

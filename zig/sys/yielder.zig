@@ -14,6 +14,12 @@ const gap_ns_min = 1500;
 /// Between two that were in vain there is no more than this, and so a yield takes some fiftieth of a long look.
 const gap_ns_max = 20 * std.time.ns_per_us;
 
+/// If others kept it for so long, one of them computes, as a compiler does, and gives nothing back: the system takes each
+/// yield for a share given up, and would put off who yields for longer and longer.
+const crowded_ns = 2 * std.time.ns_per_ms;
+/// Then it is not looked for so long, but slept, out of which whoever has waited is woken before those who compute.
+const crowded_rest_ns = 10 * std.time.ns_per_ms;
+
 pub const Yielder = struct {
     /// There is another processor for whoever is waited for.
     needless: bool,
@@ -21,9 +27,16 @@ pub const Yielder = struct {
     vain: u8 = 0,
     gap_ns: u64 = 0,
     due_ns: u64 = 0,
+    /// Until then others compute on the only processor.
+    crowded_until_ns: u64 = 0,
 
     pub fn init(system: anytype) Yielder {
         return .{ .needless = system.processorsUsable() > 1 };
+    }
+
+    /// Whether to look is better than to sleep at that time of `monotonic`.
+    pub fn mayLook(yielder: *const Yielder, now_ns: u64) bool {
+        return now_ns >= yielder.crowded_until_ns;
     }
 
     /// Returns when others have had their turn: a time of `monotonic`, of which `now_ns` is one. Null if there was none.
@@ -34,6 +47,7 @@ pub const Yielder = struct {
         yielder.vain = if (after_ns -| now_ns < switched_ns) yielder.vain +| 1 else 0;
         yielder.gap_ns = if (yielder.vain < vain_min) 0 else @min(2 * yielder.gap_ns + gap_ns_min, gap_ns_max);
         yielder.due_ns = after_ns + yielder.gap_ns;
+        if (after_ns -| now_ns >= crowded_ns) yielder.crowded_until_ns = after_ns + crowded_rest_ns;
         return after_ns;
     }
 };
@@ -93,6 +107,16 @@ test "where nobody wants the processor it is hardly ever given away, and at once
     try std.testing.expect(shared.look(&yielder, std.time.ns_per_ms) < 60);
     shared.others_ns = 1200;
     try std.testing.expect(shared.look(&yielder, gap_ns_max + 10 * 1700) >= 10);
+}
+
+test "where somebody computes nobody looks for a while" {
+    var shared: Shared = .{ .others_ns = crowded_ns };
+    var yielder: Yielder = .init(&shared);
+    try std.testing.expect(yielder.mayLook(shared.now_ns));
+    const after_ns = yielder.yield(&shared, shared.now_ns).?;
+    try std.testing.expect(!yielder.mayLook(after_ns));
+    try std.testing.expect(!yielder.mayLook(after_ns + crowded_rest_ns - 1));
+    try std.testing.expect(yielder.mayLook(after_ns + crowded_rest_ns));
 }
 
 test "with several processors it is never given away" {

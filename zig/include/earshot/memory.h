@@ -223,7 +223,9 @@ void earshot_memory_wake(const uint32_t *word);
 
 /* For who looks for something again and again: lets others run where this process has a single processor,
  * since whoever is looked for might not run otherwise. Returns 1 if they did, and 2 if nobody wanted to, which
- * makes further calls wait with it for up to 20 us. With several processors 0, at once and always. */
+ * makes further calls wait with it for up to 20 us. 3 if somebody computes there: for 10 ms from then on nobody is let
+ * run and 3 returned, and whoever sleeps meanwhile (earshot_memory_sleep) is told sooner than who looks. With several
+ * processors 0, at once and always. */
 int32_t earshot_memory_yield(void);
 
 /* ---- messages that are too long for a ring ---- */

@@ -52,7 +52,10 @@ pub fn yield() callconv(.c) i32 {
     if (yielder == null) yielder = .init(&system);
     const own = &yielder.?;
     if (own.needless) return 0;
-    _ = own.yield(&system, system.monotonic()) orelse return 2;
+    const now_ns = system.monotonic();
+    if (!own.mayLook(now_ns)) return 3;
+    const after_ns = own.yield(&system, now_ns) orelse return 2;
+    if (!own.mayLook(after_ns)) return 3;
     return if (own.gap_ns > 0) 2 else 1;
 }
 
