@@ -71,6 +71,8 @@ export class ServerSocket implements AsyncDisposable {
   readonly #sockets = new Set<ServerConnection>();
   readonly #begun = new WeakMap<Connection, ServerConnection>();
   #service: Service | undefined;
+  /** While `listen` is under way. */
+  #starting: { readonly name: string; readonly end: AbortController } | undefined;
   #name = "";
   #settings = socketSettings({});
   #connectionsMax = connectionsMost;
@@ -116,10 +118,17 @@ export class ServerSocket implements AsyncDisposable {
     throw new IpcError("ECLOSED", "ECLOSED: the server does not listen");
   }
 
-  /** Serves `name` through memory, from now on. Throws EADDRINUSE, with the owner's process, if somebody does already. */
+  /**
+   * Serves `name` through memory, from now on. Throws EADDRINUSE, with the owner's process, if somebody does already, and
+   * ECLOSED if the server was closed meanwhile. It can be called again then, or once the server is closed.
+   */
   async listen(name: string, options: ServerOptions = {}): Promise<void> {
     if (this.#service !== undefined) {
       throw new IpcError("EINVAL", `EINVAL: the server listens as "${this.#name}" already`);
+    }
+    if (this.#starting !== undefined) {
+      const text = `EINVAL: the server is about to listen as "${this.#starting.name}" already`;
+      throw new IpcError("EINVAL", text);
     }
     const { ring, helloTimeout, messageBytesMax, spin, keys, allow, users, ...rest } = options;
     this.#connectionsMax = Math.min(rest.connectionsMax ?? connectionsMost, connectionsMost);
@@ -134,7 +143,29 @@ export class ServerSocket implements AsyncDisposable {
       limits === undefined
         ? socketSettings({ messageBytesMax, spin })
         : { ...limits, spin: spinNs };
-    this.#service = await serve(
+    const starting = { name, end: new AbortController() };
+    const { signal } = starting.end;
+    this.#starting = starting;
+    try {
+      const service = await this.#serve(name, door, { ...rest, users, signal }, keys !== undefined);
+      // Closed as it was made, it has given up its name already.
+      signal.throwIfAborted();
+      this.#service = service;
+      this.#name = name;
+      this.#door = door;
+    } finally {
+      if (this.#starting === starting) this.#starting = undefined;
+    }
+  }
+
+  #serve(
+    name: string,
+    door: Door,
+    { users, ...rest }: Omit<ServerOptions, "ring"> & { signal: AbortSignal },
+    isSealed: boolean,
+  ): Promise<Service> {
+    const limits = this.#limits;
+    return serve(
       name + memoryEnding,
       {
         open: (link) => door.await(link),
@@ -152,7 +183,7 @@ export class ServerSocket implements AsyncDisposable {
       {
         ...rest,
         // Where it is sealed, the door sees to those who have still to show who they are, and to the rest.
-        connectionsMax: keys === undefined ? this.#connectionsMax : undefined,
+        connectionsMax: isSealed ? undefined : this.#connectionsMax,
         allow: users,
         drainTimeout: limits?.drainTimeout,
         messageBytesMax: helloBytesMax,
@@ -160,12 +191,20 @@ export class ServerSocket implements AsyncDisposable {
         descriptors: { max: limits === undefined ? 1 : constants.descriptors_max },
       },
     );
-    this.#name = name;
-    this.#door = door;
+  }
+
+  /** Has a `listen` that is under way reject, and leave nothing behind. */
+  #giveUp(): void {
+    if (this.#starting === undefined) return;
+    const { name, end } = this.#starting;
+    this.#starting = undefined;
+    const text = `ECLOSED: the server was closed before it listened as "${name}"`;
+    end.abort(new IpcError("ECLOSED", text, { service: name }));
   }
 
   /** @internal Gives up the name. Those that are connected go on; those who have still to come to an agreement do not. */
   stop(): void {
+    this.#giveUp();
     this.#refusals = this.refusals;
     this.#service?.stop();
     this.#service = undefined;
@@ -179,6 +218,7 @@ export class ServerSocket implements AsyncDisposable {
 
   /** Stops accepting, and closes all sockets. What was written to them can still be read. Resolves when all have ended. */
   async close(): Promise<void> {
+    this.#giveUp();
     const service = this.#service;
     this.#service = undefined;
     await Promise.all([...[...this.#sockets].map((socket) => socket.close()), service?.close()]);
