@@ -66,6 +66,8 @@ export class Door {
   readonly #waiting = new Map<Connection, ReturnType<typeof setTimeout> | undefined>();
   readonly #welcomed = new Map<Connection, Welcomed>();
   readonly #strangers = new Strangers<Connection>();
+  /** Those that had ended when their hello was heard. */
+  readonly #gone = new WeakSet<Connection>();
 
   constructor(service: string, host: Host, settings: DoorSettings) {
     this.#service = service;
@@ -102,6 +104,7 @@ export class Door {
 
   /** He says something, and is not in. */
   heard(link: Connection, message: Message): void {
+    if (this.#gone.has(link)) return;
     const welcomed = this.#welcomed.get(link);
     if (welcomed !== undefined) this.#prove(link, welcomed, message);
     else if (this.#waiting.has(link)) this.#welcome(link, message);
@@ -177,8 +180,8 @@ export class Door {
     } catch (error) {
       sealed?.agreed.seal.close();
       if (isClosed(error)) {
-        // He has gone already, and what he may have said since is no hello.
-        this.forget(link);
+        // What he may have said since is no hello; how he went is still to be told.
+        this.#gone.add(link);
         return;
       }
       const message = "there is no room for another connection";

@@ -51,6 +51,9 @@ export type ServerOptions = Pick<ServiceOptions, "rundir" | "shared" | "mode" | 
  */
 export const connectionsMost = 8192;
 
+/** He came, and left again. */
+const orderly: ReadonlySet<Reason> = new Set(["closed", "peer_closed", "peer_reset"]);
+
 type DataHandler = (socket: ServerConnection, bytes: Uint8Array) => void | Promise<void>;
 
 /**
@@ -86,7 +89,7 @@ export class ServerSocket implements AsyncDisposable {
   /** @internal Told of those whom their hello, or its lack, was enough to refuse, beside `onError`. */
   onRefusal: ((peer: Peer, reason: Reason, refusal: Refusal) => void) | undefined;
 
-  /** @internal Told how those ended who were never let in, and not refused either. */
+  /** @internal Told of those who broke the rules before they were let in, instead of `onError`. */
   onStray: ((peer: Peer, end: End) => void) | undefined;
 
   /** @internal With limits, its sockets are those of connections that have them. */
@@ -175,7 +178,7 @@ export class ServerSocket implements AsyncDisposable {
           else socket.side.heard(message);
         },
         close: (link, end) => {
-          if (door.forget(link)) this.onStray?.(link.peer, end);
+          if (door.forget(link)) this.#strayed(link.peer, end);
           this.#begun.get(link)?.side.left(end);
         },
         trouble: (_, trouble) => this.#trouble(trouble),
@@ -268,7 +271,17 @@ export class ServerSocket implements AsyncDisposable {
       this.onTrouble(trouble);
       return;
     }
-    const { reason, uid, pid } = trouble;
+    this.#tellTurnedAway(trouble.reason, trouble);
+  }
+
+  /** He ended without being let in, or refused. */
+  #strayed(peer: Peer, end: End): void {
+    if (orderly.has(end.reason)) return;
+    if (this.onStray !== undefined) this.onStray(peer, end);
+    else this.#tellTurnedAway(end.reason, peer);
+  }
+
+  #tellTurnedAway(reason: Reason, { uid, pid }: Pick<Peer, "uid" | "pid">): void {
     this.#tellRefused(`${reason} (user ${uid}, process ${pid})`);
   }
 

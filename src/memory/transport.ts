@@ -18,9 +18,6 @@ import { ServerSocket } from "./server-socket.ts";
 /** Why somebody may be refused before he says anything; all else is told of the channels. */
 const refusalReasons = new Set(["not_allowed", "connections_limit", "descriptor_limit"]);
 
-/** He came, and left again. */
-const orderly: ReadonlySet<Reason> = new Set(["closed", "peer_closed", "peer_reset"]);
-
 class MemoryOffer implements Offer {
   readonly #server: ServerSocket;
   readonly #limits;
@@ -39,9 +36,8 @@ class MemoryOffer implements Offer {
     this.#server.onTrouble = (trouble) => this.#offerer.trouble(trouble);
     this.#server.onRefusal = (peer, reason, { message }) =>
       this.#turnedAway(peer, reason, message.replace(/^E[A-Z]+: /, ""));
-    this.#server.onStray = (peer, { reason }) => {
-      if (!orderly.has(reason)) this.#turnedAway(peer, reason, "what it said was no hello");
-    };
+    this.#server.onStray = (peer, { reason }) =>
+      this.#turnedAway(peer, reason, "what it said was no hello");
   }
 
   async listen(name: string, options: ServeOptions): Promise<void> {

@@ -11,10 +11,12 @@ import { Segment, value } from "../../src/native/shared-memory.ts";
 import { vectorBytes } from "../kit/bytes.ts";
 import { canCount, descriptorCount } from "../kit/census.ts";
 import { Child } from "../kit/child.ts";
+import { frame, header, join } from "../kit/frames.ts";
 import { mapsOf } from "../kit/maps.ts";
 import { type Answer, MemoryHost } from "../kit/memory-host.ts";
 import { hello, MemoryPeer } from "../kit/memory-peer.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
+import { RawPeer } from "../kit/raw-peer.ts";
 import { Scratch } from "../kit/scratch.ts";
 import { until, within } from "../kit/until.ts";
 import vectors from "../vectors/hellos.json" with { type: "json" };
@@ -61,6 +63,12 @@ async function onStage(act: (stage: MemoryStage) => Promise<void>): Promise<Memo
   return stage;
 }
 
+/** What is told of a client in this process that broke the rules before it was in. */
+function turnedAway(reason: End["reason"]): string {
+  const who = `user ${process.getuid!()}, process ${process.pid}`;
+  return `EMALFORMED: a client of "pong" was refused: ${reason} (${who})`;
+}
+
 describe("a client that", () => {
   test("says nothing is refused when its time is up", async () => {
     await using stage = await MemoryStage.open({ role: "echo", options: { helloTimeout: 20 } });
@@ -86,12 +94,56 @@ describe("a client that", () => {
     await isServed(stage);
   });
 
-  test("says more than any hello is dropped", async () => {
+  const strays: [string, Uint8Array, End["reason"]][] = [
+    ["more than any hello", frame(new Uint8Array(5000).fill(32)), "message_too_long"],
+    ["that it will say more than anybody", header(0xffffffff), "message_too_long"],
+    ["so behind its hello", join([frame(hello), header(0xffffffff)]), "message_too_long"],
+    ["half of its hello", frame(hello).subarray(0, 20), "truncated"],
+  ];
+
+  test.each(strays)("says %s is dropped, and told of", async (_, bytes, reason) => {
+    await using _stage = await onStage(async (stage) => {
+      using peer = await RawPeer.connect(`${stage.rundir}/pong.memory`);
+      peer.write(bytes);
+      await peer.written();
+      if (reason === "truncated") peer.endWriting();
+      await peer.gone();
+      expect(peer.payloads).toEqual([]);
+      const { errors } = await stage.reaches("it was told", (now) => now.errors.length > 0);
+      expect(errors).toEqual([turnedAway(reason)]);
+    });
+  });
+
+  const leavers: [string, (peer: RawPeer) => void][] = [
+    ["leaves", (peer) => peer.close()],
+    ["ends its side", (peer) => peer.endWriting()],
+    [
+      "says hello and leaves",
+      (peer) => {
+        peer.write(frame(hello));
+        peer.close();
+      },
+    ],
+  ];
+
+  test.each(leavers)("%s has broken no rule", async (_, leave) => {
+    await using stage = await onStage(async ({ rundir }) => {
+      using peer = await RawPeer.connect(`${rundir}/pong.memory`);
+      leave(peer);
+      await peer.gone();
+    });
+    expect((await stage.progress()).errors).toEqual([]);
+  });
+
+  test("sends more descriptors with its hello than one is dropped, and told of", async () => {
     await using _ = await onStage(async (stage) => {
+      const file = openSync("/dev/null", "r");
       await using peer = await MemoryPeer.connect("pong", stage.rundir);
-      peer.say(new Uint8Array(5000).fill(32));
+      peer.say(hello, [file, file]);
+      closeSync(file);
       await within("its end", peer.link.ended);
-      expect(peer.heard).toEqual([]);
+      const { errors } = await stage.reaches("it was told", (now) => now.errors.length > 0);
+      expect(errors).toEqual([turnedAway("descriptors_too_many")]);
     });
   });
 
