@@ -33,7 +33,9 @@ export const memoryCodes = {
   not_sealed: {
     number: -80,
     code: "EMALFORMED",
-    text: "the other side sent something that is no shared memory whose size, or bytes, can change no more",
+    text:
+      "the other side sent something that is no memory to share: its size, or bytes, could still change, or it cannot be " +
+      "mapped, being sealed against writes, or open for reading or writing alone",
   },
   wrong_size: {
     number: -81,

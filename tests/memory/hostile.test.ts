@@ -1,12 +1,12 @@
 /** What the other side does that it should not: it ends its own connection, with a clear error, and nothing else. */
 
 import { describe, expect, test } from "bun:test";
-import { closeSync, openSync } from "node:fs";
+import { closeSync, constants, openSync } from "node:fs";
 import type { End } from "../../src/index.ts";
 import { connect, serve } from "../../src/index.ts";
 import { ClientSocket, type ServerConnection, ServerSocket } from "../../src/memory/index.ts";
 import { passedHeldMax, passedMax } from "../../src/memory/passing.ts";
-import { kinds } from "../../src/native/memory-layout.ts";
+import { kinds, memoryConstants } from "../../src/native/memory-layout.ts";
 import { Segment, value } from "../../src/native/shared-memory.ts";
 import { vectorBytes } from "../kit/bytes.ts";
 import { canCount, descriptorCount } from "../kit/census.ts";
@@ -26,6 +26,17 @@ import { ask, MemoryStage } from "./stage.ts";
 leaveNoTrace();
 
 const ring = 65_536;
+
+const isLinux = process.platform === "linux";
+
+/** The same memory, opened in another way, as Linux can; the descriptor that is given is closed. */
+function reopened(descriptor: number, flags: number): number {
+  try {
+    return openSync(`/proc/self/fd/${descriptor}`, flags);
+  } finally {
+    closeSync(descriptor);
+  }
+}
 
 /** Somebody who is served all the while. */
 async function isServed(stage: MemoryStage): Promise<void> {
@@ -252,6 +263,18 @@ describe("a client that", () => {
     expect(ended.filter((why) => why === reason).length).toBe(1);
     expect(errors.length).toBe(1);
     expect(errors[0]).toStartWith('EMALFORMED: the memory socket of "pong" was closed: ');
+  });
+
+  test.skipIf(!isLinux)("passes memory that cannot be read ends its own connection", async () => {
+    await using stage = await onStage(async ({ rundir }) => {
+      await using peer = await MemoryPeer.begin("pong", rundir);
+      const memory = value.create(new Uint8Array(100_000));
+      peer.passBy(reopened(memory, constants.O_WRONLY), 100_000);
+      await within("its end", peer.link.ended);
+    });
+    const { ended, errors } = await stage.progress();
+    expect(ended.filter((why) => why === "malformed").length).toBe(1);
+    expect(errors.join()).toMatch(/it cannot be mapped, .* open for reading or writing alone$/);
   });
 
   test("promises a message and never brings it is waited for where there is no stallTimeout", async () => {
@@ -501,11 +524,40 @@ describe("a service that", () => {
     ],
   ];
 
-  test.each(cases)("%s is not talked to", async (_, answer, code, why) => {
+  const unwritable: typeof cases = [
+    [
+      "sends memory that is sealed against writes",
+      () => ({
+        text: welcome(ring),
+        descriptors: [
+          Segment.create(ring),
+          value.create(new Uint8Array(memoryConstants.head_bytes + ring)),
+        ],
+      }),
+      "EMALFORMED",
+      /the ring down: EMALFORMED: .* it cannot be mapped, being sealed against writes/,
+    ],
+    [
+      "sends memory that is open for reading alone",
+      () => ({
+        text: welcome(ring),
+        descriptors: [reopened(Segment.create(ring), constants.O_RDONLY), Segment.create(ring)],
+      }),
+      "EMALFORMED",
+      /the ring up: EMALFORMED: .* or open for reading or writing alone/,
+    ],
+  ];
+
+  const all = isLinux ? [...cases, ...unwritable] : cases;
+
+  test.each(all)("%s is not talked to", async (_, answer, code, why) => {
     using scratch = new Scratch();
     await using host = await MemoryHost.serve("pong", scratch.path, answer);
     Bun.gc(true);
-    const before = { descriptors: canCount ? descriptorCount() : 0, maps: mapsOf("memfd:earshot") };
+    const before = {
+      descriptors: canCount ? descriptorCount() : 0,
+      maps: mapsOf("memfd:earshot"),
+    };
     const client = new ClientSocket();
     const error = await client
       .connect("pong", { rundir: scratch.path, ring: 2 * ring })

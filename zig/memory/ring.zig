@@ -448,6 +448,12 @@ test "a ring is what it is said to be, or is not opened" {
     const socket = try system.socket();
     defer system.close(socket);
     try expectError(error.NotSealed, open(&system, socket, ring_bytes_min));
+    if (sys.shared.seals_bytes) {
+        const bytes: [head_bytes + ring_bytes_min]u8 = @splat(0);
+        const read_only = try sys.shared.createHolding(&system, &bytes);
+        defer system.close(read_only);
+        try expectError(error.NotSealed, open(&system, read_only, ring_bytes_min));
+    }
     for ([_]u32{ 0, 1, ring_bytes_min - 1, ring_bytes_min + 4096, ring_bytes_max + 1, 1 << 31 }) |bytes|
         try expect(!validBytes(bytes));
 }

@@ -25,7 +25,10 @@ pub const CheckError = error{
     WrongSize,
     Unexpected,
 };
-pub const MapError = sys.MapError;
+pub const MapError = sys.MapError || error{
+    /// It can only be read, or only be written, by its seals or by how its descriptor was opened.
+    NotSealed,
+};
 
 /// What can change no more.
 pub const Seal = enum {
@@ -51,7 +54,11 @@ pub fn createHolding(system: *System, bytes: []const u8) CreateError!Fd {
     const fd = try sized(system, bytes.len);
     errdefer system.close(fd);
     if (bytes.len > 0) {
-        const pages = try map(system, fd, bytes.len);
+        const pages = map(system, fd, bytes.len) catch |failure| return switch (failure) {
+            error.OutOfMemory => error.OutOfMemory,
+            // It is our own, and has no seals yet.
+            error.NotSealed => error.Unexpected,
+        };
         @memcpy(pages[0..bytes.len], bytes);
         unmap(system, pages);
     }
@@ -129,8 +136,10 @@ fn mapAt(
     flags.FIXED = place != null;
     const pages = c.mmap(@ptrCast(place), bytes, .{ .READ = true, .WRITE = true }, flags, fd, @intCast(offset));
     if (pages == c.MAP_FAILED) {
-        _ = system.record(.mmap);
-        return error.OutOfMemory;
+        return switch (system.record(.mmap)) {
+            .PERM, .ACCES => error.NotSealed,
+            else => error.OutOfMemory,
+        };
     }
     return @as([*]align(std.heap.page_size_min) u8, @ptrCast(@alignCast(pages)))[0..bytes];
 }
@@ -282,7 +291,7 @@ test "bytes that are held stay as they are" {
     // Whoever reads may use it as memory of his own.
     pages[0] = 'F';
     if (seals_bytes) {
-        try std.testing.expectError(error.OutOfMemory, map(&system, fd, 8));
+        try std.testing.expectError(error.NotSealed, map(&system, fd, 8));
         try std.testing.expect(c.write(fd, "x", 1) < 0);
     }
     const nothing = try createHolding(&system, "");

@@ -113,7 +113,8 @@ enum earshot_memory_code {
     EARSHOT_MEMORY_CODE_DESCRIPTOR_LIMIT = -7,
     /* The message is longer than the ring takes. */
     EARSHOT_MEMORY_CODE_MESSAGE_TOO_LONG = -10,
-    /* The descriptor is no shared memory whose size, or whose bytes, can change no more. */
+    /* The descriptor is no shared memory whose size, or whose bytes, can change no more; or it cannot
+     * be mapped: it is sealed against writes, or open for reading or writing alone. */
     EARSHOT_MEMORY_CODE_NOT_SEALED = -80,
     /* It is, but of another size. */
     EARSHOT_MEMORY_CODE_WRONG_SIZE = -81,

@@ -19,7 +19,7 @@ pub const Code = enum(i32) {
     descriptor_limit = -7,
     /// The message is longer than the ring takes.
     message_too_long = -10,
-    /// The descriptor is no shared memory whose size, or whose bytes, can change no more.
+    /// The descriptor is no shared memory whose size, or whose bytes, can change no more; or can only be read, or written.
     not_sealed = -80,
     /// It is, but of another size.
     wrong_size = -81,
