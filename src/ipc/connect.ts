@@ -16,7 +16,7 @@ import { fullLimits } from "./limits.ts";
 import { lookUp } from "./look-up.ts";
 import { loop } from "./loop.ts";
 import { NativeChannel } from "./native-channel.ts";
-import { patience, timerMsMax, within } from "./numbers.ts";
+import { patience, textOf, timerMsMax, within } from "./numbers.ts";
 import type { Caller, ClientSeal } from "./seal.ts";
 import { checkSealable, seals } from "./seal.ts";
 import type { RingOption } from "./transport.ts";
@@ -139,6 +139,7 @@ function deadlineOf(name: string, options: ConnectOptions): Deadline {
 }
 
 async function reach(name: string, options: ConnectOptions): Promise<Channel> {
+  textOf("name", name);
   checkSealable(name, options);
   const deadline = deadlineOf(name, options);
   const caller = await callerOf(name, options);

@@ -8,6 +8,7 @@ import { Failure, Inspection, inspectionStates } from "../native/layout.ts";
 import { ipcLibrary } from "../native/library.ts";
 import { Struct } from "../native/struct.ts";
 import { bytesOf } from "./message.ts";
+import { textOf } from "./numbers.ts";
 
 /** More than any path that a socket can have, so that one which is too long can be shown. */
 const pathBytesMax = 4096;
@@ -62,6 +63,7 @@ export type RunDirectoryOptions = {
 
 /** How it stands with one service. Throws ENOENT if nothing has that name. A live one notices nothing. */
 export function inspect(name: string, options: RunDirectoryOptions = {}): Found {
+  textOf("name", name);
   const path = runDirectory(options.rundir);
   const { found, error } = look(path, name, options, { service: name, path });
   if (error !== undefined) throw error;

@@ -119,6 +119,7 @@ export class ClientSocket extends MemorySocket {
     if (this.#connecting) {
       throw new IpcError("EINVAL", "EINVAL: a ClientSocket connects once; make another");
     }
+    textOf("name", name);
     const rings = ringSizes(options.ring);
     const settings = socketSettings(options);
     const deadline = new Deadline(options.timeout ?? 5000);

@@ -8,7 +8,7 @@ import type { Peer } from "../ipc/context.ts";
 import type { Allow, ServiceOptions } from "../ipc/context-options.ts";
 import type { End } from "../ipc/handlers.ts";
 import type { FullLimits } from "../ipc/limits.ts";
-import { patience } from "../ipc/numbers.ts";
+import { patience, textOf } from "../ipc/numbers.ts";
 import { memoryEnding } from "../ipc/run-directory.ts";
 import type { OwnKeys } from "../ipc/seal.ts";
 import { serve } from "../ipc/serve.ts";
@@ -133,6 +133,7 @@ export class ServerSocket implements AsyncDisposable {
       const text = `EINVAL: the server is about to listen as "${this.#starting.name}" already`;
       throw new IpcError("EINVAL", text);
     }
+    textOf("name", name);
     const { ring, helloTimeout, messageBytesMax, spin, keys, allow, users, ...rest } = options;
     this.#connectionsMax = Math.min(rest.connectionsMax ?? connectionsMost, connectionsMost);
     const door = new Door(name, this, {

@@ -1,6 +1,7 @@
 /** What `listen` of a ServerSocket takes, and what becomes of it when something else is done meanwhile. */
 
 import { describe, expect, test } from "bun:test";
+import { connect, inspect } from "../../src/index.ts";
 import { ClientSocket, ServerSocket } from "../../src/memory/index.ts";
 import { leaveNoTrace } from "../kit/no-trace.ts";
 import { rejection } from "../kit/rejection.ts";
@@ -93,6 +94,29 @@ describe("listen under way", () => {
     await server.close();
     expect(scratch.entries()).toEqual([]);
   });
+});
+
+const noNames: [unknown, string][] = [
+  [undefined, "undefined"],
+  [null, "null"],
+  [5, "5"],
+  [["a"], "a list"],
+  [Symbol("a"), "of type symbol"],
+];
+
+test.each(noNames)("%p is no name", async (given, shown) => {
+  using scratch = new Scratch();
+  const rundir = scratch.path;
+  const name = given as string;
+  await using server = new ServerSocket();
+  const message = `EINVAL: name is ${shown}; it is a string`;
+  expect(await rejection(server.listen(name, { rundir }))).toMatchObject({ message });
+  const client = new ClientSocket();
+  expect(await rejection(client.connect(name, { rundir }))).toMatchObject({ message });
+  const reached = connect(name, { rundir, transport: "memory" });
+  expect(await rejection(reached)).toMatchObject({ message });
+  expect(() => inspect(name, { rundir })).toThrow(message);
+  expect(scratch.entries()).toEqual([]);
 });
 
 test("listen that fails leaves a server that can listen", async () => {
