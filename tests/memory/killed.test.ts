@@ -42,6 +42,14 @@ class Survivor implements AsyncDisposable {
     return survivor;
   }
 
+  /** The one that connects next, to be read by `read()`. */
+  nextToRead(): Promise<ServerConnection> {
+    const { promise, resolve } = Promise.withResolvers<ServerConnection>();
+    this.server.onData = undefined;
+    this.server.onConnection = resolve;
+    return promise;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.server.close();
     this.scratch[Symbol.dispose]();
@@ -75,31 +83,25 @@ describe.each(["message", "passed"] as const)("a writer that is killed in a %s",
 describe("a process that", () => {
   test("is killed while it is read from with read() makes an end of that", async () => {
     await using survivor = await Survivor.listen();
-    const { promise, resolve } = Promise.withResolvers<ServerConnection>();
-    survivor.server.onData = undefined;
-    survivor.server.onConnection = resolve;
-    const settings = { rundir: survivor.scratch.path };
-    await using writer = await Child.start(program("writer"), settings);
-    const socket = await within("a connection", promise);
+    const socket = survivor.nextToRead();
+    await using writer = await Child.start(program("writer"), { rundir: survivor.scratch.path });
+    const reader = await within("a connection", socket);
     await writer.ask("whole");
     process.kill(writer.pid, "SIGKILL");
-    expect(new TextDecoder().decode(socket.read()!)).toBe("whole");
-    expect(socket.read()).toBeNull();
+    expect(new TextDecoder().decode(reader.read()!)).toBe("whole");
+    expect(reader.read()).toBeNull();
     await writer.exited;
   });
 
   test("is killed makes an end of read(), however long that looks before it sleeps", async () => {
     const spinMs = 20_000;
     await using survivor = await Survivor.listen({ spin: spinMs * 1e6 });
-    const { promise, resolve } = Promise.withResolvers<ServerConnection>();
-    survivor.server.onData = undefined;
-    survivor.server.onConnection = resolve;
-    const settings = { rundir: survivor.scratch.path };
-    await using writer = await Child.start(program("writer"), settings);
-    const socket = await within("a connection", promise);
+    const socket = survivor.nextToRead();
+    await using writer = await Child.start(program("writer"), { rundir: survivor.scratch.path });
+    const reader = await within("a connection", socket);
     process.kill(writer.pid, "SIGKILL");
     const since = performance.now();
-    expect(socket.read({ timeout: spinMs })).toBeNull();
+    expect(reader.read({ timeout: spinMs })).toBeNull();
     expect(performance.now() - since).toBeLessThan(spinMs / 4);
     await writer.exited;
   });
