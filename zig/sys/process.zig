@@ -167,6 +167,21 @@ pub fn fork(system: *System) Error!i32 {
     return pid;
 }
 
+/// The same, which fails unless so many more processes and threads of this user could be made after it.
+pub fn forkSparing(system: *System, spared: u32) Error!i32 {
+    if (!available) return error.NotAvailable;
+    var limits: c.rlimit = undefined;
+    const limited = c.getrlimit(.NPROC, &limits) == 0 and limits.cur != c.RLIM.INFINITY;
+    if (limited) {
+        const lowered: c.rlimit = .{ .cur = limits.cur -| spared, .max = limits.max };
+        try checkC(system, .setrlimit, c.setrlimit(.NPROC, &lowered));
+    }
+    const pid = fork(system);
+    // In the child as well.
+    if (limited) _ = c.setrlimit(.NPROC, &limits);
+    return pid;
+}
+
 pub fn parent() i32 {
     return c.getppid();
 }

@@ -32,6 +32,10 @@ pub const Orphans = enum(u32) { end = 0, keep = 1 };
 /// others, such as env(1), it is a code that hardly any program of its own accord ends with.
 pub const unsettled_exit = 125;
 
+/// So many processes and threads of the user are left to others when no more clones are made: the owner of a zygote is a Bun
+/// that may need another thread (for the collector, the compilers, files), and ends where it gets none.
+const spared_processes = 16;
+
 pub const Settings = extern struct {
     /// The zygote's end of the conversation with its owner.
     control: Fd,
@@ -129,7 +133,7 @@ const Zygote = struct {
         zygote.reserve() catch |failure|
             return try zygote.answer(.{ .kind = .failed, .id = request.id }, failure, &.{});
         const own = process.ownId();
-        const pid = process.fork(system) catch |failure|
+        const pid = process.forkSparing(system, spared_processes) catch |failure|
             return try zygote.answer(.{ .kind = .failed, .id = request.id }, failure, &.{});
         if (pid == 0) {
             arrivals.count = 0;
