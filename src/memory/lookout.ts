@@ -11,6 +11,7 @@
 import { Linger } from "../ipc/linger.ts";
 import { loop } from "../ipc/loop.ts";
 import { isCrowded, yieldProcessor } from "../native/shared-memory.ts";
+import { hub } from "./hub.ts";
 import type { Incoming } from "./incoming.ts";
 
 /** Whatever else this thread is told of waits for so long. Beside it, what waking by a frame costs more is little. */
@@ -45,16 +46,16 @@ export class Lookout {
 
   /** Whether that was ended by a message. */
   #sleepsOnWord(incoming: Incoming, until: number): boolean {
-    const mayLook = this.#spinMs > 0;
+    const looks = this.#spinMs > 0;
     // To look at the clock takes longer than to write a message.
-    if (!mayLook && until === Infinity) {
+    if (!looks && until === Infinity) {
       this.#isBusy = incoming.sleep(this.#isBusy ? busyWordMs : wordMs);
       return this.#isBusy;
     }
     const since = performance.now();
     const ms = Math.min(this.#isBusy ? busyWordMs : wordMs, until - since);
     this.#isBusy = ms > 0 && incoming.sleep(ms);
-    if (mayLook) this.#linger.slept(performance.now() - since);
+    if (looks) this.#linger.slept(performance.now() - since);
     return this.#isBusy;
   }
 
@@ -88,7 +89,8 @@ export class Lookout {
       if (now - heardAt >= wordMs) {
         heardAt = now;
         loop().poll();
-        if (incoming.over) return true;
+        // Handlers that were called may have brought about what is waited for.
+        if (hub.settle() > 0 || incoming.over) return true;
       }
     }
     return false;

@@ -613,6 +613,21 @@ describe("read", () => {
     expect(readsUntil(client, () => heard === 200)).toBe(true);
   });
 
+  test("keeps none from it while it looks for long", async () => {
+    await using stage = await MemoryStage.open({ role: "echo", options: { ring } });
+    const other = new ClientSocket();
+    let heard = 0;
+    other.onData = () => {
+      heard += 1;
+      if (heard < 20) other.write("again");
+    };
+    await stage.connect(other, { ring });
+    const client = await stage.connect(new ClientSocket(), { ring, spin: 60e9 });
+    other.write("first");
+    expect(client.read({ timeout: 2000 })).toBeUndefined();
+    expect(heard).toBe(20);
+  });
+
   test("that waits, and is ended by a kill, had read all there was", async () => {
     await using stage = await MemoryStage.open({ role: "sync-echo", options: { ring } });
     const client = await stage.connect(new ClientSocket(), { ring });
