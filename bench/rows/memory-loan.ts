@@ -12,7 +12,8 @@
 import { basename, dirname } from "node:path";
 import { ClientSocket, type ServerConnection, ServerSocket } from "../../src/memory/index.ts";
 import { ready } from "./control.ts";
-import { Loan, sumOfEnds } from "./pattern.ts";
+import { Loan } from "./loan.ts";
+import { sumOfEnds } from "./pattern.ts";
 import { readRole } from "./role.ts";
 import { driveLoans } from "./round-trips.ts";
 

@@ -4,7 +4,8 @@
  */
 
 import { now, type Plan, plans, ready, report } from "./control.ts";
-import { Loan, Pattern } from "./pattern.ts";
+import { Loan } from "./loan.ts";
+import { Pattern } from "./pattern.ts";
 
 const warmTrips = 16; // enough to have both processes awake and their caches filled
 const samplesMax = 1 << 16; // as many as the line to the benchmark can reasonably carry

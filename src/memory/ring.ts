@@ -288,7 +288,7 @@ function sizeOf(payloadBytes: number): number {
 
 /** Whoever sleeps is woken once: what it says is taken back. */
 function wakes(words: Int32Array, at: number): number {
-  // Almost always it is awake, and a load leaves the cache line where it is.
+  // Almost always it is awake.
   if (Atomics.load(words, at) === rests.awake) return rests.awake;
   return Atomics.exchange(words, at, rests.awake);
 }

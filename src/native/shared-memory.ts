@@ -81,7 +81,7 @@ export function yieldProcessor(): boolean {
 
 /**
  * Whether somebody computes on the only processor that this process has. He would keep it for milliseconds with each look,
- * while whoever sleeps instead is woken before him.
+ * while whoever sleeps instead is woken before him. When that was 10 ms ago, he is let run once to see whether he still does.
  */
 export function isCrowded(): boolean {
   if (yielded !== yielding.crowd) return false;
