@@ -78,6 +78,16 @@ pub const System = struct {
         _ = c.sched_yield();
     }
 
+    /// How often somebody else has got the processor from this thread; always 0 where the system does not count that.
+    pub fn switches(system: *System) u64 {
+        _ = system;
+        if (!@hasDecl(c.rusage, "THREAD")) return 0;
+        var usage: c.rusage = undefined;
+        // The thread is this one and the pointer is good, which leaves getrusage nothing to fail on.
+        assert(c.getrusage(c.rusage.THREAD, &usage) == 0);
+        return @intCast(usage.nvcsw + usage.nivcsw);
+    }
+
     /// A variable of the environment, or null where it is unset. The bytes belong to the process.
     pub fn environment(system: *System, name: [:0]const u8) ?[]const u8 {
         _ = system;

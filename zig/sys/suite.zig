@@ -51,7 +51,9 @@ test "there is a processor to run on, and a process that runs" {
     try expect(system.processorsUsable() >= 1);
     try expectEqual(c.getpid(), system.processId());
     try expectEqual(c.geteuid(), system.userId());
+    const before = system.switches();
     system.yield();
+    try expect(system.switches() >= before);
 }
 
 test "a process is alive until it has ended and its parent knows" {

@@ -35,6 +35,10 @@ pub const FakeSystem = struct {
         system.kernel.letOthers();
     }
 
+    pub fn switches(system: *FakeSystem) u64 {
+        return system.kernel.random().int(u1);
+    }
+
     pub fn mapPages(system: *FakeSystem, bytes: usize) sys.MapError![]align(std.heap.page_size_min) u8 {
         if (system.kernel.happens(.allocation_failed)) return error.OutOfMemory;
         return system.kernel.pages.take(bytes);
