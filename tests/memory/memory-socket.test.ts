@@ -599,33 +599,32 @@ describe("read", () => {
     await stage.reaches("all came", (now) => now.messages === 200);
   });
 
+  /** Another socket of this thread, which answers each echo until it has heard so many. */
+  async function talker(stage: MemoryStage, count: number) {
+    const socket = await stage.connect(new ClientSocket(), { ring });
+    const one = { heard: 0, begin: () => void socket.write("first") };
+    socket.onData = () => {
+      one.heard += 1;
+      if (one.heard < count) socket.write("again");
+    };
+    return one;
+  }
+
   test("keeps no other socket of this thread from what comes to it", async () => {
     await using stage = await MemoryStage.open({ role: "echo", options: { ring } });
-    const other = new ClientSocket();
-    let heard = 0;
-    other.onData = () => {
-      heard += 1;
-      if (heard < 200) other.write("again");
-    };
-    await stage.connect(other, { ring });
+    const other = await talker(stage, 200);
     const client = await stage.connect(new ClientSocket(), { ring });
-    other.write("first");
-    expect(readsUntil(client, () => heard === 200)).toBe(true);
+    other.begin();
+    expect(readsUntil(client, () => other.heard === 200)).toBe(true);
   });
 
   test("keeps none from it while it looks for long", async () => {
     await using stage = await MemoryStage.open({ role: "echo", options: { ring } });
-    const other = new ClientSocket();
-    let heard = 0;
-    other.onData = () => {
-      heard += 1;
-      if (heard < 20) other.write("again");
-    };
-    await stage.connect(other, { ring });
+    const other = await talker(stage, 20);
     const client = await stage.connect(new ClientSocket(), { ring, spin: 60e9 });
-    other.write("first");
+    other.begin();
     expect(client.read({ timeout: 2000 })).toBeUndefined();
-    expect(heard).toBe(20);
+    expect(other.heard).toBe(20);
   });
 
   test("that waits, and is ended by a kill, had read all there was", async () => {
